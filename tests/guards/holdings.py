@@ -1,0 +1,117 @@
+"""What this process holds of the system, taken down so that two moments can be compared."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+__all__ = ["MARK", "Holdings", "describe", "orphans", "take"]
+
+MARK: Final = "PYTEST_LEAK_GUARD"
+"""Environment variable that every process started by the tests inherits, and orphans keep."""
+
+_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGCHLD", "SIGHUP", "SIGALRM", "SIGIO", "SIGPIPE")
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Each field is a set; what a later one has on top of an earlier one was leaked."""
+
+    processes: frozenset[psutil.Process]
+    """Children, theirs included, and zombies."""
+    pids: frozenset[int]
+    """All that run on this machine: only new ones can be orphans of ours."""
+    threads: frozenset[threading.Thread]
+    descriptors: frozenset[str]
+    shared_memory: frozenset[str]
+    signals: frozenset[str]
+
+    def beyond(self, earlier: Holdings) -> Holdings:
+        """What is here and was not there."""
+        return Holdings(
+            *(getattr(self, f.name) - getattr(earlier, f.name) for f in fields(Holdings))
+        )
+
+
+def take() -> Holdings:
+    """Look at this process now."""
+    return Holdings(
+        processes=frozenset(psutil.Process().children(recursive=True)),
+        pids=frozenset(psutil.pids()),
+        threads=frozenset(t for t in threading.enumerate() if type(t).__name__ != "TMonitor"),
+        descriptors=_descriptors(),
+        shared_memory=_named_memory() | _mapped_memory(),
+        signals=_dispositions(),
+    )
+
+
+def orphans(pids: frozenset[int]) -> list[psutil.Process]:
+    """Those of `pids` that a test started, and whose parent is no longer one of ours."""
+    found = []
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            if process.environ().get(MARK) == os.environ.get(MARK):
+                found.append(process)
+        except psutil.Error:
+            pass  # gone, a zombie, or someone else's
+    return found
+
+
+def describe(process: psutil.Process) -> str:
+    """One line by which a reader knows which process it is."""
+    try:
+        status = process.status()
+        command = "" if status == psutil.STATUS_ZOMBIE else " ".join(process.cmdline())[:120]
+        return f"process {process.pid} ({status}) {command}".rstrip()
+    except psutil.Error:
+        return f"process {process.pid} (gone meanwhile)"
+
+
+def _descriptors() -> frozenset[str]:
+    directory = Path("/proc/self/fd")
+    if not directory.exists():
+        return frozenset()
+    found = set()
+    for name in os.listdir(directory):
+        try:
+            target = os.readlink(directory / name)
+        except FileNotFoundError:
+            continue  # the descriptor of the listing itself
+        if target != "/dev/urandom":  # opened at first use, by the standard library, for good
+            found.add(f"descriptor {name} -> {target}")
+    return frozenset(found)
+
+
+def _named_memory() -> frozenset[str]:
+    directory = Path("/dev/shm")
+    names = os.listdir(directory) if directory.exists() else []
+    return frozenset(f"file {directory / name}" for name in names)
+
+
+def _mapped_memory() -> frozenset[str]:
+    """Mappings of memory that has no file: the kernel keeps it until they are gone."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        return frozenset()
+    found = set()
+    for line in maps.read_text().splitlines():
+        _, _, _, _, inode, *rest = line.split(maxsplit=5)
+        target = rest[0] if rest else ""
+        if target.startswith(("/memfd:", "/dev/shm/", "/dev/zero")) or "(deleted)" in target:
+            found.add(f"mapping of {target}, inode {inode}")
+    return frozenset(found)
+
+
+def _dispositions() -> frozenset[str]:
+    found = {f"{n}: {signal.getsignal(getattr(signal, n))}" for n in _SIGNALS if hasattr(signal, n)}
+    if hasattr(signal, "pthread_sigmask"):
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        found.add(f"blocked signals: {sorted(int(s) for s in blocked)}")
+    return frozenset(found)
