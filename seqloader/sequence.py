@@ -1,0 +1,297 @@
+"""`Sequence`, and what is accepted in its place.
+
+A Sequence is random access to whole batches: `sequence[index]` is batch number `index`, and its
+length is the number of *batches*, not of samples. Anything that offers this is accepted by duck
+typing; the functions at the end of this file are the one place that asks an object what it offers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections import abc
+from typing import TYPE_CHECKING, Any, Generic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    # A type variable with a default lets `class S(Sequence):` pass `mypy --strict`. It is in
+    # `typing` from Python 3.13 on only, and its backport must not become a dependency.
+    from typing_extensions import TypeVar
+
+    Batch = TypeVar("Batch", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    Batch = TypeVar("Batch", covariant=True)
+
+__all__ = ["Sequence"]
+
+
+class Sequence(Generic[Batch]):
+    """Random access to batches: the one thing a user of seqloader writes.
+
+    Subclass it, plainly or as `Sequence[SomeBatch]`, and define `__getitem__` and `__len__`:
+
+        class Squares(Sequence):
+            def __len__(self):
+                return 100  # batches, not samples
+
+            def __getitem__(self, index):
+                return numpy.arange(32 * index, 32 * (index + 1)) ** 2
+
+    `__getitem__` is called in worker processes, in any order, and must depend on nothing but the
+    index and the state of the Sequence. What it changes on `self` stays in that worker; what the
+    hooks `on_epoch_begin` and `on_epoch_end` change reaches every worker before the next epoch.
+
+    A Sequence without an end defines `num_batches` as None instead of `__len__`.
+    """
+
+    use_sequence_api = True  # by this mark Keras knows a Sequence that is not of its own class
+
+    def __getitem__(self, index: int, /) -> Batch:
+        """The batch number `index`, 0 <= index < number of batches."""
+        raise NotImplementedError(_missing_getitem(type(self)))
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch. It is read anew for every epoch."""
+        # Not abstract by ABCMeta: the classic class could be instantiated, and a Sequence that
+        # defines num_batches needs no __len__.
+        if not _declares_num_batches(self):
+            raise NotImplementedError(_missing_length(type(self)))
+        count = count_batches(self)
+        if count is None:
+            raise TypeError(
+                f"{_name(type(self))} is endless (num_batches is None): it has no len()"
+            )
+        return count
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass over the batches in order, here and now: no workers, no hooks.
+
+        The length is read once, at the start. Without end where `num_batches` is None.
+        """
+        count = count_batches(self)
+        return map(self.__getitem__, itertools.count() if count is None else range(count))
+
+    if TYPE_CHECKING:
+
+        @property
+        def num_batches(self) -> int | None:
+            """The number of batches in an epoch; None: endless."""
+
+    else:
+
+        class _NumBatches:
+            """The number of batches in an epoch; None: endless.
+
+            Unless a subclass says otherwise it is `len(self)`.
+            """
+
+            # A property would refuse `self.num_batches = ...`, which classic Sequences do in
+            # their constructors; a descriptor without `__set__` lets the instance shadow it.
+            def __get__(self, sequence: Any, owner: type) -> Any:
+                return self if sequence is None else _length(sequence)
+
+        num_batches = _NumBatches()
+
+    def on_epoch_begin(self) -> None:
+        """Called once before an epoch's first batch is computed. Does nothing unless overridden."""
+
+    def on_epoch_end(self) -> None:
+        """Called once after an epoch's last batch was taken. Does nothing unless overridden."""
+
+
+# --- What may stand in for a Sequence -----------------------------------------------------------
+
+_STUBS = {
+    ("keras", "PyDataset"),
+    ("keras", "Sequence"),
+    ("tf_keras", "Sequence"),
+    ("tensorflow", "Sequence"),
+    ("torch", "Dataset"),
+    ("torch", "IterableDataset"),
+}
+"""Foreign base classes, as (top module, name), whose methods only say that they are missing."""
+
+_LABEL_INDEXED = {"pandas", "modin", "cudf", "dask"}
+"""Packages whose frames and series take labels, not positions, in `[...]`."""
+
+
+def check_sequence(obj: object) -> None:
+    """Raise a TypeError that says what is missing, unless `obj` can be used as a Sequence.
+
+    Accepted is whatever has `__getitem__` and `__len__` (or, on a Sequence, `num_batches`):
+    Sequences of ours and of Keras, map-style torch datasets, lists, tuples, arrays. Nothing is
+    called on it, so that a length that raises is reported where an epoch begins.
+    """
+    reason = _wrong_kind(obj) or _missing(obj)
+    if reason:
+        raise TypeError(
+            f"{reason}. Needed is an object whose [index] is a batch and whose len() is the number "
+            f"of batches, such as a subclass of seqloader.Sequence"
+        )
+
+
+def count_batches(obj: Any) -> int | None:
+    """The number of batches of `obj` now; None where it is endless.
+
+    `num_batches` of a Sequence's class comes first, then `__len__`, then a `num_batches` that
+    was only set on the instance: classic code uses that name for figures of its own. Whatever
+    the object's own code raises is passed on, but for a NotImplementedError of `num_batches`,
+    by which Keras means "see `__len__`".
+    """
+    if _declares_num_batches(obj, on_instance=False):
+        try:
+            return _as_count(obj, "num_batches", obj.num_batches)
+        except NotImplementedError:
+            pass
+    if not _defines(obj, "__len__") and _declares_num_batches(obj):
+        return _as_count(obj, "num_batches", obj.num_batches)
+    return _length(obj)
+
+
+def overrides_hook(obj: object, name: str) -> bool:
+    """Whether `run_hook(obj, name)` may do anything. True when in doubt.
+
+    False only where there is no such hook, or where it is the empty one of our base class or
+    of Keras's: then an epoch's boundary cannot have changed the object.
+    """
+    if getattr(obj, name, None) is None:
+        return False
+    if name in getattr(obj, "__dict__", ()):
+        return True
+    definer = _definer(type(obj), name)
+    return definer is None or not _is_stub(definer)
+
+
+def run_hook(obj: object, name: str) -> None:
+    """Call the hook `name` ("on_epoch_begin", "on_epoch_end") of `obj`, if it has one."""
+    hook = getattr(obj, name, None)
+    if hook is not None:
+        hook()
+
+
+def _wrong_kind(obj: object) -> str | None:
+    """Why `obj` is no Sequence although it may have the methods of one."""
+    kind = type(obj)
+    if isinstance(obj, type):
+        return f"got the class {_name(obj)} itself: pass an instance of it"
+    if isinstance(obj, (str, bytes, bytearray)):
+        return f"got {_name(kind)}: its items are characters or bytes, not batches"
+    if isinstance(obj, abc.Mapping):
+        return (
+            f"got a mapping ({_name(kind)}): its items are found by key, not by number. "
+            f"list(mapping.values()) has an order"
+        )
+    if any(_top_module(base) in _LABEL_INDEXED for base in kind.__mro__) and hasattr(kind, "iloc"):
+        return (
+            f"got {_name(kind)}: its [index] looks for a label, not for a position. Pass "
+            f"frame.to_numpy(), or a Sequence whose __getitem__ uses frame.iloc"
+        )
+    ndim = getattr(obj, "ndim", None)
+    if isinstance(ndim, int) and ndim == 0 and hasattr(obj, "shape"):
+        return f"got an array without dimensions ({_name(kind)}): it holds no batches to number"
+    if any(base.__name__ == "IterableDataset" for base in kind.__mro__ if _is_stub(base)):
+        return (
+            f"got {_name(kind)}, an iterable-style torch dataset: its samples come one after "
+            f"another and cannot be asked for by number"
+        )
+    return None
+
+
+def _missing(obj: object) -> str | None:
+    """Which of the methods `obj` lacks."""
+    kind = type(obj)
+    if not _defines(obj, "__getitem__"):
+        if hasattr(kind, "__next__"):
+            return (
+                f"got an iterator ({_name(kind)}): it can only be asked for its next item, and "
+                f"workers ask for batches by number"
+            )
+        return _missing_getitem(kind)
+    if not (_defines(obj, "__len__") or _declares_num_batches(obj)):
+        return _missing_length(kind)
+    return None
+
+
+def _missing_getitem(kind: type) -> str:
+    return f"{_name(kind)} does not define __getitem__(self, index), which returns one batch"
+
+
+def _missing_length(kind: type) -> str:
+    text = f"{_name(kind)} does not define __len__(self), which returns the number of batches"
+    if hasattr(kind, "num_batches") and not _is_sequence_like(kind):
+        return f"{text} (num_batches counts only on subclasses of Sequence or PyDataset)"
+    return f"{text} (a Sequence without an end defines num_batches = None instead)"
+
+
+def _defines(obj: object, name: str) -> bool:
+    """Whether the class of `obj` has a method `name` that is more than a stub."""
+    definer = _definer(type(obj), name)
+    return definer is not None and definer.__dict__[name] is not None and not _is_stub(definer)
+
+
+def _declares_num_batches(obj: object, *, on_instance: bool = True) -> bool:
+    """Whether `obj` says its own `num_batches`, and is of a kind where that name has our meaning.
+
+    A torch dataset may happen to have an attribute of this name; it says nothing there.
+    """
+    if not _is_sequence_like(obj):
+        return False
+    definer = _definer(type(obj), "num_batches")
+    if definer is not None and not _is_stub(definer):
+        return True
+    return on_instance and "num_batches" in getattr(obj, "__dict__", ())
+
+
+def _is_sequence_like(obj: object) -> bool:
+    return bool(getattr(obj, "use_sequence_api", False)) or callable(
+        getattr(obj, "on_epoch_end", None)
+    )
+
+
+def _definer(kind: type, name: str) -> type | None:
+    """The class that gives `kind` its attribute `name`."""
+    return next((base for base in kind.__mro__ if name in base.__dict__), None)
+
+
+def _is_stub(kind: type) -> bool:
+    return kind is Sequence or (_top_module(kind), kind.__name__) in _STUBS
+
+
+def _top_module(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
+
+
+def _name(kind: type) -> str:
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else (f"{kind.__module__}.{kind.__qualname__}")
+    )
+
+
+def _length(obj: Any) -> int | None:
+    if not _defines(obj, "__len__"):
+        raise NotImplementedError(_missing_length(type(obj)))
+    # Not len(): its errors do not say whose length it was, nor what it was.
+    return _as_count(obj, "__len__()", type(obj).__len__(obj))
+
+
+def _as_count(obj: object, source: str, value: Any) -> int | None:
+    """`value` as a number of batches, or an error that says which rule it breaks."""
+    said = f"{source} of {_name(type(obj))} is {value!r}"
+    if value is None and source == "num_batches":
+        return None
+    try:
+        # True and False pass for 1 and 0 in Python; as a number of batches they are a mistake.
+        count = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        count = None
+    if count is None:
+        hint = ": use int() or math.ceil()" if hasattr(value, "__float__") else ""
+        raise TypeError(f"{said} ({_name(type(value))}), not a whole number of batches{hint}")
+    if count < 0:
+        raise ValueError(f"{said}: a number of batches cannot be negative")
+    return count

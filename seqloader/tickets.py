@@ -1,0 +1,82 @@
+"""Tickets and their outcomes: what the enqueuer asks of an executor, and what it gets back.
+
+A ticket is answered by exactly one outcome: `Computed`, `Raised` or `Lost`. An executor knows
+nothing of epochs and order; it hands outcomes back in whatever order they came about.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+__all__ = ["Computed", "Death", "Lost", "Outcome", "Raised", "Ticket"]
+
+
+class Ticket(NamedTuple):
+    """A request for one batch. A named tuple, because one is made for every batch."""
+
+    epoch: int
+    position: int
+    index: int  # type: ignore[assignment]  # a field, where tuples have a method
+    attempt: int = 0
+
+
+class Death(NamedTuple):
+    """How a worker ended, as far as the consumer can know."""
+
+    slot: int
+    pid: int
+    exitcode: int | None
+    """As in `subprocess`: negative for a signal, None where the system did not say."""
+    peak_rss_bytes: int | None
+    reason: str = "died"
+    """"died", or "timeout" where the consumer killed it because a batch took too long."""
+    stack: str = ""
+    """What it was doing, if it passed the time limit and could still say so."""
+
+
+class Computed(Protocol):
+    """A batch is there."""
+
+    @property
+    def ticket(self) -> Ticket:
+        """What it answers."""
+
+    @property
+    def slot(self) -> int:
+        """Of the worker."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the batch occupies; 0 where the executor cannot know."""
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds the worker spent on the ticket."""
+
+    def open(self) -> Any:
+        """Build the batch. Called at most once; may raise what rebuilding user objects raises."""
+
+    def discard(self) -> None:
+        """Give the memory back without ever opening it."""
+
+
+class Raised(NamedTuple):
+    """`__getitem__` (or writing its batch) raised."""
+
+    ticket: Ticket
+    slot: int
+    error: BaseException
+    """With its own type where that can be had, the worker's traceback attached as a cause."""
+    pid: int | None = None
+    """Process id of the worker; None where it computed in the consumer's process."""
+    busy_s: float = 0.0
+
+
+class Lost(NamedTuple):
+    """The worker that held the ticket is gone."""
+
+    ticket: Ticket
+    death: Death
+
+
+Outcome = Computed | Raised | Lost

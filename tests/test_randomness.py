@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqloader.randomness import BatchContext, Seeding, batch_context
+from seqloader.seeds import BATCH
+from seqloader.tickets import Ticket
+
+COUNTED = Seeding(7, reseed_globals=False)
+RESEEDED = Seeding(7, reseed_globals=True)
+TICKET = Ticket(epoch=2, position=41, index=907)
+
+
+class Calls:
+    """A Sequence whose batch is whatever a function returns."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
+
+    def __getitem__(self, index: int) -> Any:
+        return self.call()
+
+
+class Indices:
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+def draw_rng() -> float:
+    return batch_context().rng.random()
+
+
+# The context
+
+
+def test_batch_knows_its_epoch_index_and_position() -> None:
+    def ask() -> tuple[int, int, int]:
+        context = batch_context()
+        return context.epoch, context.index, context.position
+
+    assert COUNTED.compute(Calls(ask), TICKET) == (2, 907, 41)
+
+
+def test_compute_returns_the_batch_of_the_tickets_index() -> None:
+    assert COUNTED.compute(Indices(), TICKET) == 907
+    assert RESEEDED.compute_aside(Indices(), TICKET) == 907
+
+
+@pytest.mark.parametrize("name", ["epoch", "index", "position"])
+def test_outside_a_batch_the_error_says_what_to_do(name: str) -> None:
+    with pytest.raises(RuntimeError, match=rf"\.{name} .*enqueuer\.compute\(index, epoch=0\)"):
+        getattr(batch_context(), name)
+
+
+def test_outside_a_batch_rng_is_unseeded() -> None:
+    numbers = {batch_context().rng.integers(2**62) for _ in range(10)}
+
+    assert len(numbers) == 10
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_context_ends_with_its_batch(shared: bool) -> None:
+    COUNTED.compute(Indices(), TICKET, shared=shared)
+
+    with pytest.raises(RuntimeError):
+        _ = batch_context().epoch
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_context_ends_with_a_batch_that_raises(shared: bool) -> None:
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        COUNTED.compute(Calls(fail), TICKET, shared=shared)
+
+    with pytest.raises(RuntimeError):
+        _ = batch_context().epoch
+
+
+def test_context_that_was_kept_goes_on_answering_for_its_own_batch() -> None:
+    kept = COUNTED.compute(Calls(batch_context), TICKET)
+    later = COUNTED.compute(Calls(batch_context), Ticket(3, 0, 5))
+
+    assert (kept.epoch, kept.index, kept.position) == (2, 907, 41)
+    assert (later.epoch, later.index, later.position) == (3, 5, 0)
+    assert kept.rng.random() == COUNTED.compute(Calls(lambda: batch_context().rng), TICKET).random()
+
+
+@pytest.mark.parametrize("outer_shared", [False, True])
+@pytest.mark.parametrize("inner_shared", [False, True])
+def test_batch_computed_inside_a_batch_gives_the_outer_context_back(
+    outer_shared: bool, inner_shared: bool
+) -> None:
+    inner_ticket = Ticket(0, 1, 2)
+
+    def nest() -> list[BatchContext]:
+        before = batch_context()
+        inner = COUNTED.compute(Calls(batch_context), inner_ticket, shared=inner_shared)
+        return [before, inner, batch_context()]
+
+    before, inner, after = COUNTED.compute(Calls(nest), TICKET, shared=outer_shared)
+
+    assert before is after
+    assert (before.index, inner.index) == (907, 2)
+
+
+def in_thread(call: Callable[[], Any]) -> Any:
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(call()))
+    thread.start()
+    thread.join()
+    return answers[0]
+
+
+def test_shared_context_is_seen_by_the_batchs_own_threads() -> None:
+    seen = COUNTED.compute(
+        Calls(lambda: in_thread(batch_context) is batch_context()), TICKET, shared=True
+    )
+
+    assert seen
+
+
+def test_unshared_context_is_not_seen_by_other_threads() -> None:
+    elsewhere = COUNTED.compute(Calls(lambda: in_thread(batch_context)), TICKET)
+
+    with pytest.raises(RuntimeError):
+        _ = elsewhere.index
+
+
+def test_threads_compute_side_by_side_each_in_its_own_context() -> None:
+    together = threading.Barrier(4)
+    seen: dict[int, list[int]] = {}
+
+    def ask() -> list[int]:
+        together.wait(10)
+        first = batch_context().index
+        together.wait(10)
+        return [first, batch_context().index]
+
+    def work(index: int) -> None:
+        seen[index] = COUNTED.compute(Calls(ask), Ticket(0, index, index))
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert seen == {index: [index, index] for index in range(4)}
+
+
+# The batch's own generator
+
+
+def test_rng_is_the_generator_that_the_documentation_names() -> None:
+    expected = np.random.Generator(
+        np.random.PCG64(np.random.SeedSequence(7, spawn_key=(BATCH, 2, 907)))
+    )
+
+    drawn = COUNTED.compute(Calls(lambda: batch_context().rng.random(5)), TICKET)
+
+    assert drawn.tolist() == expected.random(5).tolist()
+
+
+def test_rng_never_changes() -> None:
+    raw = COUNTED.compute(Calls(lambda: batch_context().rng.bit_generator.random_raw(2)), TICKET)
+
+    assert raw.tolist() == [6657188222739935157, 9022212052319330385]
+
+
+def test_rng_is_one_object_throughout_the_batch() -> None:
+    first, second = COUNTED.compute(
+        Calls(lambda: (batch_context().rng, batch_context().rng)), TICKET
+    )
+
+    assert first is second
+
+
+def test_rng_is_one_object_for_all_threads_of_the_batch() -> None:
+    together = threading.Barrier(8)
+
+    def ask_from_threads() -> set[int]:
+        found: list[Any] = []
+
+        def ask() -> None:
+            together.wait(10)
+            found.append(batch_context().rng)
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return {id(rng) for rng in found}
+
+    found = COUNTED.compute(Calls(ask_from_threads), TICKET, shared=True)
+
+    assert len(found) == 1
+
+
+def test_rng_depends_on_seed_epoch_and_index_alone() -> None:
+    def number(seed: int, ticket: Ticket, *, globals_too: bool = False) -> float:
+        seeding = Seeding(seed, globals_too)
+        return seeding.compute_aside(Calls(draw_rng), ticket)
+
+    same = {
+        number(7, Ticket(2, 41, 907)),
+        number(7, Ticket(2, 0, 907)),  # another shard, or another order
+        number(7, Ticket(2, 41, 907, attempt=2)),  # its worker died twice
+        number(7, Ticket(2, 41, 907), globals_too=True),
+    }
+    others = {
+        number(8, Ticket(2, 41, 907)),
+        number(7, Ticket(3, 41, 907)),
+        number(7, Ticket(2, 41, 908)),
+    }
+
+    assert len(same) == 1
+    assert len(others) == 3
+    assert not same & others
+
+
+def test_seed_may_be_of_any_size() -> None:
+    drawn = {Seeding(10**5000 + more, False).compute(Calls(draw_rng), TICKET) for more in (0, 0, 1)}
+
+    assert len(drawn) == 2
+
+
+def test_worker_process_forked_inside_a_batch_starts_outside_of_it() -> None:
+    def start_and_ask() -> Any:
+        COUNTED.seed_process(0)
+        return batch_context()
+
+    context = COUNTED.compute(Calls(start_and_ask), TICKET, shared=True)
+
+    with pytest.raises(RuntimeError):
+        _ = context.index
+
+
+# What travels, and what it costs
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_seeding_survives_plain_pickle(protocol: int) -> None:
+    assert pickle.loads(pickle.dumps(RESEEDED, protocol)) == RESEEDED
+
+
+def test_seeding_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        RESEEDED.seed = 8  # type: ignore[misc]
+
+
+def test_seeding_refuses_what_is_no_seed() -> None:
+    with pytest.raises(ValueError, match="seed must be an int >= 0"):
+        Seeding(-1, reseed_globals=False)
+
+
+def test_computing_without_reseeding_imports_nothing() -> None:
+    script = (
+        "import sys\n"
+        "from seqloader.randomness import Seeding\n"
+        "from seqloader.tickets import Ticket\n"
+        "before = set(sys.modules)\n"
+        "Seeding(1, False).compute([5], Ticket(0, 0, 0), shared=True)\n"
+        "Seeding(1, False).compute_aside([5], Ticket(0, 0, 0))\n"
+        "Seeding(1, False).seed_process(0)\n"
+        "print(sorted(set(sys.modules) - before))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
