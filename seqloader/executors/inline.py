@@ -1,0 +1,130 @@
+"""The inline executor: batches computed in the consumer's own thread, while it waits for them.
+
+One ticket, time going down
+    submit     the ticket joins the queue
+    wait       the oldest is computed; it stays first in the queue, its answer lies beside it
+    collect    ticket and answer leave together
+
+Nothing runs between the consumer's calls, so that `discard` and `reset` only have to forget.
+An exception that arrives in `wait` from outside (rule R3) finds the ticket still in the queue, and
+it is computed again.
+
+Not here: killing, respawning, `timeout_s`. What computes is the consumer itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from seqloader.errors import as_raisable
+from seqloader.executors.local_batch import LocalBatch, private_copy
+from seqloader.tickets import Raised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from seqloader.randomness import Seeding
+    from seqloader.tickets import Outcome, Ticket
+
+__all__ = ["InlineExecutor"]
+
+
+class InlineExecutor:
+    """Computes one ticket in each `wait`, in the thread that calls it.
+
+    Args:
+        copy: Whether batches get memory of their own. Else they are the very objects that
+            `__getitem__` returned, and may be views of the Sequence's arrays.
+    """
+
+    workers = 0
+
+    def __init__(self, *, copy: bool = False) -> None:
+        self._copy = copy
+        self._queue: deque[Ticket] = deque()
+        self._answer: Outcome | None = None
+        """That of the first ticket in the queue."""
+        self._sequence: Any = None
+        self._seeding: Seeding | None = None
+        self._woken = False
+        self._ended = False
+
+    def start(self, sequence: Any, seeding: Seeding) -> None:
+        """Keep the Sequence. It is used as it is, so that nothing can fail here."""
+        self._sequence = sequence
+        self._seeding = seeding
+        self._woken = self._ended = False
+
+    def submit(self, ticket: Ticket) -> None:
+        """Take a ticket."""
+        self._queue.append(ticket)
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Compute the oldest ticket, unless an answer is there already or `wake()` was called.
+
+        It takes as long as `__getitem__` does. With nothing to compute it returns at once, because
+        nobody else could bring anything about.
+        """
+        if self._woken:
+            self._woken = False
+        elif self._answer is None and self._queue and not self._ended:
+            # One store: an exception from outside comes before it or after it.
+            self._answer = self._compute(self._queue[0])
+
+    def _compute(self, ticket: Ticket) -> Outcome:
+        assert self._seeding is not None, "submitted before start()"
+        begun = time.perf_counter()
+        try:
+            batch = self._seeding.compute_aside(self._sequence, ticket)
+            if self._copy:
+                # Now and not in open(), since the Sequence may use its memory for the next batch.
+                batch = private_copy(batch)
+            return LocalBatch(ticket, 0, batch, time.perf_counter() - begun)
+        except KeyboardInterrupt:
+            # Ctrl-C cannot be told from one that user code raised; it is the consumer's.
+            raise
+        except BaseException as error:
+            busy_s = time.perf_counter() - begun
+            return Raised(ticket, 0, as_raisable(error), busy_s=busy_s)
+
+    def collect(self) -> Iterable[Outcome]:
+        """Hand out what `wait` computed."""
+        if self._answer is None:
+            return ()
+        answered = (self._answer,)
+        self._queue.popleft()
+        self._answer = None
+        return answered
+
+    def load(self, sequence: Any, *, in_place: bool) -> None:
+        """Use `sequence` from now on."""
+        self._sequence = sequence
+
+    def discard(self) -> None:
+        """Forget all tickets."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all tickets."""
+        self._queue.clear()
+        self._answer = None
+
+    def wake(self) -> None:
+        """Make the next `wait` return without computing; one that computes cannot be cut short."""
+        self._woken = True
+
+    def kill(self) -> None:
+        """Compute nothing any more."""
+        self._ended = True
+
+    def stop(self, timeout_s: float) -> None:
+        """Forget everything. `start` may follow."""
+        self._ended = True
+        self.reset()
+        self._sequence = self._seeding = None
+
+    def abandon(self) -> None:
+        """As `stop`."""
+        self.stop(timeout_s=0.0)

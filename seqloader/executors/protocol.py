@@ -1,0 +1,79 @@
+"""What every executor must do. The enqueuer knows nothing else of it.
+
+Actors
+    consumer   the one thread that is inside a call of the enqueuer; it alone calls an executor,
+               except for `wake()` and `kill()`, which any thread or signal handler may call
+
+Rules
+    R1  `submit` never blocks and never computes. `collect` never blocks (the inline executor
+        computes in `wait`, so that an executor is idle between the consumer's calls).
+    R2  Every submitted ticket is answered by exactly one outcome, unless `discard` or `reset`
+        comes first; after either, no outcome of an earlier ticket is handed out.
+    R3  `wait` moves nothing: an exception raised asynchronously inside it loses nothing.
+        `submit`, `collect`, `load`, `discard` may be torn by such an exception; the
+        caller then calls `reset()` and submits again whatever it still wants.
+    R4  When `discard` returns, no `__getitem__` of an earlier ticket is running. `reset` gives the
+        same promise where work can be killed; where it cannot (threads), what still runs is
+        ignored, and the next `discard` waits for it.
+    R5  `stop` returns within its timeout with nothing left behind that can be ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from seqloader.randomness import Seeding
+    from seqloader.tickets import Death, Outcome, Ticket
+
+__all__ = ["Executor"]
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Computes tickets; see the module's rules."""
+
+    workers: int
+    """How many tickets it can compute at once; 0 where it computes inside `wait`."""
+
+    def start(self, sequence: Any, seeding: Seeding) -> None:
+        """Make ready to compute batches of `sequence`. What cannot be sent is raised here."""
+
+    def submit(self, ticket: Ticket) -> None:
+        """Take a ticket. Never blocks."""
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Block until there may be something to collect, `wake()` was called, or time is up."""
+
+    def collect(self) -> Iterable[Outcome | Death]:
+        """Hand out what has come about since the last call, in any order. Never blocks.
+
+        A `Death` tells of a worker that ended without holding a ticket, and was replaced.
+        """
+
+    def load(self, sequence: Any, *, in_place: bool) -> None:
+        """Use the state that `sequence` has now for all later tickets. Nothing is in flight.
+
+        `in_place`: it may have been changed inside its attributes; else only rebound ones count.
+        """
+
+    def discard(self) -> None:
+        """Drop what is in flight, and return when nothing is in work."""
+
+    def reset(self) -> None:
+        """As `discard`, without waiting and from any state: kill, forget, be ready for tickets."""
+
+    def wake(self) -> None:
+        """Make a `wait` that blocks in another thread return."""
+
+    def kill(self) -> None:
+        """End all work at once, from any thread or signal handler; only `stop` may follow."""
+
+    def stop(self, timeout_s: float) -> None:
+        """End. Idempotent; `start` may follow."""
+
+    def abandon(self) -> None:
+        """As `stop`, without waiting or raising: for finalizers, and for forked children, where
+        it only lets go of the child's own descriptors."""

@@ -1,0 +1,32 @@
+"""What every executor must pass: the rules of `seqloader.executors.protocol`, as tests.
+
+Whoever writes an executor inherits them (pytest finds the tests by the class's name):
+
+    pytest.register_assert_rewrite("seqloader.testing")  # in conftest.py: better messages
+
+    from seqloader.testing import ExecutorConformance
+
+    class TestMyExecutor(ExecutorConformance):
+        def make_executor(self):
+            return MyExecutor(workers=2)
+
+Nothing here waits for luck: batches that must still be in work wait at a `Gate`, a folder that all
+processes see, and every call that could hang is made within a deadline, after which the test fails
+and shows what each thread was doing.
+"""
+
+from __future__ import annotations
+
+from seqloader.testing.conformance import ExecutorConformance
+from seqloader.testing.deadline import DEADLINE_S, collect, open_all, tickets, within
+from seqloader.testing.gate import Gate
+
+__all__ = [
+    "DEADLINE_S",
+    "ExecutorConformance",
+    "Gate",
+    "collect",
+    "open_all",
+    "tickets",
+    "within",
+]
