@@ -1,0 +1,1 @@
+"""The consumer's side of the process executor. Never imports `worker`."""

@@ -1,0 +1,306 @@
+"""The consumer's side of the arenas: who holds which block, and when it is free again.
+
+# Note [What a lease must be]
+A block is free when the last thing dies that refers to it, however it was derived: a slice, a
+memoryview, a tensor, a ufunc's view. A finalizer on an array or a memoryview fires too early,
+because numpy collapses chains of bases past them. It does not past an object that is no array: so
+under all arrays of a block lies one ctypes array. Its finalizer runs in any thread, inside the
+garbage collector, at exit: it appends to a deque and does nothing more. `Arenas.settle` does the
+rest, in the consumer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from seqloader.executors.process.consumer.mapping import Mapping
+from seqloader.executors.process.consumer.memfile import anonymous_file
+from seqloader.executors.process.wire.blocks import (
+    FIRST_BLOCK,
+    HIGHEST,
+    RELEASED,
+    RESERVED,
+    geometry,
+    make_sparse,
+    pack_place,
+    unpack_place,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from seqloader.executors.process.consumer.decode import Span
+
+
+__all__ = ["ArenaView", "Arenas", "create_arena"]
+
+_UNCHECKED_BYTES: Final = 1 << 20
+"""Freed between two looks at how much memory is backed: small batches need no look each."""
+
+
+def create_arena(sharers: int = 1) -> tuple[int, int]:
+    """Make an arena file; return its descriptor and size.
+
+    Args:
+        sharers: arenas this process will have, for where its addresses are limited.
+    """
+    fd = anonymous_file("seqloader-arena")
+    try:
+        return fd, make_sparse(fd, sharers)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+class ArenaView:
+    """One worker's arena as the consumer sees it; mapped while it, or any lease of it, lives.
+
+    Args:
+        number: of the worker process.
+        fd: of the arena file; not needed after this.
+        size: of the arena file, in bytes.
+        freed: where leases go when they end.
+    """
+
+    def __init__(self, number: int, fd: int, size: int, freed: deque[Any]) -> None:
+        self.number = number
+        self.freed: Any = freed
+        self.mapping = Mapping(fd, size)
+        self.address = self.mapping.address
+        self.words = (ctypes.c_uint64 * geometry(size).blocks).from_address(self.address)
+        self.layouts: dict[int, Any] = {}
+        """The decoder's: what the worker has defined."""
+        self.leased: dict[int, tuple[int, int]] = {}
+        """Offset and size of every block that something in this process refers to."""
+        self.held_bytes = 0
+        self.held_batches = 0
+        self.punched_bytes = 0
+        self.retired = False
+        self._pid = os.getpid()
+
+    def lease(self, offset: int, size: int, block: int, batch: list[int] | None = None) -> Any:
+        """Return memory that is the caller's until the last thing dies that refers to it.
+
+        Args:
+            offset, size, block: as reported.
+            batch: for a batch of several blocks, their number and bytes: one list for all.
+        """
+        lease = _lease_type(size).from_address(self.address + offset)
+        self.leased[block] = (offset, size)
+        self.held_bytes += size
+        lease.hold = (self, block, offset, size, batch)
+        if batch is None:
+            self.held_batches += 1
+        return lease
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """Return a copy of some bytes."""
+        return ctypes.string_at(self.address + offset, nbytes)
+
+    def backed_bytes(self) -> int:
+        """Bytes of the arena that take memory."""
+        words = self.words
+        return words[RESERVED] - words[RELEASED] - self.punched_bytes
+
+    def punch(self, offset: int, size: int) -> bool:
+        """Give pages back to the system, if that can be done."""
+        # The memory is shared with a forked child, but not the right to say what is free.
+        if not size or os.getpid() != self._pid or not self.mapping.punch(offset, size):
+            return False
+        self.punched_bytes += size
+        return True
+
+    def punch_unused(self) -> None:
+        """The worker is dead: give back what was not reported, or is free.
+
+        A block that is lent and not leased may have been reported, and be opened later.
+        """
+        self._punch_all(self._places(lent=False))
+
+    def punch_unleased(self) -> None:
+        """The worker is dead and no report of it will be opened: give back what is not leased."""
+        leased = {pack_place(*place) for place in self.leased.values()}
+        lent = [place for place in self._places(lent=True) if place not in leased]
+        self._punch_all(self._places(lent=False) + lent)
+
+    def _places(self, *, lent: bool) -> list[int]:
+        where = geometry(self.mapping.size)
+        count = min(max(self.words[HIGHEST] + 1, FIRST_BLOCK), where.blocks)
+        words = self.read(8 * FIRST_BLOCK, 8 * (count - FIRST_BLOCK))
+        places = self.read(where.places_offset + 8 * FIRST_BLOCK, len(words))
+        is_lent = np.frombuffer(words, np.uint64) == 0
+        chosen: list[int] = np.frombuffer(places, np.uint64)[is_lent == lent].tolist()
+        return chosen
+
+    def _punch_all(self, places: list[int]) -> None:
+        start = stop = 0
+        for offset, size in sorted(map(unpack_place, places)):
+            if offset != stop:  # else one call does for both
+                self.punch(start, stop - start)
+                start = offset
+            stop = offset + size
+        self.punch(start, stop - start)
+
+
+class Arenas:
+    """All arenas of one pool.
+
+    Args:
+        keep_batches: batches whose memory is kept for use again, beside those the consumer holds.
+    """
+
+    def __init__(self, keep_batches: int) -> None:
+        self.freed: deque[Any] = deque()
+        """What `settle` will free: (view, block, offset, size, batch)."""
+        self.views: dict[int, ArenaView] = {}
+        """By the numbers of the living workers."""
+        self._keep_batches = keep_batches
+        self._all: weakref.WeakSet[ArenaView] = weakref.WeakSet()
+        self._largest_bytes = 0
+        self._unchecked_bytes = 0
+
+    def add(self, view: ArenaView) -> None:
+        """Take in the arena of a new worker."""
+        self._all.add(view)
+        self.views[view.number] = view
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of blocks that something in this process refers to."""
+        ended = sum(size for _, _, _, size, batch in self.freed.copy() if batch != _NEVER_LEASED)
+        return sum(view.held_bytes for view in list(self._all)) - ended
+
+    @property
+    def held_batches(self) -> int:
+        """Batches that something in this process refers to."""
+        return sum(view.held_batches for view in self._all)
+
+    def cap_bytes(self) -> int:
+        """Bytes that the living workers' arenas may keep; what is freed above is given back."""
+        held = sum(view.held_bytes for view in self.views.values())
+        return self._keep_batches * self._largest_bytes + held
+
+    # --- freeing ----------------------------------------------------------------------------
+
+    def settle(self, next_serial: int) -> None:
+        """Free the blocks whose leases have ended. Call before tickets are written.
+
+        Args:
+            next_serial: of the next ticket: whoever takes it may use the blocks again.
+        """
+        if self.freed:
+            self._settle(next_serial)
+
+    def _settle(self, next_serial: int) -> None:
+        freed, free = self.freed, next_serial << 1
+        while freed:
+            view, block, offset, size, batch = freed.popleft()
+            if batch is None:
+                view.held_batches -= 1
+                batch_bytes = size
+            elif batch:
+                batch[0] -= 1
+                batch_bytes = batch[1]
+                if not batch[0]:
+                    view.held_batches -= 1
+            else:
+                batch_bytes = 0
+            if batch_bytes:
+                del view.leased[block]
+                view.held_bytes -= size
+                if batch_bytes > self._largest_bytes:
+                    self._largest_bytes = batch_bytes
+            if view.retired:
+                view.punch(offset, size)
+                continue
+            self._unchecked_bytes += size
+            punched = False
+            if self._unchecked_bytes >= _UNCHECKED_BYTES and size and self._exceeds_cap():
+                punched = view.punch(offset, size)
+            view.words[block] = free | punched
+
+    def _exceeds_cap(self) -> bool:
+        if sum(view.backed_bytes() for view in self.views.values()) > self.cap_bytes():
+            return True
+        self._unchecked_bytes = 0
+        return False
+
+    def discard(self, view: ArenaView, spans: Iterable[Span]) -> None:
+        """Give back the blocks of a batch that was never opened."""
+        for block, offset, size in spans:
+            self.freed.append((view, block, offset, size, _NEVER_LEASED))
+
+    def give_back(self, view: ArenaView, block: int) -> None:
+        """Give back a block that was read and never leased."""
+        self.freed.append((view, block, 0, 0, _NEVER_LEASED))
+
+    # --- ends -------------------------------------------------------------------------------
+
+    def retire(self, number: int) -> None:
+        """The worker is dead, and all its reports are in: its arena gets no new batches."""
+        view = self.views.pop(number)
+        view.retired = True
+        view.punch_unused()
+
+    def close(self) -> None:
+        """All workers are dead, and no report will be opened any more. Leases live on."""
+        sink = _Sink()
+        for view in list(self._all):
+            view.freed = sink
+            view.retired = True
+        self.settle(0)
+        for view in list(self._all):
+            if view.leased:
+                view.punch_unleased()
+        self.views.clear()
+
+    def __del__(self, _finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        # Unopened batches refer to this, so none is left.
+        if not _finalizing():
+            self.close()
+
+
+_NEVER_LEASED: Final[tuple[()]] = ()
+
+
+class _Sink:
+    """Stands in for the deque of freed blocks when nobody will settle them."""
+
+    def append(self, hold: tuple[ArenaView, int, int, int, Any]) -> None:
+        view, _, offset, size, _ = hold
+        view.punch(offset, size)
+
+
+class _Nowhere:
+    """The arena of a lease that was interrupted before it had one."""
+
+    freed: Final[deque[Any]] = deque(maxlen=0)
+
+
+class _Lease:
+    """See Note [What a lease must be]."""
+
+    __slots__ = ()
+    hold: tuple[Any, ...]
+
+    def __del__(self) -> None:
+        hold = self.hold
+        hold[0].freed.append(hold)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "hold":
+            return (_Nowhere,)
+        raise AttributeError(name)
+
+
+@functools.cache
+def _lease_type(size: int) -> Any:
+    return type("Lease", (_Lease, ctypes.c_char * size), {"__slots__": ("hold",)})

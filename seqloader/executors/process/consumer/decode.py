@@ -1,0 +1,181 @@
+"""Rebuilds batches from their blocks: arrays that view the block, under one lease."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from seqloader.executors.process.wire import pickling
+from seqloader.executors.process.wire.layouts import (
+    BUFFER,
+    DEFINES,
+    DESCRIBED,
+    HEAD,
+    PART,
+    PICKLE_HEAD,
+    PICKLED,
+    Part,
+    loads_layout,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from seqloader.executors.process.consumer.arena import ArenaView
+    from seqloader.executors.process.wire.records import Report
+
+__all__ = ["Decoder", "Span"]
+
+_ndarray: Any = np.ndarray
+
+
+class Span(NamedTuple):
+    """A block of a batch."""
+
+    block: int
+    offset: int
+    size: int
+
+
+class Decoder:
+    """Rebuilds batches.
+
+    Args:
+        copy: hand over private memory and free the blocks at once.
+    """
+
+    def __init__(self, copy: bool = False) -> None:
+        self._copy = copy
+
+    def define(self, view: ArenaView, report: Report) -> None:
+        """Remember the layout that a report defines, also if its batch is never opened."""
+        recipe, _ = _read_definition(view, report)
+        view.layouts[report.layout & ~DEFINES] = recipe
+
+    def decode(self, view: ArenaView, report: Report) -> Any:
+        """Return the batch. Raises what rebuilding the user's objects raises."""
+        recipe = view.layouts.get(report.layout)
+        if recipe is None or recipe.parts or self._copy:
+            return self._decode_slowly(view, report)
+        lease = view.lease(report.offset, report.size, report.block)
+        return recipe.build(
+            [
+                _ndarray(shape, dtype, lease, offset, strides)
+                for shape, dtype, offset, strides in recipe.leaves
+            ]
+        )
+
+    def _decode_slowly(self, view: ArenaView, report: Report) -> Any:
+        if report.layout == PICKLED:
+            return self._unpickle(view, report)
+        recipe, start = _recipe(view, report)
+        leases, starts = _lease_all(view, report, recipe.parts, start)
+        starts[0] = start
+        arrays = []
+        for (shape, dtype, offset, strides), part in zip(recipe.leaves, recipe.places, strict=True):
+            array: Any = _ndarray(shape, dtype, leases[part], starts[part] + offset, strides)
+            arrays.append(array.copy("K") if self._copy else array)
+        return recipe.build(arrays)
+
+    def _unpickle(self, view: ArenaView, report: Report) -> Any:
+        nbytes, parts, count = PICKLE_HEAD.unpack(view.read(report.offset, PICKLE_HEAD.size))
+        leases, starts = _lease_all(view, report, parts, PICKLE_HEAD.size)
+        memories = [memoryview(lease).cast("B") for lease in leases]
+        del leases
+        head = PICKLE_HEAD.size + parts * PART.size
+        pickled = head + count * BUFFER.size
+        buffers: list[Any] = []
+        buffer: Any
+        for part, offset, size in BUFFER.iter_unpack(memories[0][head:pickled]):
+            first = starts[part] + offset
+            buffer = memories[part][first : first + size]
+            buffers.append(bytearray(buffer) if self._copy else buffer)
+        data = bytes(memories[0][pickled : pickled + nbytes])
+        memories.clear()
+        buffer = None
+        try:
+            return pickling.loads(data, buffers)
+        finally:
+            buffers.clear()  # a traceback must not keep the block
+
+    def spans(self, view: ArenaView, report: Report) -> list[Span]:
+        """Return all blocks of a batch that is not opened yet."""
+        first = Span(report.block, report.offset, report.size)
+        if report.layout == PICKLED:
+            head = view.read(report.offset, PICKLE_HEAD.size)
+            parts, table = PICKLE_HEAD.unpack(head)[1], PICKLE_HEAD.size
+        else:
+            recipe, table = _recipe(view, report)
+            parts = recipe.parts
+        return [first, *(Span(*part[:3]) for part in _read_parts(view, report, parts, table))]
+
+
+class _Recipe(NamedTuple):
+    """A layout, ready for use."""
+
+    leaves: list[tuple[Any, ...]]
+    """Shape, dtype, offset, strides."""
+    places: list[int]
+    """The part that each leaf lies in."""
+    parts: int
+    build: Callable[[list[Any]], Any]
+    """Arrays to nest."""
+
+
+def _recipe(view: ArenaView, report: Report) -> tuple[_Recipe, int]:
+    """The recipe for a report, and where in the block the body begins."""
+    if report.layout == DESCRIBED:
+        return _read_definition(view, report)
+    recipe = view.layouts[report.layout & ~DEFINES]
+    if report.layout & DEFINES:
+        return recipe, HEAD.unpack(view.read(report.offset, HEAD.size))[1]
+    return recipe, 0
+
+
+def _read_definition(view: ArenaView, report: Report) -> tuple[_Recipe, int]:
+    nbytes, start = HEAD.unpack(view.read(report.offset, HEAD.size))
+    layout = loads_layout(view.read(report.offset + HEAD.size, nbytes))
+    leaves = [(leaf.shape, leaf.dtype, leaf.offset, leaf.strides) for leaf in layout.leaves]
+    places = [leaf.part for leaf in layout.leaves]
+    return _Recipe(leaves, places, layout.parts, _builder(layout.structure, len(leaves))), start
+
+
+def _read_parts(view: ArenaView, report: Report, parts: int, table: int) -> list[Part]:
+    if not parts:
+        return []
+    data = view.read(report.offset + table, parts * PART.size)
+    return [Part(*fields) for fields in PART.iter_unpack(data)]
+
+
+def _lease_all(
+    view: ArenaView, report: Report, parts: int, table: int
+) -> tuple[list[Any], list[int]]:
+    """Leases of the primary block and the parts; for each, the byte that offsets count from."""
+    if not parts:
+        return [view.lease(report.offset, report.size, report.block)], [0]
+    others = _read_parts(view, report, parts, table)
+    batch = [1 + parts, report.size + sum(part.size for part in others)]
+    leases = [view.lease(report.offset, report.size, report.block, batch)]
+    view.held_batches += 1
+    leases += [view.lease(part.offset, part.size, part.block, batch) for part in others]
+    return leases, [0, *(part.skip for part in others)]
+
+
+def _builder(structure: Any, count: int) -> Callable[[list[Any]], Any]:
+    if isinstance(structure, int):
+        return itemgetter(structure)
+    kind, *names, children = structure
+    if children == [*range(count)]:  # a flat nest, by far the most common
+        if kind == "dict":
+            return lambda arrays: dict(zip(names[0], arrays, strict=True))
+        return tuple if kind == "tuple" else lambda arrays: arrays
+    builders = [_builder(child, -1) for child in children]
+    if kind == "dict":
+        return lambda arrays: dict(
+            zip(names[0], [build(arrays) for build in builders], strict=True)
+        )
+    if kind == "tuple":
+        return lambda arrays: tuple([build(arrays) for build in builders])
+    return lambda arrays: [build(arrays) for build in builders]

@@ -1,0 +1,104 @@
+"""A file mapped as shared memory, for as long as this object lives.
+
+By the C library, because Python's `mmap` keeps a descriptor of its own for every mapping, and a
+limit on open files must not limit how many batches can be kept.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+import os
+from typing import Any, Final
+
+__all__ = ["Mapping"]
+
+_MAP_FAILED: Final = ctypes.c_void_p(-1).value
+_REMOVE: Final[int | None] = getattr(mmap, "MADV_REMOVE", None)
+
+
+class _Mapped:
+    """Address and size of mapped memory, unmapped when this object ends."""
+
+    def __init__(self, libc: Any, address: int, size: int) -> None:
+        self._unmap = libc.munmap
+        self._place = address, size
+
+    def __del__(self) -> None:
+        self._unmap(*self._place)
+
+
+class Mapping:
+    """The bytes of a file from its start, readable and writable, shared with other processes.
+
+    Attributes:
+        address: of the first byte.
+        size: in bytes.
+    """
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._libc: Any = None
+        self.size = size
+        self._pid = os.getpid()
+        self._getpid = os.getpid  # at exit, modules are emptied before the last objects go
+        self._kept: Any = None
+        self._advise: Any = None
+        libc = _libc()
+        if libc is None:
+            mapped = mmap.mmap(fd, size)
+            self._kept = (mapped, ctypes.c_char.from_buffer(mapped))
+            self.address = ctypes.addressof(self._kept[1])
+            return
+        protection = mmap.PROT_READ | mmap.PROT_WRITE
+        address = libc.mmap(None, size, protection, mmap.MAP_SHARED, fd, 0)
+        if address is None or address == _MAP_FAILED:
+            code = ctypes.get_errno()
+            raise OSError(code, f"cannot map {size} bytes: {os.strerror(code)}")
+        self.address = address
+        self._advise = libc.madvise
+        self._libc = libc
+
+    def punch(self, offset: int, size: int) -> bool:
+        """Give pages back to the system; their contents are zeros after that.
+
+        Returns:
+            Whether that was done: not every file can, and a forked child must not, because it
+            shares the file with its parent.
+        """
+        if _REMOVE is None or self._getpid() != self._pid:
+            return False
+        if self._advise is not None:
+            return bool(self._advise(self.address + offset, size, _REMOVE) == 0)
+        try:
+            self._kept[0].madvise(_REMOVE, offset, size)
+        except OSError:
+            return False
+        return True
+
+    def __del__(self, mapped: type[_Mapped] = _Mapped) -> None:
+        # The garbage collector calls the finalizers of a whole cycle before it lets go of any
+        # part, and one of the others may still read the memory. What is made now ends after them.
+        if self._libc is not None:
+            self._kept = mapped(self._libc, self.address, self.size)
+
+
+@functools.cache
+def _libc() -> Any:
+    """The C library, or None where it cannot be had this way."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_ssize_t,  # as wide as off_t where Python is built without large file calls
+        ]
+        libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    except (OSError, AttributeError, TypeError):
+        return None
+    return libc

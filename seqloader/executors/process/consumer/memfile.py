@@ -1,0 +1,98 @@
+"""Anonymous memory files: memory that has a descriptor and no name, so that nothing can be left.
+
+`memfd_create` where the system has it. Elsewhere, or where the environment variable
+`SEQLOADER_WITHOUT` names `memfd`, a file that is unlinked as soon as it is open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import sys
+import tempfile
+from typing import Final
+
+__all__ = ["above_standard", "anonymous_file"]
+
+_MFD_NOEXEC_SEAL: Final = 8
+"""Not in Python's `os` yet. Without it, Linux may be set to refuse or to warn; old kernels do not
+know it."""
+
+_SHM: Final = "/dev/shm"
+_USABLE_SHM_BYTES: Final = 256 << 20
+"""Containers often mount 64 MB there, which no two picture batches fit into; a temporary file on
+disk is slower and has room."""
+
+
+def anonymous_file(name: str) -> int:
+    """Return the descriptor of an empty memory file: above 2, closed on exec, gone when closed.
+
+    Args:
+        name: shown by the system where it lists files; need not be unique.
+    """
+    if hasattr(os, "memfd_create") and "memfd" not in os.environ.get("SEQLOADER_WITHOUT", ""):
+        with contextlib.suppress(OSError):  # a sandbox may refuse the call
+            return above_standard(_memfd(name))
+    if sys.platform == "darwin":
+        return above_standard(_posix_shm())
+    return above_standard(_unlinked_file(name))
+
+
+def above_standard(fd: int) -> int:
+    """Return `fd`, moved above 2 if need be.
+
+    A process whose standard descriptors are closed gets 0, 1 or 2 for its next file, and a child
+    would take it for its standard input or output.
+    """
+    if fd > 2:
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
+
+
+if sys.platform == "linux":
+
+    def _memfd(name: str) -> int:
+        try:
+            return os.memfd_create(name, os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
+        except OSError:
+            return os.memfd_create(name, os.MFD_CLOEXEC)
+
+else:
+
+    def _memfd(name: str) -> int:
+        raise OSError("no memfd_create")
+
+
+def _unlinked_file(name: str) -> int:
+    fd, path = tempfile.mkstemp(prefix=f"{name}-", dir=_roomy_folder())
+    os.unlink(path)
+    return fd
+
+
+def _roomy_folder() -> str | None:
+    """`/dev/shm`, which is memory, unless it is absent, closed to us or very small."""
+    try:
+        room = os.statvfs(_SHM)
+    except OSError:
+        return None
+    if not os.access(_SHM, os.W_OK | os.X_OK):
+        return None
+    return _SHM if room.f_bavail * room.f_frsize >= _USABLE_SHM_BYTES else None
+
+
+def _posix_shm() -> int:
+    import _posixshmem  # type: ignore[import-not-found, unused-ignore]
+
+    while True:
+        name = f"/sl-{secrets.token_hex(8)}"  # macOS allows 31 characters
+        try:
+            fd: int = _posixshmem.shm_open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode=0o600)
+        except FileExistsError:
+            continue
+        _posixshmem.shm_unlink(name)
+        return fd

@@ -1,0 +1,119 @@
+"""The two pipes of a pool and the descriptor that wakes its wait, on the consumer's side.
+
+Rules
+    R1  The consumer's ticket end never blocks: what does not fit waits until there is room.
+    R2  `written - answered` never exceeds what the report pipe holds, so that no worker ever
+        blocks in a report.
+    R3  Several records are written at once up to PIPE_BUF: whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import struct
+import termios
+from typing import Final
+
+from seqloader.executors.process.consumer.memfile import above_standard
+from seqloader.executors.process.wire.records import RECORD_BYTES
+
+__all__ = ["Pipes"]
+
+WANTED_BYTES: Final = 1 << 20
+"""Capacity asked for: 16,384 records. The system's limit for users without privileges is often
+just this; less is accepted."""
+READ_BYTES: Final = 1 << 16
+
+
+class Pipes:
+    """Ticket pipe, report pipe, wake-up."""
+
+    def __init__(self, tickets_ahead: int) -> None:
+        self.ticket_read = self.ticket_write = self.report_read = self.report_write = -1
+        self._wake_read = self._wake_write = -1
+        self.ticket_read, self.ticket_write = map(above_standard, os.pipe())
+        self.report_read, self.report_write = map(above_standard, os.pipe())
+        if hasattr(os, "eventfd"):
+            self._wake_read = self._wake_write = above_standard(
+                os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            )
+        else:
+            self._wake_read, self._wake_write = map(above_standard, os.pipe())
+            os.set_blocking(self._wake_write, False)
+        os.set_blocking(self.ticket_write, False)
+        os.set_blocking(self.report_read, False)
+        if tickets_ahead * RECORD_BYTES > READ_BYTES // 2:
+            _enlarge(self.ticket_write)
+            _enlarge(self.report_write)
+        self.room = _capacity(self.report_write) // RECORD_BYTES // 2
+        """Tickets that may be written and unanswered."""
+
+    def descriptors(self) -> tuple[int, int]:
+        """What the wait looks at: reports, wake-up."""
+        return self.report_read, self._wake_read
+
+    def send(self, records: bytes) -> bool:
+        """Write tickets, PIPE_BUF bytes at most. False: there is no room, nothing was written."""
+        try:
+            os.write(self.ticket_write, records)
+        except BlockingIOError:
+            return False
+        return True
+
+    def receive(self) -> bytes:
+        """Read reports, whole ones; empty: there are none."""
+        try:
+            return os.read(self.report_read, READ_BYTES)
+        except BlockingIOError:
+            return b""
+
+    def tickets_inside(self) -> int:
+        """How many tickets no worker has taken out of the pipe yet."""
+        buffer = fcntl.ioctl(self.ticket_read, termios.FIONREAD, b"\0\0\0\0")
+        return int(struct.unpack("i", buffer)[0]) // RECORD_BYTES
+
+    def wake(self) -> None:
+        """Make a wait return, for good. Any thread, any signal handler."""
+        with contextlib.suppress(OSError):  # closed meanwhile, or full: awake already
+            os.write(self._wake_write, (1).to_bytes(8, "little"))
+
+    def end_tickets(self) -> None:
+        """Close the write end: workers leave when they have taken what is still inside."""
+        self.ticket_write = _close(self.ticket_write)
+
+    def close(self) -> None:
+        """Close everything. Idempotent."""
+        self.end_tickets()
+        self.ticket_read = _close(self.ticket_read)
+        self.report_read = _close(self.report_read)
+        self.report_write = _close(self.report_write)
+        if self._wake_write != self._wake_read:
+            self._wake_write = _close(self._wake_write)
+        self._wake_read = self._wake_write = _close(self._wake_read)
+
+
+ROOM_TO_WRITE: Final = select.POLLOUT
+
+
+def _enlarge(fd: int) -> None:
+    for size in (WANTED_BYTES, WANTED_BYTES // 4):
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)
+            return
+
+
+def _capacity(fd: int) -> int:
+    try:
+        return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+    except (OSError, AttributeError):
+        return 1 << 14  # what every platform has at least
+
+
+def _close(fd: int) -> int:
+    if fd >= 0:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    return -1

@@ -1,0 +1,475 @@
+"""A pool: one set of pipes, table, arenas and workers. Made by a start, thrown away whole.
+
+The rules are in the package's description (executors/process/__init__.py). Nothing here survives
+an asynchronous exception in the middle of a step: the caller then makes a new pool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from seqloader.errors import WorkerStartError
+from seqloader.executors.process.consumer import forks
+from seqloader.executors.process.consumer.arena import Arenas, ArenaView, create_arena
+from seqloader.executors.process.consumer.batch import ComputedBatch
+from seqloader.executors.process.consumer.decode import Decoder
+from seqloader.executors.process.consumer.ledger import Ledger
+from seqloader.executors.process.consumer.memfile import anonymous_file
+from seqloader.executors.process.consumer.pipes import ROOM_TO_WRITE, Pipes
+from seqloader.executors.process.consumer.starts import Starts
+from seqloader.executors.process.consumer.watchdog import Watchdog
+from seqloader.executors.process.consumer.worker import WorkerProcess, reap_forsaken
+from seqloader.executors.process.wire import failures
+from seqloader.executors.process.wire.layouts import DEFINES
+from seqloader.executors.process.wire.records import (
+    COMPUTED,
+    FAILED,
+    RAISED,
+    READY,
+    REPORT,
+    TICKET,
+    Report,
+)
+from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
+from seqloader.executors.process.wire.table import (
+    ACKNOWLEDGED,
+    FLOOR,
+    ROW_WORDS,
+    ROWS,
+    SINCE,
+    TABLE_BYTES,
+    TAKEN,
+    Table,
+)
+from seqloader.tickets import Death, Lost, Outcome, Raised, Ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Pool", "PoolOptions"]
+
+RECORDS_AT_ONCE = select.PIPE_BUF // TICKET.size
+
+
+class PoolOptions(NamedTuple):
+    """What does not change while a pool lives."""
+
+    workers: int
+    tickets_ahead: int
+    """Batches that are computed or being computed ahead of the consumer, at most."""
+    copy: bool
+    timeout_s: float | None
+    environment: Mapping[str, str]
+    settings: PoolSettings
+    """Of the workers, descriptors not yet filled in."""
+    inherit: Callable[[PoolSettings, WorkerSettings], None] | None
+    """Entry of a forked worker; None: fresh interpreters."""
+
+
+class Pool:
+    """Workers and everything that ties them to the consumer."""
+
+    def __init__(self, options: PoolOptions) -> None:
+        self.pid = os.getpid()
+        self.options = options
+        self.workers: dict[int, WorkerProcess] = {}
+        self.arenas = Arenas(options.tickets_ahead + 2 * options.workers + 1)
+        self.awake = False
+        self.state = (0, 0)
+        """Version and offset of the state that tickets ask for."""
+        self._ledger = Ledger()
+        self._decoder = Decoder(options.copy)
+        self._starts = Starts()
+        self._watchdog = Watchdog(options.timeout_s)
+        self._numbers = 0
+        self._pipes: Pipes | None = None
+        self._table: Table | None = None
+        self._table_fd = self._settings_fd = -1
+        self._settings = options.settings
+        self._poll = select.poll()
+        self._polls_room = False
+        self._closed = False
+
+    # --- start ----------------------------------------------------------------------------
+
+    def open(self, state: tuple[int, int], state_fd: int) -> None:
+        """Make pipes and table, and launch the workers, which load `state` first."""
+        reap_forsaken()
+        forks.watch(self)
+        self.state = state
+        pipes = self._pipes = Pipes(self.options.tickets_ahead)
+        self._table_fd = anonymous_file("seqloader-table")
+        os.ftruncate(self._table_fd, TABLE_BYTES)
+        self._table = Table(self._table_fd)
+        self._settings = self.options.settings._replace(
+            tickets=pipes.ticket_read,
+            reports=pipes.report_write,
+            table=self._table_fd,
+            state=state_fd,
+        )
+        self._settings_fd = anonymous_file("seqloader-settings")
+        os.write(self._settings_fd, self._settings.dumps())
+        for fd in pipes.descriptors():
+            self._poll.register(fd, select.POLLIN)
+        for slot in range(self.options.workers):
+            self._launch(slot)
+
+    def _launch(self, slot: int) -> None:
+        number = self._numbers = self._numbers + 1
+        if number > ROWS:
+            raise WorkerStartError(f"{ROWS} workers of one pool have died: something kills them")
+        worker = self.workers[number] = WorkerProcess(number, slot)
+        arena_fd, arena_bytes = create_arena(2 * self.options.workers)
+        inherit = self.options.inherit
+        forks.launching = self
+        try:
+            self.arenas.add(ArenaView(number, arena_fd, arena_bytes, self.arenas.freed))
+            worker.launch(
+                pool=self._settings,
+                settings=self._settings_fd,
+                state=self.state,
+                arena=(arena_fd, arena_bytes),
+                stacks=self.options.timeout_s is not None,
+                environment=self.options.environment,
+                inherit=None if inherit is None else lambda own: inherit(self._settings, own),
+            )
+        finally:
+            forks.launching = None
+            os.close(arena_fd)
+        self._poll.register(worker.watch, select.POLLIN)
+
+    # --- tickets --------------------------------------------------------------------------
+
+    def submit(self, ticket: Ticket) -> None:
+        """Take a ticket; it is written at once if there is room."""
+        ledger, pipes = self._ledger, self._pipes
+        assert pipes is not None
+        if ledger.unwritten or len(ledger.written) >= pipes.room:
+            ledger.unwritten.append(ticket)
+            self._write_tickets()
+            return
+        # The same for the one ticket that is issued for each batch: what the consumer pays.
+        serial = ledger.next_serial
+        if self.arenas.freed:
+            self.arenas.settle(serial)
+        if pipes.send(TICKET.pack(serial, *ticket, *self.state)):
+            ledger.write(ticket)
+        else:
+            ledger.unwritten.append(ticket)
+            self._poll_room(True)
+
+    def _write_tickets(self) -> None:
+        ledger, pipes = self._ledger, self._pipes
+        assert pipes is not None
+        self.arenas.settle(ledger.next_serial)
+        unwritten = ledger.unwritten
+        version, offset = self.state
+        while unwritten:
+            count = min(len(unwritten), RECORDS_AT_ONCE, pipes.room - len(ledger.written))
+            if count <= 0:
+                break  # reports come first; collect() goes on
+            serial = ledger.next_serial
+            records = b"".join(
+                TICKET.pack(serial + n, t.epoch, t.position, t.index, t.attempt, version, offset)
+                for n, t in zip(range(count), unwritten, strict=False)
+            )
+            if not pipes.send(records):
+                self._poll_room(True)
+                return
+            for _ in range(count):
+                ledger.write(unwritten.popleft())
+        self._poll_room(False)
+
+    def _poll_room(self, wanted: bool) -> None:
+        if wanted != self._polls_room and self._pipes is not None:
+            if wanted:
+                self._poll.register(self._pipes.ticket_write, ROOM_TO_WRITE)
+            else:
+                self._poll.unregister(self._pipes.ticket_write)
+            self._polls_room = wanted
+
+    # --- wait and collect -----------------------------------------------------------------
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Block until there may be something to collect. Moves nothing."""
+        if self.awake:
+            return
+        limit_s = self._watchdog.patience_s(timeout_s)
+        self._poll.poll(None if limit_s is None else max(0, int(limit_s * 1000) + 1))
+
+    def collect(self) -> list[Outcome | Death]:
+        """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
+        assert self._pipes is not None
+        outcomes: list[Outcome | Death] = []
+        if self.awake:  # a stop is under way: deaths are its own
+            return outcomes
+        events = self._poll.poll(0)
+        if self.options.timeout_s is not None:
+            self._kill_overdue()
+        if not events:
+            return outcomes
+        report_fd = self._pipes.report_read
+        ended = {fd for fd, _ in events} - {report_fd}
+        dead = (
+            [worker for worker in self.workers.values() if worker.watch in ended] if ended else []
+        )
+        if dead:
+            self._bury(dead, outcomes)
+        else:
+            self._drain(outcomes)
+        if self._ledger.unwritten:
+            self._write_tickets()
+        return outcomes
+
+    def _drain(self, outcomes: list[Outcome | Death]) -> None:
+        pipes, answer, workers = self._pipes, self._ledger.answer, self.workers
+        assert pipes is not None
+        views, decoder, make = self.arenas.views, self._decoder, Report._make
+        while data := pipes.receive():
+            for fields in REPORT.iter_unpack(data):
+                report = make(fields)
+                arena = views[report.worker]
+                if report.kind == COMPUTED:
+                    if report.layout & DEFINES:
+                        decoder.define(arena, report)
+                    worker = workers[report.worker]
+                    if not worker.answered:
+                        worker.answered = True
+                        self._starts.works()
+                    ticket = answer(report.serial)
+                    if ticket is None:  # computed twice, or given up
+                        self.arenas.discard(arena, decoder.spans(arena, report))
+                        continue
+                    outcomes.append(
+                        ComputedBatch(ticket, worker.slot, report, arena, decoder, self.arenas)
+                    )
+                else:
+                    self._note(report, arena, outcomes)
+            if outcomes:
+                self._starts.answered()
+            if len(data) < 65_536:
+                break
+
+    def _note(self, report: Report, arena: ArenaView, outcomes: list[Outcome | Death]) -> None:
+        worker = self.workers[report.worker]
+        if report.kind == READY:
+            worker.note_ready()
+            return
+        if not worker.answered:
+            worker.answered = True
+            self._starts.works()
+        ticket = self._ledger.answer(report.serial)
+        error = self._read_error(report, arena) if report.kind in (RAISED, FAILED) else None
+        if report.kind == RAISED and ticket is not None and error is not None:
+            outcomes.append(Raised(ticket, worker.slot, error, worker.pid, report.busy_ns / 1e9))
+        elif report.kind == FAILED and error is not None:
+            raise _start_failure(worker, error)
+
+    def _read_error(self, report: Report, arena: ArenaView) -> BaseException:
+        if not report.block:
+            return MemoryError(
+                "the worker ran out of memory, and could not even write down where: use fewer "
+                "workers, a smaller max_queue_size or smaller batches"
+            )
+        data = arena.read(report.offset, report.nbytes)
+        self.arenas.give_back(arena, report.block)
+        return failures.unpack(data)
+
+    # --- deaths ---------------------------------------------------------------------------
+
+    def _bury(self, dead: list[WorkerProcess], outcomes: list[Outcome | Death]) -> None:
+        # The order is that of the ledger's rule R3: deaths, pipe, table, reports.
+        assert self._pipes is not None and self._table is not None
+        in_pipe = self._pipes.tickets_inside()
+        gone = {worker.number for worker in dead}
+        words = self._table.words
+        held = {words[n * ROW_WORDS + TAKEN] for n in self.workers if n not in gone}
+        taken = {n: words[n * ROW_WORDS + TAKEN] for n in gone}
+        self._drain(outcomes)
+        verdict = self._ledger.bury(in_pipe=in_pipe, held=held, taken=taken)
+        self._ledger.unwritten.extendleft(reversed(verdict.again))
+        for worker in dead:
+            self._poll.unregister(worker.watch)
+            death = worker.reap()
+            blamed = verdict.blamed.get(worker.number)
+            outcomes.append(death if blamed is None else Lost(blamed, death))
+            del self.workers[worker.number]
+            self.arenas.retire(worker.number)
+            start_errors = "" if worker.ready else worker.start_errors()
+            worker.close()
+            if blamed is None and not worker.answered and self._starts.died():
+                raise _died_too_often(self._starts.in_a_row, death, worker.ready, start_errors)
+            self._launch(worker.slot)
+
+    def _kill_overdue(self) -> None:
+        assert self._table is not None and self._pipes is not None
+        words = self._table.words
+        now_ns = time.monotonic_ns()
+        facts = [
+            (w.number, words[w.number * ROW_WORDS + TAKEN], words[w.number * ROW_WORDS + SINCE])
+            for w in self.workers.values()
+            if w.ready and not w.overdue
+        ]
+        overdue = self._watchdog.overdue(facts, set(self._ledger.written), now_ns)
+        for number in overdue:
+            self.workers[number].kill_overdue()
+
+    def holder(self, ticket: Ticket) -> tuple[int, int] | None:
+        """(slot, process id) of the worker that computes a ticket now."""
+        if self._table is None:
+            return None
+        for worker in self.workers.values():
+            serial = self._table.words[worker.number * ROW_WORDS + TAKEN]
+            if self._ledger.written.get(serial) == ticket:
+                return worker.slot, worker.pid
+        return None
+
+    # --- discard, stop --------------------------------------------------------------------
+
+    def discard(self) -> None:
+        """Drop what is in flight; returns when no worker works, or the pool is woken."""
+        assert self._table is not None
+        self._ledger.unwritten.clear()
+        self._table.words[FLOOR] = self._ledger.next_serial
+        while (self._ledger.written or self._at_work()) and not self.awake:
+            for outcome in self.collect():
+                if isinstance(outcome, ComputedBatch):
+                    outcome.discard()
+            self._ledger.unwritten.clear()  # what a death gave back
+            if self._ledger.written or self._at_work():
+                self.wait(None if self._ledger.written else 0.01)
+
+    def _at_work(self) -> bool:
+        # A ticket that was called lost while a living worker was about to note it is unknown to
+        # the ledger, and its answer wakes nobody who waits for known ones.
+        assert self._table is not None
+        words = self._table.words
+        return any(words[number * ROW_WORDS + TAKEN] for number in self.workers)
+
+    def acknowledged(self) -> list[int]:
+        """For each living worker, the oldest state it may still have mapped."""
+        assert self._table is not None
+        return [self._table.words[n * ROW_WORDS + ACKNOWLEDGED] for n in self.workers]
+
+    def wake(self) -> None:
+        """Make a wait return, for good."""
+        self.awake = True
+        pipes = self._pipes
+        if pipes is not None:
+            pipes.wake()
+
+    def kill(self) -> None:
+        """SIGKILL for every worker. Any thread, any signal handler, a finalizer."""
+        if os.getpid() == self.pid:
+            self.wake()
+            for worker in list(self.workers.values()):
+                worker.kill()
+
+    def stop(self, timeout_s: float) -> None:
+        """Let idle workers leave, give busy ones half of the time, then kill; close everything."""
+        if self._closed:
+            return
+        deadline = time.monotonic() + timeout_s
+        if self._pipes is not None and self._table is not None:
+            self._table.words[FLOOR] = (1 << 64) - 1
+            self._pipes.end_tickets()
+            self._await_end(deadline - timeout_s / 2)
+        self.close(max(0.1, deadline - time.monotonic()))
+
+    def _await_end(self, deadline: float) -> None:
+        """Reap what ends before the deadline."""
+        while self.workers:
+            poll = select.poll()
+            for number, worker in list(self.workers.items()):
+                if worker.watch < 0:  # its start was interrupted
+                    worker.close()
+                    del self.workers[number]
+                else:
+                    poll.register(worker.watch, select.POLLIN)
+            left_s = deadline - time.monotonic()
+            ended = {fd for fd, _ in poll.poll(max(0, int(left_s * 1000)))}
+            for number, worker in list(self.workers.items()):
+                if worker.watch in ended:
+                    worker.reap()
+                    worker.close()
+                    del self.workers[number]
+            if left_s <= 0:
+                return
+
+    def close(self, patience_s: float = 0.1) -> None:
+        """Kill what still lives and let go of everything. Idempotent.
+
+        A killed process needs some milliseconds to end; those that take longer than `patience_s`
+        are reaped later.
+        """
+        if self._closed:
+            return
+        if os.getpid() != self.pid:
+            self.abandon()
+            return
+        self.kill()
+        self._await_end(time.monotonic() + patience_s)
+        for worker in list(self.workers.values()):
+            worker.forsake()
+        self._release()
+
+    def enter_worker(self) -> None:
+        """In a worker that was forked: close the consumer's ends. Those of the life pipes would
+        keep the other workers alive, that of the ticket pipe this one."""
+        for worker in self.workers.values():
+            worker.close()
+        if self._pipes is not None:
+            self._pipes.end_tickets()
+
+    def abandon(self) -> None:
+        """In a forked child: close the child's own descriptors, touch nothing else."""
+        if not self._closed:
+            self._release()
+
+    def _release(self) -> None:
+        self._closed = True
+        for worker in list(self.workers.values()):
+            worker.close()
+        self.workers.clear()
+        if os.getpid() == self.pid:
+            self.arenas.close()
+        if self._pipes is not None:
+            self._pipes.close()
+        if self._table is not None:
+            self._table.close()
+            self._table = None
+        for fd in (self._table_fd, self._settings_fd):
+            if fd >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+        self._table_fd = self._settings_fd = -1
+
+
+def _start_failure(worker: WorkerProcess, error: BaseException) -> WorkerStartError:
+    failure = WorkerStartError(
+        f"worker {worker.slot} (pid {worker.pid}) could not start: loading the Sequence or "
+        f"worker_init raised {type(error).__name__}: {error}. It would raise in every worker, so "
+        "it was not tried again"
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _died_too_often(count: int, death: Death, ready: bool, start_errors: str) -> WorkerStartError:
+    how = _how(death)
+    when = "before its first batch" if ready else "before it was ready"
+    tail = f". The end of its standard error:\n{start_errors}" if start_errors else ""
+    return WorkerStartError(
+        f"{count} workers in a row died {when}, the last (pid {death.pid}) {how}{tail}"
+    )
+
+
+def _how(death: Death) -> str:
+    code: Any = death.exitcode
+    if code is None:
+        return "with an unknown exit status"
+    return f"by signal {-code}" if code < 0 else f"with exit status {code}"

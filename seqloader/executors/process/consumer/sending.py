@@ -1,0 +1,147 @@
+"""The pickle of a Sequence: one head, with everything large beside it.
+
+One pickle holds the whole object, so that what is one object twice in the Sequence is one object
+twice in the worker. Out of it stay the memory of arrays, as out-of-band buffers, and large flat
+containers, as persistent ids: both are compared and sent by themselves.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import io
+import pickle
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import cloudpickle
+import numpy as np
+from numpy.typing import NDArray
+
+from seqloader.executors.process.consumer.change import Kept, is_flat, is_large
+from seqloader.executors.process.wire import foreign
+from seqloader.executors.process.wire.dense import has_default_reduction, reduce_dense
+from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
+from seqloader.executors.process.wire.pickling import unpicklable_part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["SMALL_BYTES", "Pickled", "StatePickler", "pickle_state"]
+
+SMALL_BYTES: Final = 1 << 16
+"""Arrays below it travel inside the head: a mapping's page faults would cost more than a copy."""
+
+_ADVICE: Final = (
+    "Workers get a pickle of the Sequence: either open such a resource lazily, in __getitem__ when "
+    "it is first used (and leave it out in __getstate__), or pass start_method='fork', where "
+    "workers inherit the Sequence as it is."
+)
+
+
+class Pickled(NamedTuple):
+    """A Sequence, taken apart. The buffers are views of the Sequence's own memory."""
+
+    head: NDArray[np.uint8]
+    buffers: list[NDArray[np.uint8]]
+    externals: list[Kept]
+
+
+def pickle_state(sequence: Any, kept: Iterable[Kept] = ()) -> Pickled:
+    """Take a Sequence apart. `kept`: the externals of the version before."""
+    head = io.BytesIO()
+    pickler = StatePickler(head, kept)
+    try:
+        pickler.dump(sequence)
+    except Exception as error:
+        explained = _explained(error, sequence)
+        if explained is error:
+            raise
+        raise explained from error
+    return Pickled(
+        np.frombuffer(head.getbuffer(), np.uint8), pickler.buffers, list(pickler.externals)
+    )
+
+
+def _explained(error: Exception, sequence: Any) -> Exception:
+    """What to raise in place of an error of pickling, which says only what is no help."""
+    if isinstance(error, MemoryError):  # says nothing about the object
+        return error
+    what = f"{unpicklable_part(sequence, 'sequence')}, cannot be pickled"
+    for kind in (TypeError, pickle.PicklingError):
+        if isinstance(error, kind):
+            return kind(f"{what} ({error}). {_ADVICE}")
+    error.add_note(f"{what}. {_ADVICE}")
+    return error
+
+
+class StatePickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles into `file` what is not large, and collects the rest."""
+
+    def __init__(self, file: Any, kept: Iterable[Kept] = ()) -> None:
+        self.buffers: list[NDArray[np.uint8]] = []
+        # Not a bound method: that would be a cycle, which keeps all that was pickled alive.
+        super().__init__(
+            file, protocol=5, buffer_callback=functools.partial(_is_small, self.buffers)
+        )
+        self.externals: list[Kept] = []
+        self._kept = list(kept)
+        self._kept_by_id = {id(one.container): one for one in self._kept}
+        self._seen: dict[int, tuple[Any, int | None]] = {}
+        """Large containers by id, kept alive: number of the external, None where not flat."""
+        self._file_maps: dict[int, FileMap | None] = {}
+
+    # Called for every object, so that aliasing is kept wherever it is.
+    def persistent_id(self, obj: Any) -> int | None:
+        """The number of the external that stands for the object, if one does."""
+        return self._external(obj) if is_large(obj) else None
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Reduce arrays to what the worker can map."""
+        if isinstance(obj, np.ndarray):
+            reduced = self._reduce_array(obj)
+            if reduced is not NotImplemented:
+                return reduced
+        else:
+            reduced = foreign.reduce_torch(obj)
+            if reduced is not NotImplemented:
+                return reduced
+        return super().reducer_override(obj)
+
+    def _external(self, container: Any) -> int | None:
+        if id(container) not in self._seen:
+            kept = self._recall(container)
+            if kept is None and is_flat(container):
+                kept = Kept(container)
+            if kept is not None:
+                self.externals.append(kept)
+            number = None if kept is None else len(self.externals) - 1
+            self._seen[id(container)] = container, number
+        return self._seen[id(container)][1]
+
+    def _recall(self, container: Any) -> Kept | None:
+        """What was kept of it for the version before, if it still holds the same."""
+        kept = self._kept_by_id.get(id(container))
+        if kept is None and len(self.externals) < len(self._kept):
+            # A `__getstate__` may build a new container of the same elements each time.
+            kept = self._kept[len(self.externals)]
+        return kept if kept is not None and kept.same(container) else None
+
+    def _reduce_array(self, array: NDArray[Any]) -> Any:
+        cls = type(array)
+        if array.dtype.hasobject or not has_default_reduction(cls) or cls in copyreg.dispatch_table:
+            return NotImplemented
+        file_map = file_map_of(array, self._file_maps)
+        if file_map is not None:
+            return reduce_view(array, file_map)
+        if isinstance(array, np.memmap):
+            return reduce_dense(array, np.ndarray)  # its file does not come along
+        return reduce_dense(array, cls) if array.nbytes >= SMALL_BYTES else NotImplemented
+
+
+def _is_small(large: list[NDArray[np.uint8]], buffer: pickle.PickleBuffer) -> bool:
+    """Whether a buffer travels inside the pickle; otherwise it is added to `large`."""
+    raw = buffer.raw()
+    if raw.nbytes < SMALL_BYTES:
+        return True
+    large.append(np.frombuffer(raw, np.uint8))
+    return False

@@ -1,0 +1,261 @@
+"""The state file: every published state of the user's Sequence, in one anonymous shared file.
+
+Actors
+    consumer   the one thread that publishes and reclaims
+    worker     maps what a version names, privately (`worker/state.py`)
+
+Rules
+    R1  What a manifest names is never written again: rewriting under live private mappings shows
+        new data, zeros or SIGBUS. A new version appends what changed, and names the old spans for
+        the rest; its manifest is written last.
+    R2  A version exists from the one assignment to `_current` on. Whatever ends a publish before
+        it leaves the version before intact; what was written lies beyond its end and is cut off.
+    R3  A span is given back when the current version does not name it, and no living worker may
+        hold a mapping of a version that does.
+
+Not here: which worker has acknowledged what (the table), when to publish (the enqueuer).
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqloader.executors.process.consumer.change import (
+    Bindings,
+    Kept,
+    bindings,
+    same_bindings,
+    same_bytes,
+)
+from seqloader.executors.process.consumer.memfile import anonymous_file
+from seqloader.executors.process.consumer.sending import Pickled, pickle_state
+from seqloader.executors.process.wire.manifest import Manifest, Span, aligned
+
+__all__ = ["StateFile"]
+
+_CHUNK_BYTES: Final = 1 << 24
+"""Written at once: small enough for a Ctrl-C between two of them. Reserving it with
+`posix_fallocate` first is no faster, and `write` says ENOSPC by itself."""
+_COMPARED_BYTES: Final = 1 << 19
+"""Read at once for comparing: stays in the processor's cache."""
+
+_NOWHERE: Final = Span(0, 0)
+_NO_MANIFEST: Final = Manifest(0, _NOWHERE, (), ())
+
+
+@dataclass(frozen=True)
+class _Version:
+    """All that is known of a published version. Replaced as a whole, never changed."""
+
+    manifest: Manifest = _NO_MANIFEST
+    place: Span = _NOWHERE
+    """Of the manifest."""
+    end: int = 0
+    """Where the next version may write."""
+    sequence: Any = None
+    bound: Bindings | None = None
+    """None: nothing is published yet."""
+    addresses: tuple[int, ...] = ()
+    """Where the consumer had the buffers: a hint as to which is which, never a proof."""
+    externals: tuple[Kept, ...] = ()
+
+    @property
+    def spans(self) -> set[Span]:
+        manifest = self.manifest
+        return {self.place, manifest.head, *manifest.buffers, *manifest.externals}
+
+
+class StateFile:
+    """The published states of one Sequence.
+
+    Attributes:
+        fd: the file, for workers to inherit. Valid until `close()`.
+    """
+
+    def __init__(self) -> None:
+        self.fd = anonymous_file("seqloader-state")
+        self._close = weakref.finalize(self, os.close, self.fd)
+        self._close.atexit = False  # the system does it
+        self._current = _Version()
+        self._in_use: dict[int, set[Span]] = {}
+        """Spans of the versions that a worker may still hold, and of the current one."""
+
+    @property
+    def version(self) -> int:
+        """Of the current state; the first is 1, and 0 means that there is none yet."""
+        return self._current.manifest.version
+
+    @property
+    def offset(self) -> int:
+        """Where the manifest of the current state lies in the file."""
+        return self._current.place.offset
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the file occupies."""
+        return os.fstat(self.fd).st_blocks * 512
+
+    def close(self) -> None:
+        """Close the file, and let go of the Sequence. Idempotent; workers keep what they mapped."""
+        self._close()
+        self._current = _Version()
+        self._in_use = {}
+
+    def publish(self, sequence: Any, *, in_place: bool) -> bool:
+        """Write the state that `sequence` has now, if it is not that of the current version.
+
+        Args:
+            in_place: it may have been changed inside its attributes. Otherwise only attributes
+                that were bound anew count, which takes microseconds to find.
+
+        Returns:
+            Whether there is a new version.
+
+        Raises:
+            TypeError, PicklingError: a part cannot be pickled; the message names it.
+            MemoryError: the system has no memory for it.
+        """
+        before = self._current
+        bound = bindings(sequence)
+        if (
+            not in_place
+            and before.bound is not None
+            and before.sequence is sequence
+            and same_bindings(before.bound, bound)
+        ):
+            return False
+        pickled = pickle_state(sequence, before.externals)
+        try:
+            self._current = self._write(pickled, replace(before, sequence=sequence, bound=bound))
+        except BaseException:
+            if self._current is before:
+                os.ftruncate(self.fd, before.end)
+            raise
+        return self._current.manifest is not before.manifest
+
+    def reclaim(self, acknowledged: Iterable[int]) -> None:
+        """Give back what no worker needs any more.
+
+        Args:
+            acknowledged: for each living worker, a version such that it holds no mapping of an
+                older one and will load no older one; 0 for what is not known.
+        """
+        oldest = min(acknowledged, default=self.version)
+        gone = [version for version in self._in_use if version < min(oldest, self.version)]
+        if not gone:
+            return
+        old = set().union(*(self._in_use[version] for version in gone))
+        for version, spans in self._in_use.items():
+            if version not in gone:
+                old -= spans
+        for span in old:
+            _punch(self.fd, span)
+        for version in gone:
+            del self._in_use[version]
+
+    def _write(self, pickled: Pickled, before: _Version) -> _Version:
+        """Write what differs from `before`, and return what is then the current version."""
+        draft = _Draft(self.fd, before.end)
+        buffers, addresses = self._write_buffers(draft, pickled.buffers, before)
+        known = dict(zip(map(id, before.externals), before.manifest.externals, strict=True))
+        externals = tuple(
+            known.get(id(kept)) or draft.append(np.frombuffer(kept.pickled(), np.uint8))
+            for kept in pickled.externals
+        )
+        head = before.manifest.head
+        if not draft.holds(head, pickled.head):
+            head = draft.append(pickled.head)
+        after = replace(before, addresses=addresses, externals=tuple(pickled.externals))
+        manifest = Manifest(before.manifest.version + 1, head, buffers, externals)
+        if manifest[1:] == before.manifest[1:]:
+            return after
+        place = draft.append(np.frombuffer(manifest.encode(), np.uint8))
+        os.ftruncate(self.fd, draft.end)
+        after = replace(after, manifest=manifest, place=place, end=draft.end)
+        self._in_use[manifest.version] = after.spans
+        return after
+
+    def _write_buffers(
+        self, draft: _Draft, buffers: list[NDArray[np.uint8]], before: _Version
+    ) -> tuple[tuple[Span, ...], tuple[int, ...]]:
+        sent = before.manifest.buffers
+        by_address = dict(zip(before.addresses, sent, strict=True))
+        written: dict[tuple[int, int], Span] = {}
+        """Two arrays over the same memory share it in the worker too."""
+        spans: list[Span] = []
+        for number, buffer in enumerate(buffers):
+            address = _address(buffer)
+            span = written.get((address, buffer.nbytes))
+            if span is None:
+                likely = by_address.get(address), sent[number] if number < len(sent) else None
+                for span in dict.fromkeys(likely):
+                    if span is not None and draft.holds(span, buffer):
+                        break
+                else:
+                    span = draft.append(buffer)
+                written[address, buffer.nbytes] = span
+            spans.append(span)
+        return tuple(spans), tuple(map(_address, buffers))
+
+
+class _Draft:
+    """The end of the file, where a version grows that does not exist yet."""
+
+    def __init__(self, fd: int, end: int) -> None:
+        self._fd = fd
+        self.end = end
+
+    def append(self, data: NDArray[np.uint8]) -> Span:
+        """Write `data` after everything else."""
+        span = Span(self.end, data.nbytes)
+        done = 0
+        try:
+            while done < span.nbytes:
+                chunk = data[done : done + _CHUNK_BYTES].data
+                done += os.pwrite(self._fd, chunk, span.offset + done)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT):
+                raise
+            raise MemoryError(
+                f"no memory to share the Sequence with its workers: {span.nbytes:,} bytes were "
+                f"to be written for one part of it, after {span.offset:,} bytes of other parts "
+                f"and earlier states; the system took {done:,} ({error.strerror})"
+            ) from error
+        self.end = aligned(span.end)
+        return span
+
+    def holds(self, span: Span, data: NDArray[np.uint8]) -> bool:
+        """Whether the span of an earlier version holds exactly `data`."""
+        if span.nbytes != data.nbytes:
+            return False
+        buffer = np.empty(min(_COMPARED_BYTES, span.nbytes), np.uint8)
+        for start in range(0, span.nbytes, _COMPARED_BYTES):
+            now = data[start : start + _COMPARED_BYTES]
+            sent = buffer[: now.size]
+            if os.preadv(self._fd, [sent.data], span.offset + start) != now.size:
+                return False
+            if not same_bytes(sent, now):
+                return False
+        return True
+
+
+def _address(data: NDArray[np.uint8]) -> int:
+    return int(data.__array_interface__["data"][0])
+
+
+def _punch(fd: int, span: Span) -> None:
+    """Give the memory of a span back. Where the system cannot, it stays until `close()`."""
+    try:
+        with mmap.mmap(fd, aligned(span.nbytes), offset=span.offset) as mapping:
+            mapping.madvise(mmap.MADV_REMOVE)
+    except (AttributeError, OSError):
+        pass

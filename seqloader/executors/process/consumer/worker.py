@@ -1,0 +1,340 @@
+"""One worker process as the consumer sees it: start it, watch it, end it, learn how it ended.
+
+Rules
+    R1  Every descriptor is an attribute of the object before the process exists, so that an
+        exception raised asynchronously in the middle of a start leaves nothing that `close`
+        would not end: without its life pipe's write end, the worker is gone.
+    R2  The process group is killed before its leader is reaped: until then no other process can
+        have the number.
+    R3  A zombie counts as gone. The exit status may be unknown (an ignored SIGCHLD reaps for us).
+
+Note [no endless start]
+    `sys.executable -c ...` in a frozen program starts the program itself, which would start
+    workers, which would start the program. The child is marked by an environment variable that
+    only our own entry removes; who finds it in its environment refuses to start workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from multiprocessing import spawn
+from typing import TYPE_CHECKING, Any, Final
+
+from seqloader.errors import WorkerStartError
+from seqloader.executors.process.consumer.memfile import above_standard, anonymous_file
+from seqloader.executors.process.wire.settings import (
+    ENTRY,
+    MARK,
+    STACK_SIGNAL,
+    PoolSettings,
+    WorkerSettings,
+    without,
+)
+from seqloader.tickets import Death
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["WorkerProcess", "check_startable"]
+
+BOOTSTRAP: Final = (
+    "import sys,os,marshal;"
+    "d=int(sys.argv[1]);s=os.pread(d,os.fstat(d).st_size,0);"
+    "sys.path[:]=marshal.loads(s)[0];"
+    f"from {ENTRY} import enter;enter(s,sys.argv[2:])"
+)
+STACK_WAIT_S: Final = 1.0
+"""How long a worker past its time may take to write its stack before it is killed."""
+TAIL_BYTES: Final = 4096
+"""How much of a failed start's standard error an error message shows."""
+
+
+def check_startable() -> None:
+    """Refuse at once where no worker can be started, naming the way out."""
+    if sys.platform == "win32":
+        raise WorkerStartError(
+            "worker processes are not available on Windows yet: "
+            'use executor="thread" (workers share the interpreter) or workers=0'
+        )
+    if os.environ.get(MARK):
+        raise WorkerStartError(
+            "this process is itself a worker's interpreter that did not reach seqloader's entry "
+            f"({MARK} is set): the program was probably frozen, so that sys.executable starts the "
+            'program instead of Python. Use executor="thread", workers=0, start_method="fork", or '
+            "multiprocessing.set_executable() with the path of a Python interpreter"
+        )
+    if getattr(sys, "frozen", False) and spawn.get_executable() == sys.executable:
+        raise WorkerStartError(
+            "this is a frozen program: sys.executable is the program itself, not a Python "
+            'interpreter that could run a worker. Use start_method="fork", executor="thread" or '
+            "workers=0, or name an interpreter with multiprocessing.set_executable(path)"
+        )
+    if not spawn.get_executable():
+        raise WorkerStartError(
+            "sys.executable is empty (an embedded interpreter?), so no worker can be started: "
+            "name an interpreter with multiprocessing.set_executable(path), or use "
+            'executor="thread" or workers=0'
+        )
+
+
+class WorkerProcess:
+    """A worker process in a slot."""
+
+    def __init__(self, number: int, slot: int) -> None:
+        self.number = number
+        self.slot = slot
+        self.pid = 0
+        self.ready = False
+        self.answered = False
+        """Whether it has reported on a ticket: it can work."""
+        self.overdue = False
+        """Whether the consumer killed it because its batch took too long."""
+        self.stack_text = ""
+        self._life = -1
+        self._watch = -1
+        self._capture = -1
+        self._stack = -1
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._gone = False
+
+    @property
+    def watch(self) -> int:
+        """Descriptor that is readable, or hung up, once the process has ended."""
+        return self._watch
+
+    def launch(
+        self,
+        *,
+        pool: PoolSettings,
+        settings: int,
+        state: tuple[int, int],
+        arena: tuple[int, int],
+        stacks: bool,
+        environment: Mapping[str, str],
+        inherit: Callable[[WorkerSettings], None] | None,
+    ) -> None:
+        """Start the process.
+
+        Args:
+            pool: what all workers are told, also written in the descriptor `settings`.
+            state: version and offset of the state it loads first.
+            arena: descriptor and size of its arena file.
+            stacks: whether it may be asked for its stack.
+            environment: variables added to the consumer's.
+            inherit: the worker's entry, to be called in a forked child; None: a fresh interpreter.
+        """
+        life, self._life = map(above_standard, os.pipe())
+        death = -1
+        if without("pidfd") or not hasattr(os, "pidfd_open"):
+            self._watch, death = map(above_standard, os.pipe())
+        errors = _duplicate(2)
+        self._capture = anonymous_file("seqloader-stderr") if inherit is None else -1
+        self._stack = anonymous_file("seqloader-stack") if stacks else -1
+        own = WorkerSettings(
+            self.number, self.slot, *state, *arena, life, death, errors, self._capture, self._stack
+        )
+        try:
+            if inherit is None:
+                self._spawn(pool, own, settings, environment)
+            else:
+                self._fork(own, environment, inherit)
+            if death < 0:
+                self._watch = above_standard(os.pidfd_open(self.pid))
+            self._arm(life)
+        except OSError as error:
+            raise WorkerStartError(f"cannot start a worker process: {error}") from error
+        finally:
+            for fd in (life, death, errors):
+                _close(fd)
+
+    def _spawn(
+        self, pool: PoolSettings, own: WorkerSettings, settings: int, extra: Mapping[str, str]
+    ) -> None:
+        command: Sequence[str | bytes] = [
+            os.fsdecode(spawn.get_executable()),
+            *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
+            "-P",
+            "-c",
+            BOOTSTRAP,
+            str(settings),
+            *map(str, own),
+        ]
+        shared = (settings, pool.tickets, pool.reports, pool.table, pool.state)
+        passed = [own.arena, own.life, own.death, own.errors, own.capture, own.stack, *shared]
+        self._popen = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=None if _is_open(1) else subprocess.DEVNULL,
+            stderr=own.capture,
+            env={**os.environ, **extra, MARK: "1"},
+            pass_fds=[fd for fd in passed if fd >= 0],
+            process_group=0,
+        )
+        self.pid = self._popen.pid
+
+    def _fork(
+        self,
+        own: WorkerSettings,
+        extra: Mapping[str, str],
+        inherit: Callable[[WorkerSettings], None],
+    ) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError, OSError):
+                stream.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _be_a_forked_worker(own, extra, inherit)
+        with contextlib.suppress(OSError):  # the child does it too: whoever comes first
+            os.setpgid(self.pid, self.pid)
+
+    def _arm(self, life: int) -> None:
+        # Armed by the consumer, so that the worker's own children die as well, and from now on;
+        # the rules are in the worker's side of it, worker/life.py.
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(life, fcntl.F_SETOWN, -self.pid)
+            fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
+            fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+
+    def note_ready(self) -> None:
+        """The worker has reported READY; it has given standard error back."""
+        self.ready = True
+        self._capture = _close(self._capture)
+
+    def start_errors(self) -> str:
+        """The tail of what a worker that never was ready wrote to standard error."""
+        if self._capture < 0:
+            return ""
+        size = os.fstat(self._capture).st_size
+        start = max(0, size - TAIL_BYTES)
+        return os.pread(self._capture, size - start, start).decode(errors="replace").strip()
+
+    def kill(self) -> None:
+        """SIGKILL for the whole group. Any thread, any time, any number of times."""
+        if self.pid > 0 and not self._gone:
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):  # a forked child may not lead its group yet
+                os.kill(self.pid, signal.SIGKILL)
+
+    def kill_overdue(self) -> None:
+        """Ask for the stack, keep what is written, and kill."""
+        self.overdue = True
+        if self._stack >= 0:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, STACK_SIGNAL)
+            self.stack_text = self._read_stack()
+        self.kill()
+
+    def _read_stack(self) -> str:
+        deadline = time.monotonic() + STACK_WAIT_S
+        ended = select.poll()
+        ended.register(self._watch)
+        size = -1
+        while time.monotonic() < deadline:
+            before, size = size, os.fstat(self._stack).st_size
+            if size > 0 and size == before:  # it has stopped growing
+                break
+            if ended.poll(20):
+                break
+        return os.pread(self._stack, 65_536, 0).decode(errors="replace").strip()
+
+    def reap(self) -> Death:
+        """Collect the exit status of a process that has ended; kills what it left behind."""
+        self.kill()
+        exitcode: int | None = None
+        peak: int | None = None
+        with contextlib.suppress(ChildProcessError):
+            _, status, usage = os.wait4(self.pid, 0)
+            exitcode = os.waitstatus_to_exitcode(status)
+            peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        self._gone = True
+        if self._popen is not None:
+            self._popen.returncode = 0 if exitcode is None else exitcode
+        reason = "timeout" if self.overdue else "died"
+        return Death(self.slot, self.pid, exitcode, peak or None, reason, self.stack_text)
+
+    def forsake(self) -> None:
+        """Give up a process that cannot be reaped now; it is reaped with a later `Popen`."""
+        self._gone = True
+        if self._popen is not None and self._popen.returncode is None:
+            self._popen.returncode = 0  # silences its finalizer
+            _unreaped.append(self.pid)
+        elif self._popen is None and self.pid > 0:
+            _unreaped.append(self.pid)
+
+    def close(self) -> None:
+        """Close every descriptor. Idempotent; ends a worker that is still alive."""
+        self._life = _close(self._life)
+        self._watch = _close(self._watch)
+        self._capture = _close(self._capture)
+        self._stack = _close(self._stack)
+
+
+_unreaped: list[int] = []
+"""Processes that were killed where nobody could wait for them."""
+
+
+def reap_forsaken() -> None:
+    """Reap what finalizers left behind, as far as it has ended. Never blocks."""
+    for pid in _unreaped[:]:
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                continue
+        with contextlib.suppress(ValueError):
+            _unreaped.remove(pid)
+
+
+def _be_a_forked_worker(
+    own: WorkerSettings, extra: Mapping[str, str], inherit: Callable[[WorkerSettings], None]
+) -> None:
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        os.environ.update(extra)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        inherit(own)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError, OSError):
+                stream.flush()
+        os._exit(status)
+
+
+def forked_entry() -> Any:
+    """The worker's `run`, for a forked child."""
+    return importlib.import_module(ENTRY).run
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _duplicate(fd: int) -> int:
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError:
+        return -1
+
+
+def _close(fd: int) -> int:
+    if fd >= 0:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    return -1

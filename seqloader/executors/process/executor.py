@@ -1,0 +1,225 @@
+"""The process executor's shell: the published state of the Sequence, and a pool of workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from seqloader.executors.process.consumer.pool import Pool, PoolOptions
+from seqloader.executors.process.consumer.state import StateFile
+from seqloader.executors.process.consumer.worker import check_startable, forked_entry
+from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
+from seqloader.seeds import hash_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from seqloader.randomness import Seeding
+    from seqloader.tickets import Death, Outcome, Ticket
+
+__all__ = ["ProcessExecutor"]
+
+THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+class ProcessExecutor:
+    """Computes tickets in worker processes; see the package for its protocol.
+
+    Args:
+        workers: how many worker processes.
+        tickets_ahead: how many tickets the caller has in flight or uncollected, at most.
+        start_method: "spawn" (a fresh interpreter) or "fork" (state is inherited).
+        timeout_s: seconds one ticket may take before its worker is killed; None: no limit.
+        worker_init: called as `worker_init(slot)` in each worker, after the Sequence was loaded.
+        worker_env: environment variables of the workers, over all others.
+        threads_per_worker: for BLAS and OpenMP; None: 1 unless the user has set the variable.
+        copy: batches with private arrays instead of views.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        tickets_ahead: int,
+        start_method: str = "spawn",
+        timeout_s: float | None = None,
+        worker_init: Callable[[int], object] | None = None,
+        worker_env: Mapping[str, str] | None = None,
+        threads_per_worker: int | None = None,
+        copy: bool = False,
+    ) -> None:
+        self.workers = workers
+        self._tickets_ahead = tickets_ahead
+        self._forks = start_method == "fork"
+        self._timeout_s = timeout_s
+        self._worker_init = worker_init
+        self._worker_env = dict(worker_env or {})
+        self._threads = threads_per_worker
+        self._copy = copy
+        self._pool: Pool | None = None
+        self._state: StateFile | None = None
+        self._inherited: tuple[int, Any] = (0, None)
+        self._options: PoolOptions | None = None
+
+    # --- protocol -------------------------------------------------------------------------
+
+    def start(self, sequence: Any, seeding: Seeding) -> None:
+        """Publish the Sequence and launch the workers; they become ready in their own time."""
+        check_startable()
+        if self._forks:
+            self._inherited = (1, sequence)
+        else:
+            self._state = StateFile()
+            self._state.publish(sequence, in_place=True)
+        self._options = self._make_options(seeding)
+        self._open()
+
+    def _open(self) -> None:
+        assert self._options is not None
+        # Assigned before it is opened: whatever interrupts the start, `reset` and `stop` find it.
+        pool = self._pool = Pool(self._options)
+        pool.open(self._version(), -1 if self._state is None else self._state.fd)
+
+    def _version(self) -> tuple[int, int]:
+        if self._state is None:
+            return self._inherited[0], 0
+        return self._state.version, self._state.offset
+
+    def _running(self) -> Pool:
+        assert self._pool is not None, "the executor is not started"
+        return self._pool
+
+    def submit(self, ticket: Ticket) -> None:
+        """Take a ticket. Never blocks."""
+        self._running().submit(ticket)
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Block until there may be something to collect."""
+        self._running().wait(timeout_s)
+
+    def collect(self) -> list[Outcome | Death]:
+        """Outcomes and deaths since the last call."""
+        return self._running().collect()
+
+    def load(self, sequence: Any, *, in_place: bool) -> None:
+        """Publish the state of `sequence` if it has changed."""
+        pool = self._running()
+        if self._state is not None:
+            if self._state.publish(sequence, in_place=in_place):
+                pool.state = self._version()
+            self._state.reclaim(pool.acknowledged())
+        elif in_place or sequence is not self._inherited[1]:
+            self._inherited = (self._inherited[0] + 1, sequence)
+            pool.stop(1.0)
+            self._open()
+
+    def discard(self) -> None:
+        """Drop what is in flight; nothing is in work afterwards."""
+        self._running().discard()
+
+    def reset(self) -> None:
+        """Kill the workers and start others. From any state."""
+        if self._pool is not None:
+            self._pool.close()
+        self._open()
+
+    def wake(self) -> None:
+        """Make a wait return, for good: `stop` follows."""
+        if self._pool is not None:
+            self._pool.wake()
+
+    def kill(self) -> None:
+        """SIGKILL for all workers; only `stop` may follow."""
+        if self._pool is not None:
+            self._pool.kill()
+
+    def stop(self, timeout_s: float) -> None:
+        """End the workers and let go of everything. Idempotent."""
+        if self._pool is not None:
+            self._pool.stop(timeout_s)
+        self._release()
+
+    def abandon(self) -> None:
+        """As `stop`, without waiting: for finalizers and forked children."""
+        if self._pool is not None:
+            self._pool.close()
+        self._release()
+
+    def _release(self) -> None:
+        self._pool = None
+        state, self._state = self._state, None
+        if state is not None:
+            state.close()
+        self._inherited = (0, None)
+
+    # --- what else the enqueuer may ask ---------------------------------------------------
+
+    def holder(self, ticket: Ticket) -> tuple[int, int] | None:
+        """(slot, process id) of the worker that computes `ticket` now."""
+        return None if self._pool is None else self._pool.holder(ticket)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the batches that the consumer still refers to."""
+        return 0 if self._pool is None else self._pool.arenas.held_bytes
+
+    # --- options --------------------------------------------------------------------------
+
+    def _make_options(self, seeding: Seeding) -> PoolOptions:
+        settings = PoolSettings(
+            path=_import_path(),
+            argv=[argument for argument in sys.argv if isinstance(argument, str)],
+            tickets=-1,
+            reports=-1,
+            table=-1,
+            state=-1,
+            seed=seeding.seed,
+            reseed_globals=seeding.reseed_globals,
+            worker_init=b"" if self._forks else _pickled(self._worker_init),
+        )
+        return PoolOptions(
+            workers=self.workers,
+            tickets_ahead=self._tickets_ahead,
+            copy=self._copy,
+            timeout_s=self._timeout_s,
+            environment=self._environment(seeding),
+            settings=settings,
+            inherit=self._enter_forked if self._forks else None,
+        )
+
+    def _enter_forked(self, pool: PoolSettings, own: WorkerSettings) -> None:
+        forked_entry()(pool, own, self._inherited[1], self._worker_init)
+
+    def _environment(self, seeding: Seeding) -> dict[str, str]:
+        environment = {}
+        for name in THREAD_VARIABLES:
+            if self._threads is not None:
+                environment[name] = str(self._threads)
+            elif name not in os.environ:
+                environment[name] = "1"
+        if seeding.reseed_globals and "PYTHONHASHSEED" not in os.environ:
+            environment["PYTHONHASHSEED"] = str(hash_seed(seeding.seed))
+        environment.update(self._worker_env)
+        return environment
+
+
+def _import_path() -> list[str]:
+    # '' is the directory a script, a notebook or a prompt was started in; a worker has no such.
+    return [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
+
+
+def _pickled(worker_init: Callable[[int], object] | None) -> bytes:
+    if worker_init is None:
+        return b""
+    import cloudpickle
+
+    data: bytes = cloudpickle.dumps(worker_init, protocol=5)
+    return data

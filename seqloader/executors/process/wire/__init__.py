@@ -1,0 +1,1 @@
+"""What both sides of the process executor know: records, pickles and memory layouts."""

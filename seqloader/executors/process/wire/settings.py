@@ -1,0 +1,84 @@
+"""What a worker is told when it starts: facts of the pool, and facts of its own."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+from typing import Any, Final, NamedTuple
+
+__all__ = ["ENTRY", "MARK", "STACK_SIGNAL", "PoolSettings", "WorkerSettings", "without"]
+
+ENTRY: Final = "seqloader.executors.process.worker.main"
+"""The worker's side is named, never imported, by the consumer's."""
+
+MARK: Final = "SEQLOADER_WORKER"
+"""Set in a worker's environment until our entry removes it: see [no endless start]."""
+
+STACK_SIGNAL: Final = int(
+    signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else getattr(signal, "SIGUSR2", 0)
+)
+"""Asks a worker that is past its time for its stack. A real-time signal, because user code and
+libraries have their own uses for the two user signals."""
+
+
+def without(feature: str) -> bool:
+    """Whether a feature of the platform is to be treated as absent (for tests of the fall-backs).
+
+    The environment variable SEQLOADER_WITHOUT holds names separated by commas: memfd, pidfd, sigio.
+    """
+    return feature in os.environ.get("SEQLOADER_WITHOUT", "").split(",")
+
+
+class PoolSettings(NamedTuple):
+    """The same for all workers of a pool. Plain values only: it travels by `marshal`."""
+
+    path: list[str]
+    """The consumer's `sys.path`, with '' replaced by its working directory."""
+    argv: list[str]
+    """The consumer's `sys.argv`."""
+    tickets: int
+    """Read end of the ticket pipe."""
+    reports: int
+    """Write end of the report pipe."""
+    table: int
+    state: int
+    """Descriptor of the state file; -1 where the Sequence is inherited by fork."""
+    seed: int
+    reseed_globals: bool
+    worker_init: bytes
+    """cloudpickle of the callable; empty: none."""
+
+    def dumps(self) -> bytes:
+        """As bytes for `loads`."""
+        return marshal.dumps(tuple(self))
+
+    @classmethod
+    def loads(cls, data: bytes) -> PoolSettings:
+        """From the bytes that `dumps` made."""
+        fields: Any = marshal.loads(data)
+        return cls(*fields)
+
+
+class WorkerSettings(NamedTuple):
+    """Of one worker. All are integers: they travel as command-line arguments."""
+
+    number: int
+    """Its row in the table."""
+    slot: int
+    version: int
+    """Of the state to load before anything else."""
+    offset: int
+    """Where that state's manifest lies in the state file."""
+    arena: int
+    arena_bytes: int
+    life: int
+    """Read end of the life pipe."""
+    death: int
+    """Write end of the death pipe, -1 where the consumer has a pidfd."""
+    errors: int
+    """The consumer's standard error; -1: closed there."""
+    capture: int
+    """Holds standard error until the worker is ready; -1: not captured."""
+    stack: int
+    """Where the stack of a worker past its time is written; -1: no time limit."""

@@ -1,0 +1,1 @@
+"""The worker's side of the process executor. Never imports `consumer`."""

@@ -1,0 +1,351 @@
+"""Writes a batch into a block.
+
+Nests of arrays take the fast path: what they look like is sent once, and then their bytes alone.
+Everything else is pickled, its buffers beside the pickle. Either way, an array that was built in
+the arena (`seqloader.empty`) is not copied: its own block is lent, if nothing but the batch refers
+to it. Whether something does is only known when the batch is gone; so a batch comes in a box,
+which is emptied here.
+
+# Note [What may take the fast path]
+Exact tuples, lists and dicts (exact str and int keys) of exact numpy arrays without objects, none
+of them empty or there twice: of what else the consumer could rebuild, either its type would
+change, or two names for one object would become two objects. An empty container is left out
+because it might be there twice.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from seqloader.executors.process.wire import pickling
+from seqloader.executors.process.wire.blocks import size_class
+from seqloader.executors.process.wire.layouts import (
+    BUFFER,
+    DEFINES,
+    DESCRIBED,
+    HEAD,
+    MOST_LAYOUTS,
+    PART,
+    PICKLE_HEAD,
+    PICKLED,
+    Layout,
+    Leaf,
+    align,
+    dumps_layout,
+)
+from seqloader.executors.process.worker.parts import Part, find_buffer_parts, find_parts
+
+if TYPE_CHECKING:
+    from seqloader.executors.process.worker.arena import Arena, Block
+
+__all__ = ["Encoded", "Encoder"]
+
+_DEEPEST: Final = 20
+_MOST_LEAVES: Final = 1000
+"""A nest beyond these is pickled: lists that grow without end would be walked without end."""
+
+_MOST_DTYPES: Final = 256
+
+
+class Encoded(NamedTuple):
+    """Where a batch lies: the fields of a report."""
+
+    offset: int
+    size: int
+    nbytes: int
+    block: int
+    layout: int
+
+
+class Encoder:
+    """Writes batches into blocks of one arena."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._plans: dict[Any, _Plan] = {}
+        self._dtypes: dict[int, np.dtype[Any]] = {}
+        self._pickled_dtypes: dict[bytes, np.dtype[Any]] = {}
+
+    def encode(self, box: list[Any]) -> Encoded:
+        """Write the batch in `box` into a block and lend it; the box is empty after that.
+
+        Raises:
+            MemoryError: there is no memory for it.
+            pickle.PicklingError: it is no nest of arrays, and cannot be pickled.
+        """
+        leaves: list[Any] = []
+        try:
+            key = self._look_of(box[0], leaves, _DEEPEST)
+        except _UnsuitedError:
+            key = None
+        if key is None or _repeats(leaves):
+            leaves.clear()
+            return self._encode_pickled(box)
+        arena = self._arena
+        if arena.holds and any(leaf.base is not None for leaf in leaves):
+            parts, places = find_parts(leaves)
+            if parts:
+                return self._encode_in_place(box, leaves, (key, *places), parts)
+        plan = self._plans.get(key)
+        if plan is None:
+            return self._encode_first(box, leaves, key, [], [])
+        block = arena.take(plan.size)
+        try:
+            copies = block.copies
+            for copy, leaf in zip(
+                copies[1] if copies and copies[0] is plan else self._copies(plan, block),
+                leaves,
+                strict=True,
+            ):
+                copy[...] = leaf
+        except BaseException:
+            arena.give_back(block)
+            raise
+        arena.lend(block)
+        box.clear()
+        return Encoded(block.offset, block.size, block.size, block.number, plan.number)
+
+    # --- what a batch looks like --------------------------------------------------------------
+
+    def _look_of(self, node: Any, leaves: list[Any], depth: int) -> Any:
+        """A key that is equal for batches that look alike; see the note on top."""
+        kind = type(node)
+        if kind is np.ndarray:
+            leaves.append(node)
+            dtype = node.dtype
+            if id(dtype) not in self._dtypes:
+                dtype = self._known_dtype(dtype)
+            return node.shape, node.strides, id(dtype)
+        if kind is not tuple and kind is not list and kind is not dict:
+            raise _UnsuitedError
+        if not depth or not node or len(leaves) > _MOST_LEAVES:
+            raise _UnsuitedError
+        depth -= 1
+        if kind is not dict:
+            return kind, *[self._look_of(child, leaves, depth) for child in node]
+        looks: list[Any] = [kind]
+        for name, child in node.items():
+            if type(name) is not str and type(name) is not int:
+                raise _UnsuitedError
+            looks += (name, self._look_of(child, leaves, depth))
+        return tuple(looks)
+
+    def _known_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """The dtype that stands for all that pickle calls equal, kept alive for its id's sake."""
+        if dtype.hasobject or dtype.char == "T" or not dtype.itemsize or dtype.subdtype:
+            raise _UnsuitedError
+        if not getattr(type(dtype), "_legacy", True):  # its elements may refer to something
+            raise _UnsuitedError
+        if dtype.isbuiltin == 1:  # there is one of each
+            return self._dtypes.setdefault(id(dtype), dtype)
+        try:
+            pickled = pickle.dumps(dtype, 5)
+        except Exception:
+            raise _UnsuitedError from None  # metadata of the user's: the pickle path says it better
+        known = self._pickled_dtypes.get(pickled)
+        if known is None:
+            if len(self._pickled_dtypes) >= _MOST_DTYPES:
+                raise _UnsuitedError
+            known = self._pickled_dtypes[pickled] = self._dtypes[id(dtype)] = dtype
+        return known
+
+    # --- nests of arrays ----------------------------------------------------------------------
+
+    def _copies(self, plan: _Plan, block: Block) -> list[Any]:
+        """The arrays that a batch is copied to, in a block without a head."""
+        copies = _destinations(plan, self._arena.map, block.offset)
+        if block.recycled:  # else a consumer that keeps every batch would fill us with these
+            block.copies = (plan, copies)
+        return copies
+
+    def _encode_first(
+        self, box: list[Any], leaves: list[Any], key: Any, parts: list[Part], places: list[Any]
+    ) -> Encoded:
+        """A batch that looks like none before: its layout travels with it."""
+        arena = self._arena
+        plan = _plan(box[0], leaves, places, len(parts))
+        definition = dumps_layout(plan.layout)
+        start = align(HEAD.size + len(definition))
+        remember = len(self._plans) < MOST_LAYOUTS
+        number = len(self._plans) + 1 | DEFINES if remember else DESCRIBED
+        block = arena.reserve(start + plan.nbytes)
+        try:
+            arena.memory[block.offset : block.offset + HEAD.size + len(definition)] = (
+                HEAD.pack(len(definition), start) + definition
+            )
+            _copy(leaves, plan, _destinations(plan, arena.map, block.offset + start))
+            nbytes = self._finish(box, leaves, parts, block, block.offset + start)
+        except BaseException:
+            arena.give_back(block)
+            raise
+        if remember:
+            self._plans[key] = plan._replace(number=number & ~DEFINES)
+        return Encoded(block.offset, block.size, nbytes, block.number, number)
+
+    def _encode_in_place(
+        self, box: list[Any], leaves: list[Any], key: Any, parts: list[Part]
+    ) -> Encoded:
+        """A batch some of whose arrays lie in the arena already."""
+        plan = self._plans.get(key)
+        if plan is None:
+            return self._encode_first(box, leaves, key, parts, key[1:])
+        arena = self._arena
+        block = arena.take(plan.size)
+        try:
+            _copy(leaves, plan, _destinations(plan, arena.map, block.offset))
+            nbytes = self._finish(box, leaves, parts, block, block.offset)
+        except BaseException:
+            arena.give_back(block)
+            raise
+        return Encoded(block.offset, block.size, nbytes, block.number, plan.number)
+
+    def _finish(
+        self, box: list[Any], leaves: list[Any], parts: list[Part], block: Block, table: int
+    ) -> int:
+        """Let go of the batch, decide what becomes of its parts, lend all. Returns their bytes."""
+        leaves.clear()
+        box.clear()
+        arena = self._arena
+        copied: list[tuple[Block, int] | None] = []
+        try:
+            for part in parts:
+                alone = part.is_alone()
+                copied.append(None if alone else self._copy_part(part))
+        except BaseException:
+            for moved in copied:
+                if moved is not None:
+                    arena.give_back(moved[0])
+            raise
+        nbytes = block.size
+        for part, moved in zip(parts, copied, strict=True):
+            if moved is None:
+                lent, skip = part.hold.block, part.start
+                assert lent is not None
+                arena.lend_held(part.hold)
+            else:
+                lent, skip = moved
+                arena.lend(lent)
+            PART.pack_into(arena.memory, table, lent.number, lent.offset, lent.size, skip)
+            table += PART.size
+            nbytes += lent.size
+        arena.lend(block)
+        return nbytes
+
+    def _copy_part(self, part: Part) -> tuple[Block, int]:
+        """A part that user code still refers to: the used bytes, in another block."""
+        arena = self._arena
+        source = part.hold.block
+        assert source is not None
+        skip = part.start % 64
+        used = part.stop - part.start
+        block = arena.reserve(skip + used)
+        start = source.offset + part.start
+        target = block.offset + skip
+        arena.memory[target : target + used] = arena.memory[start : start + used]
+        return block, skip
+
+    # --- everything else ----------------------------------------------------------------------
+
+    def _encode_pickled(self, box: list[Any]) -> Encoded:
+        arena = self._arena
+        data, buffers = pickling.dumps(box[0])
+        raw: memoryview | None
+        raws = [buffer.raw() for buffer in buffers]
+        parts: list[Part] = []
+        places: list[Any] = [None] * len(raws)
+        if arena.holds:
+            parts, places = find_buffer_parts(buffers, raws)
+        pickled_at = PICKLE_HEAD.size + len(parts) * PART.size + len(raws) * BUFFER.size
+        end = align(pickled_at + len(data))
+        entries: list[tuple[int, int, int]] = []
+        for raw, place in zip(raws, places, strict=True):
+            if place is None:
+                entries.append((0, end, raw.nbytes))
+                end = align(end + raw.nbytes)
+            else:
+                entries.append((*place, raw.nbytes))
+        block = arena.reserve(end)
+        try:
+            memory = arena.memory[block.offset : block.offset + block.size]
+            memory[: PICKLE_HEAD.size] = PICKLE_HEAD.pack(len(data), len(parts), len(raws))
+            head = b"".join(BUFFER.pack(*entry) for entry in entries)
+            memory[pickled_at - len(head) : pickled_at + len(data)] = head + data
+            for raw, (part, offset, nbytes) in zip(raws, entries, strict=True):
+                if part == 0 and nbytes:
+                    memory[offset : offset + nbytes] = raw
+            raws.clear()
+            buffers.clear()
+            raw = None  # a loop's last one would keep its array alive
+            nbytes = self._finish(box, [], parts, block, block.offset + PICKLE_HEAD.size)
+        except BaseException:
+            arena.give_back(block)
+            raise
+        return Encoded(block.offset, block.size, nbytes, block.number, PICKLED)
+
+
+class _UnsuitedError(Exception):
+    """The batch must be pickled."""
+
+
+class _Plan(NamedTuple):
+    """How batches that look alike are written."""
+
+    layout: Layout
+    nbytes: int
+    size: int
+    """Of the block, where no definition is in it."""
+    number: int
+
+
+def _repeats(leaves: list[Any]) -> bool:
+    if len(leaves) == 2:
+        return leaves[0] is leaves[1]
+    return len({*map(id, leaves)}) != len(leaves)
+
+
+def _plan(batch: Any, leaves: list[Any], places: Any, parts: int) -> _Plan:
+    structure, _ = _structure(batch, 0)
+    end = align(parts * PART.size)
+    entries = []
+    for leaf, place in zip(leaves, places or [None] * len(leaves), strict=True):
+        if place is None:
+            strides = None
+            if leaf.flags.f_contiguous and not leaf.flags.c_contiguous:
+                strides = leaf.strides
+            entries.append(Leaf(0, end, leaf.shape, leaf.dtype, strides))
+            end = align(end + leaf.nbytes)
+        else:
+            strides = None if leaf.flags.c_contiguous else leaf.strides
+            entries.append(Leaf(place[0], place[1], leaf.shape, leaf.dtype, strides))
+    return _Plan(Layout(structure, entries, parts), end, size_class(end), 0)
+
+
+def _structure(node: Any, number: int) -> tuple[Any, int]:
+    """The structure of a nest, see `Layout`, and the number of its next leaf."""
+    if type(node) is np.ndarray:
+        return number, number + 1
+    children = []
+    for child in node.values() if type(node) is dict else node:
+        structure, number = _structure(child, number)
+        children.append(structure)
+    if type(node) is dict:
+        return ("dict", list(node), children), number
+    return (type(node).__name__, children), number
+
+
+def _destinations(plan: _Plan, memory: Any, start: int) -> list[Any]:
+    return [
+        np.ndarray(leaf.shape, leaf.dtype, memory, start + leaf.offset, leaf.strides)
+        for leaf in plan.layout.leaves
+        if not leaf.part
+    ]
+
+
+def _copy(leaves: list[Any], plan: _Plan, destinations: list[Any]) -> None:
+    rest = iter(destinations)
+    for leaf, entry in zip(leaves, plan.layout.leaves, strict=True):
+        if not entry.part:
+            next(rest)[...] = leaf

@@ -1,0 +1,170 @@
+"""The loop of a worker: take a ticket, compute its batch, write it into a block, report.
+
+Rules
+    R1  The ticket is noted in the table before anything else is done with it, so that a death
+        names its batch.
+    R2  The floor is looked at after the ticket was noted: either the consumer sees the note, or
+        the worker sees the floor.
+    R3  Every ticket taken is answered by one report, a thrown-away one too; or the worker dies.
+    R4  A report is one write of one record.
+    R5  A process that user code forked from here never answers: it leaves by `os._exit`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from seqloader.executors.process.wire import failures
+from seqloader.executors.process.wire.records import (
+    COMPUTED,
+    DROPPED,
+    FAILED,
+    RAISED,
+    RECORD_BYTES,
+    REPORT,
+    TICKET,
+)
+from seqloader.executors.process.wire.table import ACKNOWLEDGED, SINCE, TAKEN
+from seqloader.executors.process.worker.encode import Encoder
+from seqloader.tickets import Ticket
+
+if TYPE_CHECKING:
+    from seqloader.executors.process.worker.arena import Arena
+    from seqloader.executors.process.worker.state import StateLoader
+    from seqloader.randomness import Seeding
+
+__all__ = ["Loop"]
+
+SPARE_BYTES: Final = 65_536
+"""Reserved at the start, so that a worker out of memory can still say so."""
+
+
+class Loop:
+    """One worker's loop and what it works with."""
+
+    def __init__(
+        self,
+        *,
+        tickets: int,
+        reports: int,
+        number: int,
+        floor: memoryview,
+        row: memoryview,
+        arena: Arena,
+        loader: StateLoader | None,
+        seeding: Seeding,
+    ) -> None:
+        self._tickets = tickets
+        self._reports = reports
+        self._number = number
+        self._floor = floor
+        self._row = row
+        self.arena = arena
+        self._encoder = Encoder(arena)
+        self._loader = loader
+        self._seeding = seeding
+        self._sequence: Any = None
+        self._version = 0
+        self._acknowledged = 0
+        self._spare: Any = None
+        self._pid = os.getpid()
+
+    def adopt(self, sequence: Any, version: int) -> None:
+        """Work on a Sequence that was inherited by fork."""
+        self._sequence = sequence
+        self._version = self._acknowledged = version
+
+    def load(self, version: int, offset: int) -> None:
+        """Work on the state that was published as `version`."""
+        assert self._loader is not None, "an inherited Sequence is never loaded"
+        self._sequence = None  # let go of the old mappings before new ones are made
+        self._sequence = self._loader.load(version, offset)
+        self._version = version
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        if self._loader is not None:
+            self._acknowledged = self._loader.acknowledged()
+            self._row[ACKNOWLEDGED] = self._acknowledged
+
+    def serve(self) -> None:
+        """Answer tickets until the pipe ends."""
+        read, unpack, now = os.read, TICKET.unpack, time.monotonic_ns
+        tickets, row, floor = self._tickets, self._row, self._floor
+        while record := read(tickets, RECORD_BYTES):
+            serial, epoch, position, index, attempt, version, offset = unpack(record)
+            started = now()
+            row[SINCE] = started
+            row[TAKEN] = serial
+            if serial < floor[0]:
+                self._write(serial, DROPPED)
+            elif version == self._version or self._follow(serial, version, offset):
+                self._answer(serial, Ticket(epoch, position, index, attempt), started)
+            row[TAKEN] = 0
+            if self._acknowledged != self._version:
+                self._acknowledge()
+
+    def _follow(self, serial: int, version: int, offset: int) -> bool:
+        try:
+            self.load(version, offset)
+        except BaseException as error:
+            self.report_error(serial, FAILED, failures.pack(error), 0)
+            return False
+        return True
+
+    def _answer(self, serial: int, ticket: Ticket, started: int) -> None:
+        arena = self.arena
+        arena.taken = serial
+        try:
+            box = [self._seeding.compute(self._sequence, ticket, shared=True)]
+            self._leave_if_forked()
+            offset, size, nbytes, block, layout = self._encoder.encode(box)
+        except BaseException as error:
+            self._leave_if_forked()
+            packed = failures.pack(error)
+            del error
+            self.report_error(serial, RAISED, packed, time.monotonic_ns() - started)
+            return
+        os.write(
+            self._reports,
+            REPORT.pack(
+                serial,
+                offset,
+                size,
+                nbytes,
+                time.monotonic_ns() - started,
+                0,
+                self._number,
+                block,
+                layout,
+                COMPUTED,
+            ),
+        )
+
+    def report_error(self, serial: int, kind: int, packed: bytes, busy_ns: int) -> None:
+        """Report an exception, packed by `failures.pack`."""
+        try:
+            block = self.arena.reserve(len(packed))
+        except (MemoryError, OSError):
+            block, self._spare = self._spare, None
+            packed = packed if block is not None and len(packed) <= block.size else b""
+        if not packed:
+            self._write(serial, kind, busy_ns=busy_ns)
+            return
+        self.arena.write(block, packed)
+        record = (serial, block.offset, block.size, len(packed), busy_ns, 0)
+        os.write(self._reports, REPORT.pack(*record, self._number, block.number, 0, kind))
+
+    def reserve_spare(self) -> None:
+        """Set memory aside for the report that there is no memory."""
+        if self._spare is None:
+            self._spare = self.arena.reserve(SPARE_BYTES)
+
+    def _write(self, serial: int, kind: int, busy_ns: int = 0) -> None:
+        os.write(self._reports, REPORT.pack(serial, 0, 0, 0, busy_ns, 0, self._number, 0, 0, kind))
+
+    def _leave_if_forked(self) -> None:
+        if os.getpid() != self._pid:
+            os._exit(0)

@@ -1,0 +1,87 @@
+"""Where a worker process begins: settings, surroundings, the Sequence, `worker_init`, the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+from typing import TYPE_CHECKING, Any
+
+from seqloader import arrays
+from seqloader.executors.process.wire import failures
+from seqloader.executors.process.wire.records import FAILED, READY, REPORT
+from seqloader.executors.process.wire.settings import MARK, PoolSettings, WorkerSettings
+from seqloader.executors.process.wire.table import ACKNOWLEDGED, ROW_WORDS, Table
+from seqloader.executors.process.worker.arena import Arena
+from seqloader.executors.process.worker.life import guard_life
+from seqloader.executors.process.worker.loop import Loop
+from seqloader.executors.process.worker.state import StateLoader
+from seqloader.executors.process.worker.surroundings import (
+    be_killed_first,
+    keep_malloc_memory,
+    prepare_signals,
+    release_stderr,
+)
+from seqloader.randomness import Seeding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["enter", "run"]
+
+
+def enter(settings: bytes, arguments: list[str]) -> None:
+    """Entry of a fresh interpreter; the bootstrap has set `sys.path`."""
+    os.environ.pop(MARK, None)
+    pool = PoolSettings.loads(settings)
+    sys.argv[:] = pool.argv
+    run(pool, WorkerSettings(*map(int, arguments)), None, None)
+
+
+def run(
+    pool: PoolSettings,
+    own: WorkerSettings,
+    sequence: Any,
+    worker_init: Callable[[int], object] | None,
+) -> None:
+    """Work until the ticket pipe ends. By fork, `sequence` and `worker_init` are inherited."""
+    guard_life(own.life)
+    prepare_signals(own.stack)
+    keep_malloc_memory()
+    be_killed_first()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            # A killed worker loses what it has not written yet.
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    table = Table(pool.table)
+    words = table.words[own.number * ROW_WORDS : (own.number + 1) * ROW_WORDS]
+    seeding = Seeding(pool.seed, pool.reseed_globals)
+    loop = Loop(
+        tickets=pool.tickets,
+        reports=pool.reports,
+        number=own.number,
+        floor=table.words[:1],
+        row=words,
+        arena=Arena(own.arena, own.arena_bytes),
+        loader=None if pool.state < 0 else StateLoader(pool.state),
+        seeding=seeding,
+    )
+    arrays.install(loop.arena)
+    try:
+        if pool.state >= 0:
+            loop.load(own.version, own.offset)
+        else:
+            loop.adopt(sequence, own.version)
+            words[ACKNOWLEDGED] = own.version
+        seeding.seed_process(own.slot)
+        if pool.worker_init:
+            worker_init = pickle.loads(pool.worker_init)
+        if worker_init is not None:
+            worker_init(own.slot)
+    except BaseException as error:
+        loop.report_error(0, FAILED, failures.pack(error), 0)
+        return
+    release_stderr(own.errors, own.capture)
+    os.write(pool.reports, REPORT.pack(0, 0, 0, 0, 0, 0, own.number, 0, 0, READY))
+    loop.serve()

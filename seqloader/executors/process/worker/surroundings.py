@@ -1,0 +1,75 @@
+"""What a worker changes about its own process before it works."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+
+from seqloader.executors.process.wire.settings import STACK_SIGNAL
+
+__all__ = ["be_killed_first", "keep_malloc_memory", "prepare_signals", "release_stderr"]
+
+M_TRIM_THRESHOLD = -1
+M_TOP_PAD = -2
+M_MMAP_THRESHOLD = -3
+M_MMAP_MAX = -4
+KEPT_BYTES = 1 << 28
+"""Free memory at the top of the heap that malloc keeps: large temporary arrays of up to this size
+are written into warm pages again and again. More keeps memory that nobody uses."""
+
+
+def prepare_signals(stack: int) -> None:
+    """Signals that a worker ignores, unblocks or answers."""
+    for name in ("SIGINT", "SIGTTOU", "SIGTTIN"):
+        # A Ctrl-C is the user's process's affair. With `tostop` a mere print would stop a worker.
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    with contextlib.suppress(RuntimeError, ValueError, AttributeError):
+        faulthandler.enable(sys.__stderr__ or 2)
+    if stack >= 0:
+        faulthandler.register(STACK_SIGNAL, file=stack, all_threads=True, chain=False)
+
+
+def keep_malloc_memory() -> None:
+    """Let large temporaries reuse warm memory: glibc only, elsewhere nothing happens.
+
+    By default glibc maps every large block anew and gives it back when freed, so that user code
+    that never changed pays page faults for each temporary of each batch.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def be_killed_first() -> None:
+    """Ask the kernel to take a worker, which can be replaced, before the training process."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+") as file:
+        score = int(file.read())
+        file.seek(0)
+        file.write(str(min(1000, score + 300)))
+
+
+def release_stderr(errors: int, capture: int) -> None:
+    """Give standard error back: what was captured during the start is passed on first."""
+    if capture < 0:
+        return
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        text = os.pread(capture, os.fstat(capture).st_size, 0)
+        if errors >= 0:
+            if text:
+                os.write(errors, text)
+            os.dup2(errors, 2)
+        else:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 2)
+            os.close(null)
+        os.close(capture)
