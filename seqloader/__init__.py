@@ -1,0 +1,69 @@
+"""seqloader: batches of a `Sequence`, computed ahead in worker processes, delivered in order.
+
+    from seqloader import OrderedEnqueuer, Sequence
+
+`import seqloader` is light: the engine is loaded when `OrderedEnqueuer` is first named, because
+every worker imports this package too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from seqloader.arrays import empty as empty  # public, but not for a star import
+from seqloader.arrays import stack as stack
+from seqloader.arrays import zeros as zeros
+from seqloader.errors import (
+    EnqueuerStopped,
+    ForkedEnqueuerError,
+    SeqloaderError,
+    SeqloaderWarning,
+    SlowBatchWarning,
+    WorkerError,
+    WorkerLostError,
+    WorkerLostWarning,
+    WorkerStartError,
+    WorkerTraceback,
+)
+from seqloader.randomness import BatchContext, batch_context
+from seqloader.sequence import Sequence
+
+if TYPE_CHECKING:
+    from seqloader.enqueuer import OrderedEnqueuer
+    from seqloader.stats import Stats
+
+__version__ = "0.1.0"
+
+# empty, zeros and stack are left out, so that a star import does not shadow numpy's.
+__all__ = [
+    "BatchContext",
+    "EnqueuerStopped",
+    "ForkedEnqueuerError",
+    "OrderedEnqueuer",
+    "SeqloaderError",
+    "SeqloaderWarning",
+    "Sequence",
+    "SlowBatchWarning",
+    "Stats",
+    "WorkerError",
+    "WorkerLostError",
+    "WorkerLostWarning",
+    "WorkerStartError",
+    "WorkerTraceback",
+    "batch_context",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "OrderedEnqueuer":
+        from seqloader.enqueuer import OrderedEnqueuer as value
+    elif name == "Stats":
+        from seqloader.stats import Stats as value  # type: ignore[assignment]
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

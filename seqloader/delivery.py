@@ -1,0 +1,167 @@
+"""One epoch under way: tickets issued, outcomes taken in, tried again, and put in order.
+
+It decides with the pure parts (plan, window) and speaks to one executor. It runs inside the
+enqueuer's lock and inside a step that may be torn: then the enqueuer resets the executor and calls
+`restart`, and whatever was not handed over is computed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from seqloader import messages
+from seqloader.errors import WorkerLostWarning
+from seqloader.order import Window
+from seqloader.tickets import Death, Lost, Raised, Ticket
+
+if TYPE_CHECKING:
+    from seqloader.executors.protocol import Executor
+    from seqloader.options import Options
+    from seqloader.order import Plan
+    from seqloader.stats import Counters
+    from seqloader.tickets import Computed, Outcome
+
+__all__ = ["Delivery"]
+
+log = logging.getLogger("seqloader")
+
+INDICES_AT_ONCE = 64
+"""Indices of the plan are computed in runs: a shuffled one costs little more than a single."""
+
+
+class Delivery:
+    """The epoch that is being delivered."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        executor: Executor,
+        options: Options,
+        counters: Counters,
+        *,
+        limit: int,
+    ) -> None:
+        self.epoch = plan.epoch
+        self.plan = plan
+        self.window: Window[Computed | Raised | Lost] = Window(
+            limit=limit, byte_limit=options.max_queue_bytes, end=plan.count
+        )
+        self.asked = False
+        """Whether a batch was asked for: else no hook runs at its end."""
+        self.peeked = False
+        """Whether it was begun by `peek()`, and belongs to whoever iterates next."""
+        self.failed = False
+        """Whether it ended in an error: no hook runs."""
+        self.served = 0
+        """Batches handed over; None batches do not count."""
+        self.warnings: deque[Warning] = deque()
+        """To be issued where an exception can lose nothing: a filter may turn them into errors."""
+        self._executor = executor
+        self._options = options
+        self._counters = counters
+        self._raised: dict[int, int] = {}
+        self._lost: dict[int, int] = {}
+        self._indices: list[int] = []
+        self._indices_from = 0
+
+    # --- tickets --------------------------------------------------------------------------
+
+    def fill(self) -> None:
+        """Issue tickets as far as the window permits."""
+        window, submit, epoch = self.window, self._executor.submit, self.epoch
+        while window.may_issue():
+            position = window.issue()
+            submit(Ticket(epoch, position, self._index(position), 0))
+
+    def _index(self, position: int) -> int:
+        offset = position - self._indices_from
+        if not 0 <= offset < len(self._indices):
+            count = self.plan.count
+            stop = position + INDICES_AT_ONCE
+            self._indices = self.plan.indices(position, stop if count is None else min(stop, count))
+            self._indices_from, offset = position, 0
+        return self._indices[offset]
+
+    def restart(self, position: int) -> None:
+        """Forget what is in flight; the next position to hand over is `position`."""
+        self.window.restart(position)
+
+    # --- outcomes -------------------------------------------------------------------------
+
+    def receive(self) -> None:
+        """Take in everything the executor has."""
+        for outcome in self._executor.collect():
+            self._take_in(outcome)
+        if self._options.max_queue_bytes is not None:
+            self.fill()  # the size of a batch is known now
+
+    def _take_in(self, outcome: Outcome | Death) -> None:
+        if not isinstance(outcome, tuple):  # the others are: the commonest is told apart first
+            self._counters.busy_s[outcome.slot] += outcome.busy_s
+            ticket = outcome.ticket
+            if ticket.epoch != self.epoch or not self.window.arrive(
+                ticket.position, outcome, outcome.nbytes
+            ):
+                outcome.discard()
+        elif isinstance(outcome, Raised):
+            self._note_raised(outcome)
+        elif isinstance(outcome, Lost):
+            self._note_lost(outcome)
+        else:
+            self._note_death(None, outcome, again=False)
+
+    def _note_raised(self, raised: Raised) -> None:
+        self._counters.busy_s[raised.slot] += raised.busy_s
+        position = raised.ticket.position
+        tries = self._raised[position] = self._raised.get(position, 0) + 1
+        if tries <= self._options.retries and isinstance(raised.error, Exception):
+            self._try_again(raised.ticket)
+        else:
+            self.window.arrive(position, raised)
+
+    def _note_lost(self, lost: Lost) -> None:
+        position = lost.ticket.position
+        tries = self._lost[position] = self._lost.get(position, 0) + 1
+        again = tries <= self._options.crash_retries
+        self._note_death(lost.ticket, lost.death, again=again)
+        if again:
+            self._try_again(lost.ticket)
+        else:
+            self.window.arrive(position, lost)
+
+    def _note_death(self, ticket: Ticket | None, death: Death, *, again: bool) -> None:
+        self._counters.respawns += 1
+        text = messages.lost_warning(ticket, death, again=again)
+        self.warnings.append(WorkerLostWarning(text))
+        if death.reason == "timeout":
+            log.warning("%s", messages.stack_text(death))
+
+    def _try_again(self, ticket: Ticket) -> None:
+        self._counters.retried += 1
+        self._executor.submit(ticket._replace(attempt=ticket.attempt + 1))
+
+    # --- the position due -----------------------------------------------------------------
+
+    def error_of(self, answer: Raised | Lost) -> BaseException:
+        """The exception to raise in place of a batch."""
+        if isinstance(answer, Raised):
+            with contextlib.suppress(Exception):  # a class of the user's may refuse any attribute
+                BaseException.add_note(answer.error, messages.batch_note(answer))
+            return answer.error
+        attempts = self._lost[answer.ticket.position]
+        return messages.lost_error(answer, attempts, self._options.timeout_s)
+
+    def due_ticket(self) -> Ticket:
+        """A ticket of the position due, for messages."""
+        position = self.window.due
+        return Ticket(self.epoch, position, self.plan.index(position))
+
+    def open(self, answer: Computed) -> Any:
+        """The batch; a `Raised` where rebuilding user objects raises."""
+        try:
+            return answer.open()
+        except Exception as error:
+            return Raised(answer.ticket, answer.slot, error)

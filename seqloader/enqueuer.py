@@ -1,0 +1,260 @@
+"""OrderedEnqueuer: the surface. What happens inside its calls is in consumption.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from seqloader.consumption import Consumption
+from seqloader.iterators import EpochIterator, StreamIterator
+from seqloader.options import checked_options
+from seqloader.sequence import check_sequence, count_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from seqloader.executors.protocol import Executor
+    from seqloader.stats import Stats
+
+__all__ = ["OrderedEnqueuer"]
+
+Batch = TypeVar("Batch")
+Item = TypeVar("Item", covariant=True)
+
+
+class _Indexed(Protocol[Item]):
+    def __getitem__(self, index: int, /) -> Item: ...
+
+
+class OrderedEnqueuer(Generic[Batch]):
+    """Compute the batches of a `Sequence` ahead in worker processes, and deliver them in order.
+
+    `for batch in enqueuer:` is one epoch; `get()` is the endless stream of the classic API.
+
+    Args:
+        sequence: `sequence[i]` is batch i: a nest (tuple, list, dict) of arrays, for instance
+            `{"image": (batch, height, width, 3) float32, "label": (batch,) int64}`. Anything with
+            `__getitem__` and `__len__` will do.
+        use_multiprocessing: False means `executor="thread"`.
+        shuffle: Permute the order of the *batches*, anew in every epoch.
+        workers: Processes or threads; 0 computes in the consumer, inside `next()`. None: the CPUs
+            this process may use, at most 8.
+        max_queue_size: Batches computed or being computed ahead of the consumer, beside those
+            it still holds. None: the larger of 10 and twice `workers`.
+        max_queue_bytes: The same in bytes, each batch counted as the largest seen this epoch.
+        seed: Makes order and random numbers depend on (seed, epoch, index) alone, the global
+            generators of `random`, numpy and torch included. None: drawn, see `seed`.
+        executor: "process", "thread", "inline" or an `Executor`.
+        start_method: "spawn" (fresh interpreters) or "fork", for what cannot be pickled.
+        timeout_s: Seconds one `__getitem__` may take before its worker is killed and the batch
+            tried again; None waits for ever.
+        retries: Extra tries of a `__getitem__` that raised.
+        crash_retries: Extra tries of a batch whose worker died or passed `timeout_s`.
+        on_error: "raise", or "skip": such batches are left out, counted and warned about once.
+        worker_init: Called as `worker_init(slot)` in each worker, replacements too, after the
+            Sequence was loaded and before its first batch.
+        worker_env: Environment variables of the workers.
+        threads_per_worker: For BLAS and OpenMP. None: 1, unless the environment says otherwise.
+        copy: Deliver private memory instead of views.
+
+    Yields:
+        Batches whose arrays are writable views into shared memory. A view lives as long as anything
+        refers to it; its memory is used again after that. (The inline and thread executors hand
+        over what `__getitem__` returned.)
+
+    Raises:
+        TypeError, ValueError: An argument is wrong; nothing was started.
+        WorkerStartError: Workers cannot start.
+        WorkerLostError: A batch outlived every worker it was given to.
+
+    Threads: iterate from one thread; several may take turns. `stop()` and `stats()` may be called
+    from any.
+    """
+
+    def __init__(
+        self,
+        sequence: _Indexed[Batch],
+        use_multiprocessing: bool = True,
+        shuffle: bool = False,
+        *,
+        workers: int | None = None,
+        max_queue_size: int | None = None,
+        max_queue_bytes: int | None = None,
+        seed: int | None = None,
+        executor: str | Executor | None = None,
+        start_method: str | None = None,
+        timeout_s: float | None = None,
+        retries: int = 0,
+        crash_retries: int = 2,
+        on_error: str = "raise",
+        worker_init: Callable[[int], object] | None = None,
+        worker_env: Mapping[str, str] | None = None,
+        threads_per_worker: int | None = None,
+        copy: bool = False,
+    ) -> None:
+        check_sequence(sequence)
+        options = checked_options(
+            use_multiprocessing=use_multiprocessing,
+            workers=workers,
+            max_queue_size=max_queue_size,
+            max_queue_bytes=max_queue_bytes,
+            seed=seed,
+            executor=executor,
+            start_method=start_method,
+            timeout_s=timeout_s,
+            retries=retries,
+            crash_retries=crash_retries,
+            on_error=on_error,
+            worker_init=worker_init,
+            worker_env=worker_env,
+            threads_per_worker=threads_per_worker,
+            copy=copy,
+        )
+        if not isinstance(shuffle, bool):
+            raise TypeError(f"shuffle must be True or False, not {shuffle!r}")
+        if shuffle and _is_endless(sequence):
+            raise ValueError(
+                "an endless Sequence (num_batches is None) cannot be shuffled: its order has no end"
+            )
+        self.use_multiprocessing = use_multiprocessing
+        self._consumption: Consumption[Batch] = Consumption(sequence, shuffle, options)
+
+    # --- what one asks it -----------------------------------------------------------------
+
+    @property
+    def sequence(self) -> _Indexed[Batch]:
+        """The Sequence; another one is used from the next epoch on."""
+        sequence: _Indexed[Batch] = self._consumption.sequence
+        return sequence
+
+    @sequence.setter
+    def sequence(self, sequence: _Indexed[Batch]) -> None:
+        check_sequence(sequence)
+        self._consumption.sequence = sequence
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether the order of the batches is permuted; a change counts from the next epoch on."""
+        return self._consumption.shuffle
+
+    @shuffle.setter
+    def shuffle(self, shuffle: bool) -> None:
+        self._consumption.shuffle = shuffle
+
+    @property
+    def workers(self) -> int:
+        """Processes or threads; 0: batches are computed in the consumer."""
+        return self._consumption.workers
+
+    @property
+    def max_queue_size(self) -> int:
+        """Batches computed or being computed ahead of the consumer, at most."""
+        return self._consumption.max_queue_size
+
+    @property
+    def seed(self) -> int:
+        """What order and random numbers derive from; drawn from the system if none was given."""
+        return self._consumption.options.seed
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch under way; between epochs, of the coming one."""
+        return self._consumption.epoch
+
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._consumption.running
+
+    def __len__(self) -> int:
+        """Number of batches of the coming epoch, read from the Sequence now."""
+        count = count_batches(self.sequence)
+        if count is None:
+            raise TypeError("an endless Sequence has no length")
+        return count
+
+    def stats(self) -> Stats:
+        """A snapshot of what has been done so far. Any thread."""
+        return self._consumption.stats()
+
+    def compute(self, index: int, epoch: int = 0) -> Batch:
+        """Compute one batch here, in this process, exactly as a worker would.
+
+        Error messages name it: `enqueuer.compute(907, epoch=2)` reproduces what went wrong.
+        """
+        batch: Batch = self._consumption.compute(index, epoch)
+        return batch
+
+    # --- start and stop -------------------------------------------------------------------
+
+    def start(self, workers: int | None = None, max_queue_size: int | None = None) -> None:
+        """Launch the workers and send them the Sequence. Runs no hook.
+
+        Args:
+            workers: None takes the constructor's value.
+            max_queue_size: None takes the constructor's value.
+        """
+        self._consumption.start(workers, max_queue_size)
+
+    def stop(self, timeout: float | None = None) -> None:
+        """End the workers; returns within `timeout` seconds (None: 5) with none left.
+
+        Idle workers leave by themselves; busy ones have half of the time, then they are killed.
+        In the consumer's own thread, an epoch that was begun ends: `on_epoch_end` runs, after
+        the workers are gone. Idempotent; before `start()` it does nothing; `start()` may follow.
+        """
+        self._consumption.stop(timeout)
+
+    close = stop
+
+    def __enter__(self) -> OrderedEnqueuer[Batch]:
+        if not self.is_running():
+            self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.stop()
+        else:
+            self._consumption.stop_after_error()
+
+    # --- batches --------------------------------------------------------------------------
+
+    def __iter__(self) -> EpochIterator[Batch]:
+        """Begin an epoch, at once, and return its batches."""
+        return EpochIterator(self._consumption, *self._consumption.begin_loop())
+
+    def get(self) -> StreamIterator[Batch]:
+        """The endless stream of batches over all epochs; several `get()`s share it."""
+        return StreamIterator(self._consumption, *self._consumption.join_stream())
+
+    def peek(self) -> Batch:
+        """The next batch, without delivering it: the next `next()` returns the same object.
+
+        Where no epoch is under way one begins, and the next `for` or `get()` goes on with it.
+        """
+        batch: Batch = self._consumption.peek()
+        return batch
+
+    def join_end_of_epoch(self) -> None:
+        """If the last batch of the epoch was handed out, end the epoch now, in this thread."""
+        self._consumption.join_end_of_epoch()
+
+    def refresh(self) -> None:
+        """Say that the Sequence was changed in place, outside of its hooks.
+
+        Workers see it from the next epoch on.
+        """
+        self._consumption.must_refresh = True
+
+
+def _is_endless(sequence: Any) -> bool:
+    # `__len__` may need what a hook sets up, so an error here says nothing yet.
+    try:
+        return count_batches(sequence) is None
+    except Exception:
+        return False

@@ -1,0 +1,66 @@
+"""What `iter(enqueuer)` and `enqueuer.get()` return.
+
+They are objects, never generators: an exception raised asynchronously *ends* a generator, so that
+the next `next()` would be a short epoch without a word.
+
+Note [last act]
+    A batch counts as delivered when `__next__` takes it out of the handover, by a plain store into
+    a slot. Python runs signal handlers and pending asynchronous exceptions at calls, loops and
+    function entries, not between that store and the return on the same line. An exception
+    that comes earlier finds the batch still in the handover, and the next `next()` gets it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from seqloader.consumption import Consumption
+    from seqloader.delivery import Delivery
+
+__all__ = ["EpochIterator", "StreamIterator"]
+
+Batch = TypeVar("Batch")
+
+
+class EpochIterator(Generic[Batch]):
+    """The batches of one epoch."""
+
+    __slots__ = ("_consumption", "delivery", "finished", "run")
+
+    def __init__(self, consumption: Consumption[Batch], delivery: Delivery, run: int) -> None:
+        self._consumption = consumption
+        self.delivery = delivery
+        self.run = run
+        self.finished = False
+
+    def __iter__(self) -> EpochIterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        handover = self._consumption.next_of_epoch(self)
+        batch: Batch = handover.batch
+        # fmt: off
+        handover.batch = None; return batch  # noqa: E702  (see [last act])
+        # fmt: on
+
+
+class StreamIterator(Generic[Batch]):
+    """The batches of all epochs, without marks between them."""
+
+    __slots__ = ("_consumption", "run", "stream")
+
+    def __init__(self, consumption: Consumption[Batch], stream: object, run: int) -> None:
+        self._consumption = consumption
+        self.stream = stream
+        self.run = run
+
+    def __iter__(self) -> StreamIterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        handover = self._consumption.next_of_stream(self)
+        batch: Batch = handover.batch
+        # fmt: off
+        handover.batch = None; return batch  # noqa: E702  (see [last act])
+        # fmt: on

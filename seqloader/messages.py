@@ -1,0 +1,144 @@
+"""The words of errors and warnings: what happened, why probably, what to do, how to reproduce."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from seqloader.errors import WorkerLostError
+
+if TYPE_CHECKING:
+    from seqloader.tickets import Death, Lost, Raised, Ticket
+
+__all__ = [
+    "batch_note",
+    "death_text",
+    "lost_error",
+    "lost_warning",
+    "skip_warning",
+    "slow_warning",
+    "stack_text",
+]
+
+GIB = 1 << 30
+
+
+def place(ticket: Ticket) -> str:
+    """Which batch: the words used in every message."""
+    return f"batch {ticket.index} (epoch {ticket.epoch}, position {ticket.position})"
+
+
+def death_text(death: Death) -> str:
+    """How a worker ended: `pid 4242 by SIGKILL with up to 11.8 GiB resident`."""
+    if death.exitcode is None:
+        how = "with an exit status that something else collected"
+    elif death.exitcode < 0:
+        how = f"by {_signal_name(-death.exitcode)}"
+    else:
+        how = f"with exit status {death.exitcode}"
+    memory = death.peak_rss_bytes
+    return f"pid {death.pid} {how}" + (
+        "" if memory is None else f" with up to {memory / GIB:.2f} GiB resident"
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def batch_note(raised: Raised) -> str:
+    """The note that an exception from `__getitem__` carries."""
+    where = "the consumer" if raised.pid is None else f"worker {raised.slot}, pid {raised.pid}"
+    tries = f", after {raised.ticket.attempt + 1} tries" if raised.ticket.attempt else ""
+    return (
+        f"raised by {place(raised.ticket)} in {where}{tries}. Reproduce it alone with: "
+        f"enqueuer.compute({raised.ticket.index}, epoch={raised.ticket.epoch})"
+    )
+
+
+def lost_warning(ticket: Ticket | None, death: Death, *, again: bool) -> str:
+    """A worker died and was replaced."""
+    slot = f"worker {death.slot} ({death_text(death)})"
+    if ticket is None:
+        return f"{slot} died while it held no batch, and was replaced; nothing is lost"
+    took = "took longer than timeout_s on" if death.reason == "timeout" else "died in"
+    outcome = "it was replaced and the batch is computed again" if again else "it was replaced"
+    return f"{slot} {took} {place(ticket)}; {outcome}"
+
+
+def lost_error(lost: Lost, attempts: int, timeout_s: float | None) -> WorkerLostError:
+    """A batch outlived every worker it was given to."""
+    ticket, death = lost
+    tries = "once" if attempts == 1 else f"{attempts} times"
+    if death.reason == "timeout":
+        happened = f"took longer than timeout_s={timeout_s:g} each time" if timeout_s else "hung"
+        why = (
+            "Either it needs more time than it is given, or it hangs, as on a lock or a network "
+            "file that never answers; the log shows its stack where it could be had."
+        )
+    else:
+        happened = "its worker died each time"
+        why = _why(death)
+    return WorkerLostError(
+        f"{place(ticket)} was tried {tries} and {happened}, last {death_text(death)}.\n{why}\n"
+        f"Reproduce it alone with: enqueuer.compute({ticket.index}, epoch={ticket.epoch})",
+        epoch=ticket.epoch,
+        position=ticket.position,
+        index=ticket.index,
+        attempts=attempts,
+        pid=death.pid,
+        exitcode=death.exitcode,
+        peak_rss_bytes=death.peak_rss_bytes,
+        reason=death.reason,
+    )
+
+
+def _why(death: Death) -> str:
+    code = death.exitcode
+    if code == -signal.SIGKILL:
+        return (
+            "SIGKILL usually means the kernel ran out of memory: use fewer workers, a smaller "
+            "max_queue_size or smaller batches."
+        )
+    if code in (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGILL, -signal.SIGFPE):
+        return (
+            "It crashed in C code: a library used by __getitem__, or one that does not work with "
+            "this input. Its standard error shows where, if it could still write."
+        )
+    if code is not None and code >= 0:
+        return "Something in __getitem__ ended the process, as os._exit() does."
+    return "Something outside ended it, or it ended itself."
+
+
+def stack_text(death: Death) -> str:
+    """For the log: what a worker past its time was doing."""
+    if death.stack:
+        return f"worker {death.slot} (pid {death.pid}) passed timeout_s here:\n{death.stack}"
+    return (
+        f"worker {death.slot} (pid {death.pid}) passed timeout_s and could not write its stack: "
+        "it was stopped, or blocked inside the system"
+    )
+
+
+def slow_warning(ticket: Ticket, waited_s: float, holder: tuple[int, int] | None) -> str:
+    """The consumer has waited long; said once."""
+    where = (
+        "no worker has taken it yet"
+        if holder is None
+        else f"worker {holder[0]} (pid {holder[1]}) computes it"
+    )
+    return (
+        f"waited {waited_s:.0f} s for {place(ticket)}: {where}. It may be slow or hang for ever; "
+        "timeout_s would end it and try again"
+    )
+
+
+def skip_warning(answer: Raised | Lost, error: BaseException) -> str:
+    """The first batch that on_error="skip" left out."""
+    return (
+        f'{place(answer.ticket)} was skipped (on_error="skip"): {type(error).__name__}: {error}. '
+        "Later ones are counted in stats().skipped without a warning"
+    )

@@ -1,0 +1,196 @@
+"""The arguments of an enqueuer, checked before anything is started."""
+
+from __future__ import annotations
+
+import operator
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from seqloader.cpus import usable_cpus
+from seqloader.executors.inline import InlineExecutor
+from seqloader.executors.protocol import Executor
+from seqloader.executors.thread import ThreadExecutor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Options", "checked_options", "checked_workers"]
+
+EXECUTORS: Final = ("process", "thread", "inline")
+MOST_DEFAULT_WORKERS: Final = 8
+"""More workers than this by default would cost memory on large machines for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an `OrderedEnqueuer` was asked for; see there."""
+
+    workers: int
+    max_queue_size: int | None
+    max_queue_bytes: int | None
+    seed: int
+    seeded: bool
+    """Whether the user gave the seed: then global generators are seeded per batch."""
+    executor: str | Executor
+    start_method: str
+    timeout_s: float | None
+    retries: int
+    crash_retries: int
+    on_error: str
+    worker_init: Callable[[int], object] | None
+    worker_env: Mapping[str, str]
+    threads_per_worker: int | None
+    copy: bool
+
+    def make_executor(self, workers: int, tickets_ahead: int) -> Executor:
+        """An executor that is not started yet; the user's own, if one was given."""
+        if not isinstance(self.executor, str):
+            return self.executor
+        if self.executor == "inline" or workers == 0:
+            return InlineExecutor(copy=self.copy)
+        if self.executor == "thread":
+            return ThreadExecutor(workers, worker_init=self.worker_init, copy=self.copy)
+        # Imported here, so that who computes inline or in threads does not pay for it.
+        from seqloader.executors.process.executor import ProcessExecutor
+
+        return ProcessExecutor(
+            workers,
+            tickets_ahead=tickets_ahead,
+            start_method=self.start_method,
+            timeout_s=self.timeout_s,
+            worker_init=self.worker_init,
+            worker_env=self.worker_env,
+            threads_per_worker=self.threads_per_worker,
+            copy=self.copy,
+        )
+
+
+def checked_options(
+    *,
+    use_multiprocessing: Any,
+    workers: int | None,
+    max_queue_size: int | None,
+    max_queue_bytes: int | None,
+    seed: int | None,
+    executor: str | Executor | None,
+    start_method: str | None,
+    timeout_s: float | None,
+    retries: int,
+    crash_retries: int,
+    on_error: str,
+    worker_init: Callable[[int], object] | None,
+    worker_env: Mapping[str, str] | None,
+    threads_per_worker: int | None,
+    copy: bool,
+) -> Options:
+    """Check every argument; TypeError or ValueError says what is wrong and what was meant."""
+    kind = _executor(executor, use_multiprocessing)
+    _process_only(kind, start_method, timeout_s, worker_env, threads_per_worker)
+    if start_method not in (None, "spawn", "fork"):
+        raise ValueError(f'start_method must be "spawn" or "fork", not {start_method!r}')
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}')
+    if worker_init is not None and not callable(worker_init):
+        raise TypeError(f"worker_init must be callable as worker_init(slot), not {worker_init!r}")
+    if timeout_s is not None and not timeout_s > 0:
+        raise ValueError(f"timeout_s must be positive seconds or None (no limit), not {timeout_s}")
+    return Options(
+        workers=checked_workers(workers, kind),
+        max_queue_size=checked_queue_size(max_queue_size),
+        max_queue_bytes=_integer("max_queue_bytes", max_queue_bytes, 1, "None: no limit"),
+        seed=secrets.randbits(63) if seed is None else _integer("seed", seed, 0) or 0,
+        seeded=seed is not None,
+        executor=kind,
+        start_method=start_method or "spawn",
+        timeout_s=timeout_s,
+        retries=_integer("retries", retries, 0) or 0,
+        crash_retries=_integer("crash_retries", crash_retries, 0) or 0,
+        on_error=on_error,
+        worker_init=worker_init,
+        worker_env=_environment(worker_env),
+        threads_per_worker=_integer("threads_per_worker", threads_per_worker, 1),
+        copy=bool(copy),
+    )
+
+
+def checked_workers(workers: int | None, executor: str | Executor) -> int:
+    """Number of workers; None: the CPUs this process may use, at most 8."""
+    if not isinstance(executor, str):
+        return executor.workers
+    if executor == "inline":
+        _integer("workers", workers, 0)
+        return 0
+    count = _integer("workers", workers, 0, "0: compute in the consumer")
+    return min(MOST_DEFAULT_WORKERS, usable_cpus()) if count is None else count
+
+
+def checked_queue_size(max_queue_size: int | None) -> int | None:
+    """The bound on batches ahead; never unbounded, as 0 was in the classic API."""
+    hint = "the classic 0, an unbounded queue, is not offered: it computed the whole epoch ahead"
+    return _integer("max_queue_size", max_queue_size, 1, hint)
+
+
+def _executor(executor: str | Executor | None, use_multiprocessing: Any) -> str | Executor:
+    if not isinstance(use_multiprocessing, bool):
+        hint = (
+            f" did you mean workers={use_multiprocessing}?"
+            if isinstance(use_multiprocessing, int)
+            else ""
+        )
+        raise TypeError(
+            f"use_multiprocessing must be True or False, not {use_multiprocessing!r}:{hint}"
+            if hint
+            else f"use_multiprocessing must be True or False, not {use_multiprocessing!r}"
+        )
+    if executor is None:
+        return "process" if use_multiprocessing else "thread"
+    if isinstance(executor, str):
+        if executor not in EXECUTORS:
+            names = ", ".join(f'"{name}"' for name in EXECUTORS)
+            raise ValueError(f"executor must be one of {names}, or an Executor, not {executor!r}")
+        if executor == "process" and not use_multiprocessing:
+            raise ValueError('use_multiprocessing=False contradicts executor="process"')
+        return executor
+    if isinstance(executor, Executor) and not isinstance(executor, type):
+        return executor
+    raise TypeError(
+        f"executor must be a name or an instance with the methods of seqloader.executors.protocol."
+        f"Executor, not {executor!r}"
+    )
+
+
+def _process_only(kind: str | Executor, *arguments: Any) -> None:
+    names = ("start_method", "timeout_s", "worker_env", "threads_per_worker")
+    if kind == "process":
+        return
+    for name, value in zip(names, arguments, strict=True):
+        if value is not None:
+            raise ValueError(
+                f'{name} needs executor="process": a thread cannot be killed and shares the '
+                "consumer's environment"
+            )
+
+
+def _integer(name: str, value: Any, least: int, hint: str = "") -> int | None:
+    if value is None:
+        return None
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if number < least:
+        raise ValueError(
+            f"{name} must be at least {least}, not {number}" + (f" ({hint})" if hint else "")
+        )
+    return number
+
+
+def _environment(worker_env: Mapping[str, str] | None) -> dict[str, str]:
+    environment = dict(worker_env or {})
+    for name, value in environment.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"worker_env must map str to str, not {name!r} to {value!r}")
+    return environment
