@@ -1,0 +1,116 @@
+"""Tables for the terminal: by rich where it is installed, plain text otherwise."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from harness.cases import Run
+from harness.figures import Figures, spread
+from harness.machine import Machine
+from harness.verdict import SPREAD_LIMIT, Row, short
+
+__all__ = ["show_failures", "show_figures", "show_machine", "show_rows", "show_table"]
+
+_COLUMNS = {
+    "batches_per_s": "batches/s",
+    "gb_per_s": "GB/s",
+    "consumer_us": "consumer us/batch",
+    "all_us": "all CPU us/batch",
+    "epoch_ms": "ms/epoch",
+    "first_batch_ms": "first batch ms",
+    "wall_s": "s/epoch",
+    "over_ideal": "x ideal",
+    "over_even_share": "x even share",
+    "first_batch_s": "first batch s",
+    "epoch_s": "epoch s",
+    "memory_mb": "memory MB",
+    "peak_memory_mb": "peak MB",
+    "check_us": "us",
+    "pipe_write_read_us": "write + read us",
+    "pipe_round_trip_us": "round trip us",
+    "np_full_gb_per_s": "np.full GB/s",
+    "fill_gb_per_s": "warm fill GB/s",
+    "copy_gb_per_s": "warm copy GB/s",
+}
+
+
+def show_machine(machine: Machine) -> None:
+    print("\n".join(machine.lines()))
+
+
+def show_figures(title: str, figures: Figures, names: Sequence[str]) -> None:
+    """Medians of the named cases, with the spread of each one's first figure."""
+    shown = [
+        column
+        for column in _COLUMNS
+        if any(figures.median(name, column) is not None for name in names)
+    ]
+    if not shown:
+        return
+    rows = []
+    for name in names:
+        medians = [figures.median(name, column) for column in shown]
+        cells = ["" if median is None else short(median) for median in medians]
+        leading = next((c for c, m in zip(shown, medians, strict=True) if m is not None), None)
+        apart = f"{spread(figures.values(name, leading)):.0%}" if leading else "no figure"
+        rows.append([name, *cells, apart])
+    show_table(title, ["", *(_COLUMNS[column] for column in shown), "spread"], rows)
+
+
+def show_rows(title: str, rows: Sequence[Row]) -> None:
+    """What was wanted, what was reached, and the verdict."""
+    cells = [[row.work, row.wanted, row.reached, row.range, row.verdict] for row in rows]
+    show_table(title, ["work", "wanted", "reached", "rounds", "verdict"], cells)
+    print(
+        f"Medians of rounds. UNSTABLE: the rounds lie more than {SPREAD_LIMIT:.0%} of the median"
+        " (or of an upper limit above it) apart, so this run cannot tell."
+    )
+
+
+def show_failures(failures: Sequence[Run]) -> None:
+    """Why runs brought no figure; what befell several of them alike is told once."""
+    alike: dict[tuple[bool, str], list[str]] = {}
+    for run in failures:
+        alike.setdefault((run.wrong, str(run.failure)), []).append(run.case.name)
+    for (wrong, failure), names in alike.items():
+        counts = ", ".join(f"{name} ({names.count(name)} times)" for name in dict.fromkeys(names))
+        print(f"{'WRONG DATA' if wrong else 'FAILED'}: {counts}: {failure}", file=sys.stderr)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    try:
+        rich_table: Any = importlib.import_module("rich.table")
+        rich_console: Any = importlib.import_module("rich.console")
+        rich_text: Any = importlib.import_module("rich.text")
+    except ImportError:
+        print(plain_table(title, columns, rows))
+        return
+    table = rich_table.Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*(rich_text.Text(cell, style=_style(cell)) for cell in row))
+    # Redirected output has no width of its own: a table folded to 80 columns cannot be read.
+    width = None if sys.stdout.isatty() else 140
+    rich_console.Console(width=width).print(table)
+
+
+def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The table as lines of text, its columns aligned."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [columns, ["-" * width for width in widths], *rows]
+    ]
+    return "\n".join(["", title, *lines])
+
+
+def _style(cell: str) -> str:
+    if cell == "ok":
+        return "green"
+    if cell in ("below", "no figure"):
+        return "red"
+    return "yellow" if cell.startswith("UNSTABLE") else ""
