@@ -34,12 +34,13 @@ from seqloader.errors import (
     ForkedEnqueuerError,
     SeqloaderWarning,
     SlowBatchWarning,
+    WorkerStartError,
     as_raisable,
 )
 from seqloader.handovers import Handover, Handovers
-from seqloader.options import checked_queue_size, checked_workers
+from seqloader.options import checked_queue_size, checked_timeout, checked_workers
 from seqloader.order import Plan
-from seqloader.randomness import Seeding
+from seqloader.randomness import Seeding, generators_of
 from seqloader.sequence import count_batches, overrides_hook, run_hook
 from seqloader.stats import Counters, Stats
 from seqloader.tickets import Lost, Raised, Ticket
@@ -80,6 +81,8 @@ class Consumption(Generic[Batch]):
         """Thread that asked for a batch last."""
         self._torn = False
         self._stopping = False
+        self._stopper = False
+        """Whether a `stop()` waits for the lock."""
         self._run = 0
         """Counts starts."""
         self._executor: Executor | None = None
@@ -92,6 +95,7 @@ class Consumption(Generic[Batch]):
         self._empty_epochs = 0
         """Epochs in a row that held no batch."""
         self._warned_skip = False
+        self._warned_generators = False
 
     @property
     def running(self) -> bool:
@@ -143,6 +147,7 @@ class Consumption(Generic[Batch]):
 
     def _start(self) -> None:
         executor = self.options.make_executor(self.workers, self.max_queue_size)
+        self._warn_of_generators()
         self._torn = True
         # Assigned before it starts: whatever interrupts the start, it can be stopped.
         self._executor = executor
@@ -156,17 +161,21 @@ class Consumption(Generic[Batch]):
             raise
         self._torn = False
 
+    def _warn_of_generators(self) -> None:
+        names = generators_of(self.sequence) if self.options.seeded else ()
+        if names and not self._warned_generators:
+            self._warned_generators = True
+            warnings.warn(SeqloaderWarning(messages.generators_warning(names)), stacklevel=4)
+
     def stop(self, timeout: float | None) -> None:
         """End everything; in the consumer's own thread the epoch too, hook included."""
-        self._stop(STOP_TIMEOUT_S if timeout is None else float(timeout), hooks=True)
+        self._stop(STOP_TIMEOUT_S if timeout is None else checked_timeout(timeout), hooks=True)
 
     def stop_after_error(self) -> None:
         """As `stop`, soon and without hooks."""
         self._stop(ERROR_STOP_TIMEOUT_S, hooks=False)
 
     def _stop(self, timeout_s: float, *, hooks: bool) -> None:
-        if timeout_s < 0:
-            raise ValueError(f"timeout must not be negative: {timeout_s}")
         executor = self._executor
         if executor is None:
             return
@@ -174,14 +183,16 @@ class Consumption(Generic[Batch]):
             executor.abandon()
             return
         deadline = time.monotonic() + timeout_s
-        self._stopping = True
-        executor.wake()
-        if self._owns_lock():  # a signal handler or a hook: whoever was interrupted cleans up
-            executor.kill()
-            return
+        inside = self._owns_lock()  # a signal handler or a hook: whoever was interrupted cleans up
         me = threading.get_ident()
         try:
-            if not self._lock.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX)):
+            self._stopper = not inside
+            self._stopping = True
+            executor.wake()
+            if inside:
+                executor.kill()
+                return
+            if not self._lock.acquire(timeout=timeout_s):
                 executor.kill()
                 return
             delivery = self._delivery
@@ -190,8 +201,14 @@ class Consumption(Generic[Batch]):
             if ends and delivery is not None and delivery.asked and not delivery.failed:
                 self._run_hook("on_epoch_end", delivery.epoch)
         finally:
-            if self._owns_lock():
+            self._stopper = False
+            if not inside and self._owns_lock():
                 self._lock.release()
+
+    def _give_way(self) -> None:
+        """`stop()` was called: clean up, unless it waits for the lock to do so in its own time."""
+        if not self._stopper:
+            self._shut_down(ERROR_STOP_TIMEOUT_S)
 
     def _shut_down(self, timeout_s: float) -> None:
         """Stop the executor and forget the epoch. From any state."""
@@ -346,7 +363,7 @@ class Consumption(Generic[Batch]):
             raise
         self._torn = False
         if self._stopping:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
+            self._give_way()
             if not delivery.window.finished:
                 self._raise_stopped(delivery)
 
@@ -396,41 +413,39 @@ class Consumption(Generic[Batch]):
                 self._refuse(iterator)
             self._consumer = me
             iterator.delivery.asked = True
-            handover = self._handovers.waiting(me)
-            if handover is not None:
-                return handover
             try:
-                return self._find_next(stream=False)
+                handover = self._handovers.waiting(me) or self._find_next(stream=False)
             except StopIteration:
                 iterator.finished = True
                 raise
-            except BaseException:
-                iterator.finished = not self.running
-                raise
+            self._count(handover)
+            return handover
 
     def _refuse(self, iterator: EpochIterator[Batch]) -> NoReturn:
         """Say why an iterator whose epoch is not under way gives no batch."""
         if self._stopping:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
+            self._give_way()
         if iterator.finished or iterator.delivery.window.finished:
             iterator.finished = True
             raise StopIteration
         epoch = iterator.delivery.epoch
-        if iterator.run == self._run and self._executor is not None:
+        if iterator.run == self._run and self.running:
             raise RuntimeError(
                 f"this iterator of epoch {epoch} is stale: a later iter(), get() or `for` has "
                 "begun another epoch, and there is one iterator at a time"
             )
-        iterator.finished = True
-        raise EnqueuerStopped(f"stop() was called before epoch {epoch} was delivered completely")
+        raise EnqueuerStopped(
+            f"the enqueuer was stopped, by stop() or by an error, before epoch {epoch} was "
+            "delivered completely"
+        )
 
     def next_of_stream(self, iterator: StreamIterator[Batch]) -> Handover:
         self._check_entry()
         with self._lock:
             me = self._enter()
             if self._stopping:
-                self._shut_down(ERROR_STOP_TIMEOUT_S)
-            if iterator.run != self._run or self._executor is None:
+                self._give_way()
+            if self._stopping or iterator.run != self._run or self._executor is None:
                 raise StopIteration
             if iterator.stream is not self._stream:
                 raise RuntimeError(
@@ -445,7 +460,13 @@ class Consumption(Generic[Batch]):
             if self._delivery is not None:
                 self._delivery.asked = True
                 self._delivery.peeked = False
+            self._count(handover)
             return handover
+
+    def _count(self, handover: Handover) -> None:
+        if not handover.counted:  # it may be asked for twice: peeked at, or interrupted
+            handover.counted = True
+            self._counters.delivered += 1
 
     def _find_next(self, *, stream: bool) -> Handover:
         """Wait for the next batch and take it out of the window."""
@@ -485,12 +506,12 @@ class Consumption(Generic[Batch]):
         delivery.fill()
         while True:
             if self._stopping:  # looked at before deaths are judged: stop() may have killed
-                self._shut_down(ERROR_STOP_TIMEOUT_S)
+                self._give_way()
                 self._raise_stopped(delivery)
             self._torn = True
             try:
                 delivery.receive()
-            except Exception:  # no worker can be started
+            except WorkerStartError:
                 self._shut_down(ERROR_STOP_TIMEOUT_S)
                 raise
             self._torn = False
@@ -541,7 +562,6 @@ class Consumption(Generic[Batch]):
             self._left_out(delivery, batch)
         elif batch is not None:
             delivery.served += 1
-            counters.delivered += 1
             handover = self._handovers.add(batch, position, self._consumer)
             self._torn = False
             return handover

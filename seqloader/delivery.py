@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from seqloader import messages
 from seqloader.errors import WorkerLostWarning
 from seqloader.order import Window
-from seqloader.tickets import Death, Lost, Raised, Ticket
+from seqloader.tickets import Death, Lost, Raised, RebuildError, Ticket
 
 if TYPE_CHECKING:
     from seqloader.executors.protocol import Executor
@@ -163,5 +163,6 @@ class Delivery:
         """The batch; a `Raised` where rebuilding user objects raises."""
         try:
             return answer.open()
-        except Exception as error:
-            return Raised(answer.ticket, answer.slot, error)
+        except RebuildError as error:
+            assert error.__cause__ is not None
+            return Raised(answer.ticket, answer.slot, error.__cause__)

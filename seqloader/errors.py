@@ -55,7 +55,9 @@ class WorkerLostError(SeqloaderError):
     """A batch outlived every worker it was given to: the batch or the memory must be mended.
 
     Attributes:
-        epoch, position, index: which batch.
+        epoch: number of the pass.
+        position: when in that epoch.
+        index: which batch.
         attempts: how many workers it was given to.
         pid: the last of them.
         exitcode: its exit code; negative for a signal; None where the system did not say.

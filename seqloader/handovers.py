@@ -10,10 +10,12 @@ __all__ = ["Handover", "Handovers"]
 class Handover:
     """A batch for one thread. `__next__` takes it out as its last act: `batch` is None then."""
 
-    __slots__ = ("batch", "position", "thread")
+    __slots__ = ("batch", "counted", "position", "thread")
 
     def __init__(self, batch: Any, position: int, thread: int | None) -> None:
         self.batch = batch
+        self.counted = False
+        """Whether it is in the count of delivered batches."""
         self.position = position
         self.thread = thread
         """None: whoever asks next, after a `peek`."""

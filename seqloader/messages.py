@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "batch_note",
     "death_text",
+    "generators_warning",
     "lost_error",
     "lost_warning",
     "skip_warning",
@@ -141,4 +142,15 @@ def skip_warning(answer: Raised | Lost, error: BaseException) -> str:
     return (
         f'{place(answer.ticket)} was skipped (on_error="skip"): {type(error).__name__}: {error}. '
         "Later ones are counted in stats().skipped without a warning"
+    )
+
+
+def generators_warning(names: tuple[str, ...]) -> str:
+    """The Sequence holds random generators of its own, and a seed was given."""
+    held = ", ".join(f"sequence.{name}" for name in names)
+    which = "generators" if len(names) > 1 else "a generator"
+    return (
+        f"{held}: the Sequence holds {which} of its own, which `seed` does not reach: every worker "
+        "draws from a copy, so numbers repeat between workers and depend on their count. Use "
+        "batch_context().rng in __getitem__ instead"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 import secrets
+from collections import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,9 +17,17 @@ from seqloader.executors.thread import ThreadExecutor
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Options", "checked_options", "checked_workers"]
+__all__ = [
+    "Options",
+    "checked_options",
+    "checked_queue_size",
+    "checked_timeout",
+    "checked_workers",
+]
 
 EXECUTORS: Final = ("process", "thread", "inline")
+MOST_SECONDS: Final = 1e6
+"""Longer timeouts are cut to this: some system calls count milliseconds in 31 bits."""
 MOST_DEFAULT_WORKERS: Final = 8
 """More workers than this by default would cost memory on large machines for nothing."""
 
@@ -93,8 +103,13 @@ def checked_options(
         raise ValueError(f'on_error must be "raise" or "skip", not {on_error!r}')
     if worker_init is not None and not callable(worker_init):
         raise TypeError(f"worker_init must be callable as worker_init(slot), not {worker_init!r}")
-    if timeout_s is not None and not timeout_s > 0:
-        raise ValueError(f"timeout_s must be positive seconds or None (no limit), not {timeout_s}")
+    if timeout_s is not None:
+        wanted = "positive seconds or None (no limit)"
+        timeout_s = _seconds("timeout_s", timeout_s, wanted, least=1e-9)
+        if workers == 0:
+            raise ValueError("timeout_s needs workers: with workers=0 the consumer computes itself")
+    if not isinstance(copy, bool):
+        raise TypeError(f"copy must be True or False, not {copy!r}")
     return Options(
         workers=checked_workers(workers, kind),
         max_queue_size=checked_queue_size(max_queue_size),
@@ -110,7 +125,7 @@ def checked_options(
         worker_init=worker_init,
         worker_env=_environment(worker_env),
         threads_per_worker=_integer("threads_per_worker", threads_per_worker, 1),
-        copy=bool(copy),
+        copy=copy,
     )
 
 
@@ -129,6 +144,20 @@ def checked_queue_size(max_queue_size: int | None) -> int | None:
     """The bound on batches ahead; never unbounded, as 0 was in the classic API."""
     hint = "the classic 0, an unbounded queue, is not offered: it computed the whole epoch ahead"
     return _integer("max_queue_size", max_queue_size, 1, hint)
+
+
+def checked_timeout(timeout: Any) -> float:
+    """Seconds that a `stop()` may take."""
+    return _seconds("timeout", timeout, "seconds, not negative, or None (5)", least=0)
+
+
+def _seconds(name: str, value: Any, wanted: str, *, least: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be {wanted}, not {value!r}")
+    seconds = float(value)
+    if not seconds >= least:
+        raise ValueError(f"{name} must be {wanted}, not {value!r}")
+    return min(seconds, MOST_SECONDS)
 
 
 def _executor(executor: str | Executor | None, use_multiprocessing: Any) -> str | Executor:
@@ -189,7 +218,11 @@ def _integer(name: str, value: Any, least: int, hint: str = "") -> int | None:
 
 
 def _environment(worker_env: Mapping[str, str] | None) -> dict[str, str]:
-    environment = dict(worker_env or {})
+    if worker_env is None:
+        return {}
+    if not isinstance(worker_env, abc.Mapping):
+        raise TypeError(f"worker_env must map variables to values, not {worker_env!r}")
+    environment = dict(worker_env)
     for name, value in environment.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"worker_env must map str to str, not {name!r} to {value!r}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from seqloader.tickets import Ticket
 
-__all__ = ["BatchContext", "Seeding", "batch_context"]
+__all__ = ["BatchContext", "Seeding", "batch_context", "generators_of"]
 
 Result = TypeVar("Result")
 
@@ -203,3 +203,20 @@ def _aside(call: Callable[[], Result]) -> Result:
         except BaseException:  # an interrupt in the middle of it
             put_back(kept)
             raise
+
+
+def generators_of(sequence: Any) -> tuple[str, ...]:
+    """Names of the attributes of `sequence` that are random generators. Imports nothing."""
+    kinds = []
+    for module, names in _GENERATORS.items():
+        loaded = sys.modules.get(module)
+        kinds += [getattr(loaded, name) for name in names if hasattr(loaded, name)]
+    held = getattr(sequence, "__dict__", {})
+    return tuple(name for name, value in held.items() if isinstance(value, tuple(kinds)))
+
+
+_GENERATORS = {
+    "random": ("Random",),
+    "numpy.random": ("Generator", "RandomState"),
+    "torch": ("Generator",),
+}

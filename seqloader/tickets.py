@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Computed", "Death", "Lost", "Outcome", "Raised", "Ticket"]
+__all__ = ["Computed", "Death", "Lost", "Outcome", "Raised", "RebuildError", "Ticket"]
 
 
 class Ticket(NamedTuple):
@@ -34,6 +34,11 @@ class Death(NamedTuple):
     """What it was doing, if it passed the time limit and could still say so."""
 
 
+class RebuildError(Exception):
+    """Rebuilding a user's object raised, which is the cause. (What is raised in any other way while
+    a batch is opened came asynchronously, and is not the batch's fault.)"""
+
+
 class Computed(Protocol):
     """A batch is there."""
 
@@ -54,7 +59,11 @@ class Computed(Protocol):
         """Seconds the worker spent on the ticket."""
 
     def open(self) -> Any:
-        """Build the batch. Called at most once; may raise what rebuilding user objects raises."""
+        """Build the batch. Called at most once.
+
+        Raises:
+            RebuildError: an object of the user's cannot be rebuilt; the cause says why.
+        """
 
     def discard(self) -> None:
         """Give the memory back without ever opening it."""

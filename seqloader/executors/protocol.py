@@ -12,7 +12,8 @@ Rules
     R3  `wait` moves nothing: an exception raised asynchronously inside it loses nothing.
         `submit`, `collect`, `load`, `discard` may be torn by such an exception; the
         caller then calls `reset()` and submits again whatever it still wants.
-    R4  When `discard` returns, no `__getitem__` of an earlier ticket is running. `reset` gives the
+    R4  When `discard` returns, no `__getitem__` of an earlier ticket is running, unless `wake` or
+        `kill` cut it short: the caller then looks whether it is to stop. `reset` gives the
         same promise where work can be killed; where it cannot (threads), what still runs is
         ignored, and the next `discard` waits for it.
     R5  `stop` returns within its timeout with nothing left behind that can be ended.

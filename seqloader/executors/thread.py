@@ -129,6 +129,9 @@ class ThreadExecutor:
         worker_init: Called once in each thread, with its slot, before its first batch.
     """
 
+    _crew: _Crew | None = None
+    """None also in an object whose construction was interrupted: its finalizer asks."""
+
     def __init__(
         self,
         workers: int,
@@ -136,7 +139,6 @@ class ThreadExecutor:
         copy: bool = False,
         worker_init: Callable[[int], object] | None = None,
     ) -> None:
-        self._crew: _Crew | None = None
         if workers < 1:
             raise ValueError(f"a thread executor needs at least one worker, not {workers}")
         self.workers = workers

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from seqloader import arrays
-from seqloader.executors.process.consumer.arena import Arenas, ArenaView, create_arena
+from seqloader.executors.process.consumer.arena import Arenas, ArenaView
 from seqloader.executors.process.consumer.decode import Decoder
 from seqloader.executors.process.consumer.memfile import anonymous_file
-from seqloader.executors.process.wire.blocks import geometry
+from seqloader.executors.process.wire.blocks import geometry, make_sparse
 from seqloader.executors.process.wire.layouts import DEFINES
 from seqloader.executors.process.wire.records import COMPUTED, REPORT, Report
 from seqloader.executors.process.worker.arena import Arena
@@ -29,10 +29,10 @@ class Ends:
         copy: bool = False,
         available: Callable[[], int | None] = lambda: None,
     ) -> None:
+        self.fd = anonymous_file("test-arena")
         if size is None:
-            self.fd, size = create_arena()
+            size = make_sparse(self.fd)
         else:
-            self.fd = anonymous_file("test-arena")
             os.ftruncate(self.fd, size)
         self.arenas = Arenas(keep_batches)
         self.view = ArenaView(1, self.fd, size, self.arenas.freed)

@@ -301,8 +301,9 @@ def test_arena_keeps_to_the_limits_of_the_process(limit: str) -> None:
     limit_bytes = 4 << 30
     code = (
         f"import resource; resource.setrlimit(resource.{limit}, ({limit_bytes},) * 2);"
-        "from seqloader.executors.process.consumer.arena import create_arena;"
-        "print(create_arena(2)[1])"
+        "from seqloader.executors.process.consumer.memfile import anonymous_file;"
+        "from seqloader.executors.process.wire.blocks import make_sparse;"
+        "print(make_sparse(anonymous_file('test'), 2))"
     )
 
     size = int(run_python(code))

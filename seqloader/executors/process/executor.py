@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from seqloader.executors.process.consumer.change import Bindings, bindings, same_bindings
 from seqloader.executors.process.consumer.pool import Pool, PoolOptions
 from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.consumer.worker import check_startable, forked_entry
@@ -67,6 +68,7 @@ class ProcessExecutor:
         self._pool: Pool | None = None
         self._state: StateFile | None = None
         self._inherited: tuple[int, Any] = (0, None)
+        self._bound: Bindings = {}
         self._options: PoolOptions | None = None
 
     # --- protocol -------------------------------------------------------------------------
@@ -75,7 +77,7 @@ class ProcessExecutor:
         """Publish the Sequence and launch the workers; they become ready in their own time."""
         check_startable()
         if self._forks:
-            self._inherited = (1, sequence)
+            self._inherit(sequence)
         else:
             self._state = StateFile()
             self._state.publish(sequence, in_place=True)
@@ -116,10 +118,17 @@ class ProcessExecutor:
             if self._state.publish(sequence, in_place=in_place):
                 pool.state = self._version()
             self._state.reclaim(pool.acknowledged())
-        elif in_place or sequence is not self._inherited[1]:
-            self._inherited = (self._inherited[0] + 1, sequence)
+        elif in_place or not self._inherits(sequence):
+            self._inherit(sequence)
             pool.stop(1.0)
             self._open()
+
+    def _inherit(self, sequence: Any) -> None:
+        self._inherited = (self._inherited[0] + 1, sequence)
+        self._bound = bindings(sequence)
+
+    def _inherits(self, sequence: Any) -> bool:
+        return sequence is self._inherited[1] and same_bindings(self._bound, bindings(sequence))
 
     def discard(self) -> None:
         """Drop what is in flight; nothing is in work afterwards."""
@@ -132,7 +141,7 @@ class ProcessExecutor:
         self._open()
 
     def wake(self) -> None:
-        """Make a wait return, for good: `stop` follows."""
+        """Make a wait return."""
         if self._pool is not None:
             self._pool.wake()
 
@@ -154,11 +163,12 @@ class ProcessExecutor:
         self._release()
 
     def _release(self) -> None:
-        self._pool = None
-        state, self._state = self._state, None
-        if state is not None:
-            state.close()
+        if self._state is not None:
+            self._state.close()
+        self._state = None
         self._inherited = (0, None)
+        self._bound = {}
+        self._pool = None
 
     # --- what else the enqueuer may ask ---------------------------------------------------
 

@@ -22,14 +22,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from seqloader.executors.process.consumer.mapping import Mapping
-from seqloader.executors.process.consumer.memfile import anonymous_file
 from seqloader.executors.process.wire.blocks import (
     FIRST_BLOCK,
     HIGHEST,
     RELEASED,
     RESERVED,
     geometry,
-    make_sparse,
     pack_place,
     unpack_place,
 )
@@ -40,24 +38,10 @@ if TYPE_CHECKING:
     from seqloader.executors.process.consumer.decode import Span
 
 
-__all__ = ["ArenaView", "Arenas", "create_arena"]
+__all__ = ["ArenaView", "Arenas"]
 
 _UNCHECKED_BYTES: Final = 1 << 20
 """Freed between two looks at how much memory is backed: small batches need no look each."""
-
-
-def create_arena(sharers: int = 1) -> tuple[int, int]:
-    """Make an arena file; return its descriptor and size.
-
-    Args:
-        sharers: arenas this process will have, for where its addresses are limited.
-    """
-    fd = anonymous_file("seqloader-arena")
-    try:
-        return fd, make_sparse(fd, sharers)
-    except BaseException:
-        os.close(fd)
-        raise
 
 
 class ArenaView:
@@ -158,12 +142,12 @@ class Arenas:
     """
 
     def __init__(self, keep_batches: int) -> None:
+        self._all: weakref.WeakSet[ArenaView] = weakref.WeakSet()
         self.freed: deque[Any] = deque()
         """What `settle` will free: (view, block, offset, size, batch)."""
         self.views: dict[int, ArenaView] = {}
         """By the numbers of the living workers."""
         self._keep_batches = keep_batches
-        self._all: weakref.WeakSet[ArenaView] = weakref.WeakSet()
         self._largest_bytes = 0
         self._unchecked_bytes = 0
 
@@ -175,7 +159,9 @@ class Arenas:
     @property
     def held_bytes(self) -> int:
         """Bytes of blocks that something in this process refers to."""
-        ended = sum(size for _, _, _, size, batch in self.freed.copy() if batch != _NEVER_LEASED)
+        ended: int = sum(
+            size for _, _, _, size, batch in self.freed.copy() if batch != _NEVER_LEASED
+        )
         return sum(view.held_bytes for view in list(self._all)) - ended
 
     @property

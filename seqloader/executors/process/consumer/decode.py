@@ -19,6 +19,7 @@ from seqloader.executors.process.wire.layouts import (
     Part,
     loads_layout,
 )
+from seqloader.tickets import RebuildError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,11 @@ class Decoder:
         view.layouts[report.layout & ~DEFINES] = recipe
 
     def decode(self, view: ArenaView, report: Report) -> Any:
-        """Return the batch. Raises what rebuilding the user's objects raises."""
+        """Return the batch.
+
+        Raises:
+            RebuildError: rebuilding the user's objects raised, which is its cause.
+        """
         recipe = view.layouts.get(report.layout)
         if recipe is None or recipe.parts or self._copy:
             return self._decode_slowly(view, report)
@@ -97,6 +102,8 @@ class Decoder:
         buffer = None
         try:
             return pickling.loads(data, buffers)
+        except Exception as error:
+            raise RebuildError from error
         finally:
             buffers.clear()  # a traceback must not keep the block
 

@@ -17,7 +17,7 @@ import struct
 import termios
 from typing import Final
 
-from seqloader.executors.process.consumer.memfile import above_standard
+from seqloader.executors.process.consumer.descriptors import Descriptors
 from seqloader.executors.process.wire.records import RECORD_BYTES
 
 __all__ = ["Pipes"]
@@ -31,17 +31,24 @@ READ_BYTES: Final = 1 << 16
 class Pipes:
     """Ticket pipe, report pipe, wake-up."""
 
-    def __init__(self, tickets_ahead: int) -> None:
+    def __init__(self) -> None:
         self.ticket_read = self.ticket_write = self.report_read = self.report_write = -1
         self._wake_read = self._wake_write = -1
-        self.ticket_read, self.ticket_write = map(above_standard, os.pipe())
-        self.report_read, self.report_write = map(above_standard, os.pipe())
+        self._descriptors = Descriptors()
+        self.room = 0
+        """Tickets that may be written and unanswered."""
+
+    def open(self, tickets_ahead: int) -> None:
+        """Make them, with room for so many tickets if the system permits."""
+        own = self._descriptors
+        self.ticket_read, self.ticket_write = own.pipe()
+        self.report_read, self.report_write = own.pipe()
         if hasattr(os, "eventfd"):
-            self._wake_read = self._wake_write = above_standard(
-                os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            )
+            flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
+            self._wake_read = self._wake_write = own.add(os.eventfd, 0, flags)
         else:
-            self._wake_read, self._wake_write = map(above_standard, os.pipe())
+            self._wake_read, self._wake_write = own.pipe()
+            os.set_blocking(self._wake_read, False)
             os.set_blocking(self._wake_write, False)
         os.set_blocking(self.ticket_write, False)
         os.set_blocking(self.report_read, False)
@@ -49,7 +56,6 @@ class Pipes:
             _enlarge(self.ticket_write)
             _enlarge(self.report_write)
         self.room = _capacity(self.report_write) // RECORD_BYTES // 2
-        """Tickets that may be written and unanswered."""
 
     def descriptors(self) -> tuple[int, int]:
         """What the wait looks at: reports, wake-up."""
@@ -76,23 +82,24 @@ class Pipes:
         return int(struct.unpack("i", buffer)[0]) // RECORD_BYTES
 
     def wake(self) -> None:
-        """Make a wait return, for good. Any thread, any signal handler."""
+        """Make a wait return. Any thread, any signal handler."""
         with contextlib.suppress(OSError):  # closed meanwhile, or full: awake already
             os.write(self._wake_write, (1).to_bytes(8, "little"))
 
+    def note_awake(self) -> None:
+        """Forget that somebody woke us; the next wait blocks again."""
+        with contextlib.suppress(OSError):  # nobody did
+            os.read(self._wake_read, 8)
+
     def end_tickets(self) -> None:
         """Close the write end: workers leave when they have taken what is still inside."""
-        self.ticket_write = _close(self.ticket_write)
+        self.ticket_write = self._descriptors.close_one(self.ticket_write)
 
     def close(self) -> None:
         """Close everything. Idempotent."""
-        self.end_tickets()
-        self.ticket_read = _close(self.ticket_read)
-        self.report_read = _close(self.report_read)
-        self.report_write = _close(self.report_write)
-        if self._wake_write != self._wake_read:
-            self._wake_write = _close(self._wake_write)
-        self._wake_read = self._wake_write = _close(self._wake_read)
+        self.ticket_read = self.ticket_write = self.report_read = self.report_write = -1
+        self._wake_read = self._wake_write = -1
+        self._descriptors.close()
 
 
 ROOM_TO_WRITE: Final = select.POLLOUT
@@ -110,10 +117,3 @@ def _capacity(fd: int) -> int:
         return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
     except (OSError, AttributeError):
         return 1 << 14  # what every platform has at least
-
-
-def _close(fd: int) -> int:
-    if fd >= 0:
-        with contextlib.suppress(OSError):
-            os.close(fd)
-    return -1

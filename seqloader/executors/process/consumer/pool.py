@@ -6,7 +6,6 @@ an asynchronous exception in the middle of a step: the caller then makes a new p
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import time
@@ -14,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqloader.errors import WorkerStartError
 from seqloader.executors.process.consumer import forks
-from seqloader.executors.process.consumer.arena import Arenas, ArenaView, create_arena
+from seqloader.executors.process.consumer.arena import Arenas, ArenaView
 from seqloader.executors.process.consumer.batch import ComputedBatch
 from seqloader.executors.process.consumer.decode import Decoder
+from seqloader.executors.process.consumer.descriptors import Descriptors
 from seqloader.executors.process.consumer.ledger import Ledger
 from seqloader.executors.process.consumer.memfile import anonymous_file
 from seqloader.executors.process.consumer.pipes import ROOM_TO_WRITE, Pipes
@@ -24,6 +24,7 @@ from seqloader.executors.process.consumer.starts import Starts
 from seqloader.executors.process.consumer.watchdog import Watchdog
 from seqloader.executors.process.consumer.worker import WorkerProcess, reap_forsaken
 from seqloader.executors.process.wire import failures
+from seqloader.executors.process.wire.blocks import make_sparse
 from seqloader.executors.process.wire.layouts import DEFINES
 from seqloader.executors.process.wire.records import (
     COMPUTED,
@@ -78,7 +79,8 @@ class Pool:
         self.options = options
         self.workers: dict[int, WorkerProcess] = {}
         self.arenas = Arenas(options.tickets_ahead + 2 * options.workers + 1)
-        self.awake = False
+        self._awake = False
+        self._killed = False
         self.state = (0, 0)
         """Version and offset of the state that tickets ask for."""
         self._ledger = Ledger()
@@ -86,9 +88,10 @@ class Pool:
         self._starts = Starts()
         self._watchdog = Watchdog(options.timeout_s)
         self._numbers = 0
+        self._descriptors = Descriptors()
         self._pipes: Pipes | None = None
         self._table: Table | None = None
-        self._table_fd = self._settings_fd = -1
+        self._settings_fd = -1
         self._settings = options.settings
         self._poll = select.poll()
         self._polls_room = False
@@ -101,17 +104,18 @@ class Pool:
         reap_forsaken()
         forks.watch(self)
         self.state = state
-        pipes = self._pipes = Pipes(self.options.tickets_ahead)
-        self._table_fd = anonymous_file("seqloader-table")
-        os.ftruncate(self._table_fd, TABLE_BYTES)
-        self._table = Table(self._table_fd)
+        pipes = self._pipes = Pipes()  # known before anything is open
+        pipes.open(self.options.tickets_ahead)
+        table_fd = self._descriptors.add(anonymous_file, "seqloader-table")
+        os.ftruncate(table_fd, TABLE_BYTES)
+        self._table = Table(table_fd)
         self._settings = self.options.settings._replace(
             tickets=pipes.ticket_read,
             reports=pipes.report_write,
-            table=self._table_fd,
+            table=table_fd,
             state=state_fd,
         )
-        self._settings_fd = anonymous_file("seqloader-settings")
+        self._settings_fd = self._descriptors.add(anonymous_file, "seqloader-settings")
         os.write(self._settings_fd, self._settings.dumps())
         for fd in pipes.descriptors():
             self._poll.register(fd, select.POLLIN)
@@ -123,10 +127,12 @@ class Pool:
         if number > ROWS:
             raise WorkerStartError(f"{ROWS} workers of one pool have died: something kills them")
         worker = self.workers[number] = WorkerProcess(number, slot)
-        arena_fd, arena_bytes = create_arena(2 * self.options.workers)
+        descriptors = Descriptors()
         inherit = self.options.inherit
         forks.launching = self
         try:
+            arena_fd = descriptors.add(anonymous_file, "seqloader-arena")
+            arena_bytes = make_sparse(arena_fd, 2 * self.options.workers)
             self.arenas.add(ArenaView(number, arena_fd, arena_bytes, self.arenas.freed))
             worker.launch(
                 pool=self._settings,
@@ -139,7 +145,7 @@ class Pool:
             )
         finally:
             forks.launching = None
-            os.close(arena_fd)
+            descriptors.close()
         self._poll.register(worker.watch, select.POLLIN)
 
     # --- tickets --------------------------------------------------------------------------
@@ -196,22 +202,29 @@ class Pool:
 
     def wait(self, timeout_s: float | None) -> None:
         """Block until there may be something to collect. Moves nothing."""
-        if self.awake:
-            return
-        limit_s = self._watchdog.patience_s(timeout_s)
-        self._poll.poll(None if limit_s is None else max(0, int(limit_s * 1000) + 1))
+        assert self._pipes is not None
+        if not self._awake:
+            limit_s = self._watchdog.patience_s(timeout_s)
+            self._poll.poll(None if limit_s is None else max(0, int(limit_s * 1000) + 1))
+        if self._awake:
+            self._pipes.note_awake()
+            self._awake = False
 
     def collect(self) -> list[Outcome | Death]:
         """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
         assert self._pipes is not None
         outcomes: list[Outcome | Death] = []
-        if self.awake:  # a stop is under way: deaths are its own
+        if self._killed:  # these deaths are our own
             return outcomes
         events = self._poll.poll(0)
+        if events:
+            self._heed(events, outcomes)
         if self.options.timeout_s is not None:
-            self._kill_overdue()
-        if not events:
-            return outcomes
+            self._kill_overdue()  # after the reports: who has answered is not late
+        return outcomes
+
+    def _heed(self, events: list[tuple[int, int]], outcomes: list[Outcome | Death]) -> None:
+        assert self._pipes is not None
         report_fd = self._pipes.report_read
         ended = {fd for fd, _ in events} - {report_fd}
         dead = (
@@ -223,7 +236,6 @@ class Pool:
             self._drain(outcomes)
         if self._ledger.unwritten:
             self._write_tickets()
-        return outcomes
 
     def _drain(self, outcomes: list[Outcome | Death]) -> None:
         pipes, answer, workers = self._pipes, self._ledger.answer, self.workers
@@ -331,11 +343,11 @@ class Pool:
     # --- discard, stop --------------------------------------------------------------------
 
     def discard(self) -> None:
-        """Drop what is in flight; returns when no worker works, or the pool is woken."""
+        """Drop what is in flight; returns when no worker works, or when it is woken."""
         assert self._table is not None
         self._ledger.unwritten.clear()
         self._table.words[FLOOR] = self._ledger.next_serial
-        while (self._ledger.written or self._at_work()) and not self.awake:
+        while (self._ledger.written or self._at_work()) and not (self._awake or self._killed):
             for outcome in self.collect():
                 if isinstance(outcome, ComputedBatch):
                     outcome.discard()
@@ -356,8 +368,8 @@ class Pool:
         return [self._table.words[n * ROW_WORDS + ACKNOWLEDGED] for n in self.workers]
 
     def wake(self) -> None:
-        """Make a wait return, for good."""
-        self.awake = True
+        """Make a wait return."""
+        self._awake = True
         pipes = self._pipes
         if pipes is not None:
             pipes.wake()
@@ -365,6 +377,7 @@ class Pool:
     def kill(self) -> None:
         """SIGKILL for every worker. Any thread, any signal handler, a finalizer."""
         if os.getpid() == self.pid:
+            self._killed = True
             self.wake()
             for worker in list(self.workers.values()):
                 worker.kill()
@@ -386,6 +399,8 @@ class Pool:
             poll = select.poll()
             for number, worker in list(self.workers.items()):
                 if worker.watch < 0:  # its start was interrupted
+                    if worker.pid > 0:
+                        worker.reap()
                     worker.close()
                     del self.workers[number]
                 else:
@@ -421,7 +436,7 @@ class Pool:
         """In a worker that was forked: close the consumer's ends. Those of the life pipes would
         keep the other workers alive, that of the ticket pipe this one."""
         for worker in self.workers.values():
-            worker.close()
+            worker.let_go()
         if self._pipes is not None:
             self._pipes.end_tickets()
 
@@ -431,22 +446,19 @@ class Pool:
             self._release()
 
     def _release(self) -> None:
-        self._closed = True
+        # Every step may be repeated: interrupted, the next call begins again.
         for worker in list(self.workers.values()):
             worker.close()
-        self.workers.clear()
         if os.getpid() == self.pid:
             self.arenas.close()
         if self._pipes is not None:
             self._pipes.close()
         if self._table is not None:
             self._table.close()
-            self._table = None
-        for fd in (self._table_fd, self._settings_fd):
-            if fd >= 0:
-                with contextlib.suppress(OSError):
-                    os.close(fd)
-        self._table_fd = self._settings_fd = -1
+        self._descriptors.close()
+        self._closed = True
+        self.workers.clear()
+        self._table = None
 
 
 def _start_failure(worker: WorkerProcess, error: BaseException) -> WorkerStartError:

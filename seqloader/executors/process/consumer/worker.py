@@ -26,11 +26,13 @@ import subprocess
 import sys
 import time
 import traceback
+from itertools import starmap
 from multiprocessing import spawn
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import WorkerStartError
-from seqloader.executors.process.consumer.memfile import above_standard, anonymous_file
+from seqloader.executors.process.consumer.descriptors import Descriptors
+from seqloader.executors.process.consumer.memfile import anonymous_file
 from seqloader.executors.process.wire.settings import (
     ENTRY,
     MARK,
@@ -92,7 +94,6 @@ class WorkerProcess:
     def __init__(self, number: int, slot: int) -> None:
         self.number = number
         self.slot = slot
-        self.pid = 0
         self.ready = False
         self.answered = False
         """Whether it has reported on a ticket: it can work."""
@@ -103,8 +104,18 @@ class WorkerProcess:
         self._watch = -1
         self._capture = -1
         self._stack = -1
+        self._descriptors = Descriptors()
         self._popen: subprocess.Popen[bytes] | None = None
+        self._forked: list[int] = []
         self._gone = False
+
+    @property
+    def pid(self) -> int:
+        """Process id; 0 before there is a process."""
+        if self._forked:
+            return self._forked[0]
+        pid: int = getattr(self._popen, "pid", None) or 0
+        return pid
 
     @property
     def watch(self) -> int:
@@ -132,29 +143,33 @@ class WorkerProcess:
             environment: variables added to the consumer's.
             inherit: the worker's entry, to be called in a forked child; None: a fresh interpreter.
         """
-        life, self._life = map(above_standard, os.pipe())
-        death = -1
-        if without("pidfd") or not hasattr(os, "pidfd_open"):
-            self._watch, death = map(above_standard, os.pipe())
-        errors = _duplicate(2)
-        self._capture = anonymous_file("seqloader-stderr") if inherit is None else -1
-        self._stack = anonymous_file("seqloader-stack") if stacks else -1
-        own = WorkerSettings(
-            self.number, self.slot, *state, *arena, life, death, errors, self._capture, self._stack
-        )
+        own = self._descriptors
+        passed = Descriptors()
         try:
+            life, self._life = own.pipe()
+            death = -1
+            if without("pidfd") or not hasattr(os, "pidfd_open"):
+                self._watch, death = own.pipe()
+            errors = passed.add(_duplicate, 2) if _is_open(2) else -1
             if inherit is None:
-                self._spawn(pool, own, settings, environment)
+                self._capture = own.add(anonymous_file, "seqloader-stderr")
+            if stacks:
+                self._stack = own.add(anonymous_file, "seqloader-stack")
+            ends = (life, death, errors, self._capture, self._stack)
+            told = WorkerSettings(self.number, self.slot, *state, *arena, *ends)
+            if inherit is None:
+                self._spawn(pool, told, settings, environment)
             else:
-                self._fork(own, environment, inherit)
+                self._fork(told, environment, inherit)
             if death < 0:
-                self._watch = above_standard(os.pidfd_open(self.pid))
+                self._watch = own.add(os.pidfd_open, self.pid)
             self._arm(life)
+            own.close_one(life)
+            own.close_one(death)
         except OSError as error:
             raise WorkerStartError(f"cannot start a worker process: {error}") from error
         finally:
-            for fd in (life, death, errors):
-                _close(fd)
+            passed.close()
 
     def _spawn(
         self, pool: PoolSettings, own: WorkerSettings, settings: int, extra: Mapping[str, str]
@@ -170,7 +185,9 @@ class WorkerProcess:
         ]
         shared = (settings, pool.tickets, pool.reports, pool.table, pool.state)
         passed = [own.arena, own.life, own.death, own.errors, own.capture, own.stack, *shared]
-        self._popen = subprocess.Popen(
+        # It is ours before the process exists: interrupted in the middle, it knows its `pid`.
+        self._popen = subprocess.Popen.__new__(subprocess.Popen)
+        self._popen.__init__(  # type: ignore[misc]
             command,
             stdin=subprocess.DEVNULL,
             stdout=None if _is_open(1) else subprocess.DEVNULL,
@@ -179,7 +196,8 @@ class WorkerProcess:
             pass_fds=[fd for fd in passed if fd >= 0],
             process_group=0,
         )
-        self.pid = self._popen.pid
+        # We reap by ourselves: without a status its finalizer would complain at exit.
+        self._popen.returncode = 0
 
     def _fork(
         self,
@@ -190,7 +208,7 @@ class WorkerProcess:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, ValueError, OSError):
                 stream.flush()
-        self.pid = os.fork()
+        self._forked.extend(starmap(os.fork, ((),)))  # see descriptors.py
         if self.pid == 0:
             _be_a_forked_worker(own, extra, inherit)
         with contextlib.suppress(OSError):  # the child does it too: whoever comes first
@@ -207,7 +225,7 @@ class WorkerProcess:
     def note_ready(self) -> None:
         """The worker has reported READY; it has given standard error back."""
         self.ready = True
-        self._capture = _close(self._capture)
+        self._capture = self._descriptors.close_one(self._capture)
 
     def start_errors(self) -> str:
         """The tail of what a worker that never was ready wrote to standard error."""
@@ -252,31 +270,30 @@ class WorkerProcess:
         self.kill()
         exitcode: int | None = None
         peak: int | None = None
-        with contextlib.suppress(ChildProcessError):
+        # Where the child was reaped elsewhere; and at the interpreter's end, when `wait4` cannot
+        # import what it needs for the usage any more.
+        with contextlib.suppress(ChildProcessError, ImportError):
             _, status, usage = os.wait4(self.pid, 0)
             exitcode = os.waitstatus_to_exitcode(status)
             peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         self._gone = True
-        if self._popen is not None:
-            self._popen.returncode = 0 if exitcode is None else exitcode
         reason = "timeout" if self.overdue else "died"
         return Death(self.slot, self.pid, exitcode, peak or None, reason, self.stack_text)
 
     def forsake(self) -> None:
         """Give up a process that cannot be reaped now; it is reaped with a later `Popen`."""
+        if self.pid > 0 and not self._gone:
+            _unreaped.append(self.pid)
         self._gone = True
-        if self._popen is not None and self._popen.returncode is None:
-            self._popen.returncode = 0  # silences its finalizer
-            _unreaped.append(self.pid)
-        elif self._popen is None and self.pid > 0:
-            _unreaped.append(self.pid)
+
+    def let_go(self) -> None:
+        """Close the write end of the life pipe."""
+        self._life = self._descriptors.close_one(self._life)
 
     def close(self) -> None:
         """Close every descriptor. Idempotent; ends a worker that is still alive."""
-        self._life = _close(self._life)
-        self._watch = _close(self._watch)
-        self._capture = _close(self._capture)
-        self._stack = _close(self._stack)
+        self._life = self._watch = self._capture = self._stack = -1
+        self._descriptors.close()
 
 
 _unreaped: list[int] = []
@@ -327,14 +344,4 @@ def _is_open(fd: int) -> bool:
 
 
 def _duplicate(fd: int) -> int:
-    try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-    except OSError:
-        return -1
-
-
-def _close(fd: int) -> int:
-    if fd >= 0:
-        with contextlib.suppress(OSError):
-            os.close(fd)
-    return -1
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)

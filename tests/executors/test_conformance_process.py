@@ -1,0 +1,24 @@
+"""The rules of the executor protocol, kept by worker processes."""
+
+from __future__ import annotations
+
+from seqloader.executors.process.executor import ProcessExecutor
+from seqloader.testing import ExecutorConformance
+
+AHEAD = 5_000
+"""As many tickets as a test of the suite submits before it collects."""
+
+
+class TestProcessExecutor(ExecutorConformance):
+    def make_executor(self):
+        return ProcessExecutor(2, tickets_ahead=AHEAD)
+
+
+class TestProcessExecutorWithCopies(ExecutorConformance):
+    def make_executor(self):
+        return ProcessExecutor(1, tickets_ahead=AHEAD, copy=True)
+
+
+class TestProcessExecutorThatForks(ExecutorConformance):
+    def make_executor(self):
+        return ProcessExecutor(2, tickets_ahead=AHEAD, start_method="fork")
