@@ -1,0 +1,79 @@
+"""Every test of behaviour runs over the three executors, through the fixture `make`."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import psutil
+import pytest
+
+from seqloader import OrderedEnqueuer
+from seqloader.testing import DEADLINE_S, Gate
+
+EXECUTORS = ("inline", "thread", "process")
+
+
+@pytest.fixture(params=EXECUTORS)
+def executor(request):
+    return request.param
+
+
+@pytest.fixture
+def make(executor):
+    """Makes enqueuers with this test's executor; they are stopped after it."""
+    yield from _making(executor=executor)
+
+
+@pytest.fixture
+def make_any():
+    """Makes enqueuers with the arguments given; they are stopped after the test."""
+    yield from _making()
+
+
+def _making(**always):
+    made = []
+
+    def make(sequence, *positional, **options):
+        enqueuer = OrderedEnqueuer(sequence, *positional, **{"workers": 2, **always, **options})
+        made.append(enqueuer)
+        return enqueuer
+
+    yield make
+    for enqueuer in made:
+        enqueuer.__exit__(AssertionError, None, None)  # without hooks
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """Holds batches in work; opened after the test, whatever became of it."""
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    made = Gate(folder)
+    yield made
+    made.open()
+
+
+@pytest.fixture
+def take():
+    """take(iterable, n): the next n of an iterator, and no question for another."""
+    return lambda iterator, count: list(itertools.islice(iterator, count))
+
+
+@pytest.fixture
+def until():
+    """until(condition): wait for what another process or thread brings about."""
+
+    def wait(condition):
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come about"
+            time.sleep(0.002)
+
+    return wait
+
+
+@pytest.fixture
+def children():
+    """children(): this process's child processes now."""
+    return lambda: psutil.Process().children(recursive=True)

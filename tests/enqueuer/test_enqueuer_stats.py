@@ -1,0 +1,236 @@
+"""`stats()`, and the one warning of a consumer that waits long."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from sequences_for_tests import Faults, Held, Holes, Numbers, RandomKilledOnce
+
+from seqloader import SlowBatchWarning, Stats, WorkerLostWarning
+
+
+def test_stats_before_start_are_zero(make):
+    stats = make(Numbers()).stats()
+
+    assert isinstance(stats, Stats)
+    assert dataclasses.astuple(dataclasses.replace(stats, busy_s={})) == (
+        *(0, 0, 0, 0, 0.0, 0, 0, 0),
+        {},
+    )
+
+
+def test_stats_are_a_snapshot_that_nobody_can_change(make, take):
+    enqueuer = make(Numbers())
+    take(enqueuer, 3)
+    stats = enqueuer.stats()
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        stats.delivered = 0
+    with pytest.raises(TypeError):
+        stats.busy_s[0] = 0.0
+    list(enqueuer)
+
+    assert stats.delivered == 3
+    assert enqueuer.stats().delivered == 103
+
+
+def test_what_was_delivered_is_counted_over_epochs_and_restarts(make, take):
+    enqueuer = make(Numbers(length=5))
+
+    list(enqueuer)
+    enqueuer.stop()
+    take(enqueuer.get(), 7)
+
+    stats = enqueuer.stats()
+    assert stats.delivered == 12
+    assert stats.nbytes >= 12 * 48
+    assert (stats.skipped, stats.retried, stats.respawns) == (0, 0, 0)
+    assert stats.waited_s >= 0.0
+
+
+def test_none_batches_are_not_counted_as_delivered(make):
+    enqueuer = make(Holes(length=8))
+
+    list(enqueuer)
+
+    assert enqueuer.stats().delivered == 4
+
+
+def test_a_batch_that_was_peeked_at_is_not_delivered_yet(make):
+    enqueuer = make(Numbers(length=5))
+
+    enqueuer.peek()
+    assert enqueuer.stats().delivered == 0
+    next(iter(enqueuer))
+    assert enqueuer.stats().delivered == 1
+    enqueuer.peek()
+    enqueuer.stop()
+
+    assert enqueuer.stats().delivered == 1
+
+
+def test_in_flight_is_what_was_issued_and_not_delivered(make, take):
+    enqueuer = make(Numbers(length=9), max_queue_size=4)
+    iterator = iter(enqueuer)
+
+    seen = [enqueuer.stats().in_flight]
+    for _ in iterator:
+        seen.append(enqueuer.stats().in_flight)
+
+    assert seen == [4, 4, 4, 4, 4, 4, 3, 2, 1, 0]
+
+
+def test_busy_time_is_told_by_worker(make_any, gate):
+    enqueuer = make_any(Held(gate, held=[0, 1]))
+    iterator = iter(enqueuer)
+    gate.wait_arrived(2)  # each worker has one
+    gate.open()
+    list(iterator)
+
+    busy_s = enqueuer.stats().busy_s
+
+    assert set(busy_s) == {0, 1}
+    assert all(seconds > 0 for seconds in busy_s.values())
+
+
+def test_deaths_and_retries_are_counted(make_any, tmp_path):
+    enqueuer = make_any(RandomKilledOnce(tmp_path))
+    with pytest.warns(WorkerLostWarning):
+        list(enqueuer)
+    assert (enqueuer.stats().respawns, enqueuer.stats().retried) == (1, 1)
+
+    enqueuer = make_any(Faults(tmp_path, bad=[1], times=2), retries=2)
+    list(enqueuer)
+    assert (enqueuer.stats().respawns, enqueuer.stats().retried) == (0, 2)
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_stats_may_be_asked_by_another_thread_while_the_consumer_waits(make_any, gate, kind):
+    enqueuer = make_any(Held(gate, held=[2]), executor=kind, max_queue_size=4)
+    asked = []
+
+    def ask():
+        gate.wait_arrived(1)
+        asked.append(enqueuer.stats())
+        gate.open()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert list(enqueuer) == list(range(8))
+    asking.join()
+
+    assert 0 <= asked[0].delivered <= 2
+    assert 0 <= asked[0].in_flight <= 5  # four ahead of the one that is asked for
+
+
+def test_seconds_waited_are_counted(make_any, gate):
+    enqueuer = make_any(Held(gate), executor="thread")
+    iterator = iter(enqueuer)
+    gate.wait_arrived(1)
+
+    threading.Timer(0.05, gate.open).start()
+    next(iterator)
+
+    assert 0.02 < enqueuer.stats().waited_s < 20
+
+
+# --- The warning ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """impatient(): from now on the consumer says after 0.05 s what it would after a minute."""
+    import seqloader.consumption
+
+    return lambda: monkeypatch.setattr(seqloader.consumption, "PATIENCE_S", 0.05)
+
+
+def wait_for_the_warning(iterator, gate, monkeypatch):
+    """next(iterator), where the gate opens some time after the first warning."""
+    shown = []
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        shown.append((message, filename))
+        threading.Timer(0.2, gate.open).start()  # time for a second one, which must not come
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", show)
+        batch = next(iterator)
+    return batch, shown
+
+
+@pytest.mark.parametrize("begin", [iter, lambda e: e.get()], ids=["for", "get"])
+def test_a_long_wait_warns_once_naming_index_worker_and_pid(
+    make_any, gate, impatient, monkeypatch, children, begin
+):
+    enqueuer = make_any(Held(gate, held=[1]), shuffle=True, seed=1)
+    iterator = begin(enqueuer)
+    position = 0
+    while next_index(enqueuer, position) != 1:
+        next(iterator)
+        position += 1
+    gate.wait_arrived(1)
+    impatient()
+
+    batch, shown = wait_for_the_warning(iterator, gate, monkeypatch)
+
+    assert batch == 1
+    [(message, filename)] = shown
+    assert isinstance(message, SlowBatchWarning)
+    assert f"batch 1 (epoch 0, position {position})" in str(message)
+    assert "worker" in str(message) and "timeout_s" in str(message)
+    assert any(f"pid {child.pid}" in str(message) for child in children())
+    assert filename == __file__
+
+
+def next_index(enqueuer, position):
+    from seqloader.order import Plan
+
+    return Plan(8, True, enqueuer.seed, 0).index(position)
+
+
+def test_a_long_wait_for_a_thread_warns_too(make_any, gate, impatient, monkeypatch):
+    enqueuer = make_any(Held(gate), executor="thread")
+    iterator = iter(enqueuer)
+    gate.wait_arrived(1)
+    impatient()
+
+    batch, shown = wait_for_the_warning(iterator, gate, monkeypatch)
+
+    assert batch == 0
+    [(message, _)] = shown
+    assert "batch 0 (epoch 0, position 0)" in str(message)
+
+
+def test_a_batch_that_is_there_is_not_warned_about(make_any, gate, impatient):
+    enqueuer = make_any(Held(gate), executor="inline")
+    threading.Timer(0.15, gate.open).start()
+    impatient()
+
+    assert list(enqueuer) == list(range(8))  # warnings are errors here
+
+
+def test_a_warning_that_is_an_error_loses_no_batch(make_any, gate, impatient):
+    enqueuer = make_any(Held(gate))
+    iterator = iter(enqueuer)
+    gate.wait_arrived(1)
+    impatient()
+
+    with pytest.raises(SlowBatchWarning):
+        next(iterator)
+    gate.open()
+
+    assert list(iterator) == list(range(8))
+
+
+def test_bytes_are_those_of_the_batches_delivered(make_any):
+    enqueuer = make_any(np.zeros((5, 100_000)), executor="thread")
+
+    list(enqueuer)
+
+    assert enqueuer.stats().nbytes == 5 * 800_000
