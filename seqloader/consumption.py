@@ -1,54 +1,41 @@
 """What happens inside the calls of the consumer: plan -> tickets -> executor -> window -> consumer.
 
-Actors
-    consumer   whoever is inside a call that takes the lock; hands batches over, runs hooks
-    stopper    `stop()` in another thread, a signal handler or a finalizer
+Actors and the rules of tearing, mending and stopping are in lifecycle.py. Further rules:
 
-Rules
-    R1  Every step that changes something runs between `_torn = True` and `_torn = False`; the
-        wait does not. Who enters and finds `_torn` set was preceded by an exception that came
-        asynchronously: it resets the executor and goes on after the last batch delivered.
-    R2  A batch is delivered by the last act of `__next__` (see iterators.py); until then it waits
+    R4  A batch is delivered by the last act of `__next__` (see iterators.py); until then it waits
         in `_handovers`, and the same thread gets it again.
-    R3  An epoch ends once; whoever ends it first takes `_delivery` away, then runs the hook.
-    R4  `stop()` sets its flag and wakes the wait before it asks for the lock. Re-entered (signal
-        handler, hook) it only sets the flag and kills.
-    R5  An error in a hook, in `len()`, in sending the Sequence or in the epoch's batches stops
+    R5  An epoch ends once; whoever ends it first takes `_delivery` away, then runs the hook.
+    R6  An error in a hook, in `len()`, in sending the Sequence or in the epoch's batches stops
         everything before it is raised.
-    R6  Warnings are issued where an exception can lose nothing: a filter may turn them into errors.
+    R7  Warnings are issued where an exception can lose nothing: a filter may turn them into errors.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 import time
-import warnings
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from seqloader import messages
 from seqloader.delivery import Delivery
 from seqloader.errors import (
     EnqueuerStopped,
-    ForkedEnqueuerError,
     SeqloaderWarning,
     SlowBatchWarning,
     WorkerStartError,
     as_raisable,
 )
 from seqloader.handovers import Handover, Handovers
-from seqloader.options import checked_queue_size, checked_timeout, checked_workers
+from seqloader.lifecycle import ERROR_STOP_TIMEOUT_S, Lifecycle
 from seqloader.order import Plan
-from seqloader.randomness import Seeding, generators_of
 from seqloader.sequence import count_batches, overrides_hook, run_hook
 from seqloader.stats import Counters, Stats
 from seqloader.tickets import Lost, Raised, Ticket
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
-    from seqloader.executors.protocol import Executor
     from seqloader.iterators import EpochIterator, StreamIterator
     from seqloader.options import Options
 
@@ -56,36 +43,20 @@ __all__ = ["PATIENCE_S", "Consumption"]
 
 Batch = TypeVar("Batch")
 
-STOP_TIMEOUT_S = 5.0
-ERROR_STOP_TIMEOUT_S = 1.0
-"""`stop` after an error: idle workers need some milliseconds to leave; nobody waits for others."""
 PATIENCE_S = 60.0
 """How long the consumer waits for one batch before it says so, once."""
 
 
-class Consumption(Generic[Batch]):
-    """One Sequence, one executor at a time, one epoch at a time, one consumer at a time."""
+class Consumption(Lifecycle, Generic[Batch]):
+    """One epoch at a time, one consumer at a time."""
 
     def __init__(self, sequence: Any, shuffle: bool, options: Options) -> None:
-        self.sequence = sequence
+        super().__init__(sequence, options)
         self.shuffle = shuffle
-        self.options = options
-        self.workers = options.workers
-        self.max_queue_size = _queue_size(self.workers, options.max_queue_size)
         self.must_refresh = False
-        self._seeding = Seeding(options.seed, options.seeded)
         self._counters = Counters()
-        self._pid = os.getpid()
-        self._lock = threading.RLock()
         self._consumer = 0
         """Thread that asked for a batch last."""
-        self._torn = False
-        self._stopping = False
-        self._stopper = False
-        """Whether a `stop()` waits for the lock."""
-        self._run = 0
-        """Counts starts."""
-        self._executor: Executor | None = None
         self._delivery: Delivery | None = None
         self._handovers = Handovers()
         self._stream: object = None
@@ -95,12 +66,6 @@ class Consumption(Generic[Batch]):
         self._empty_epochs = 0
         """Epochs in a row that held no batch."""
         self._warned_skip = False
-        self._warned_generators = False
-
-    @property
-    def running(self) -> bool:
-        """Whether it was started and not stopped."""
-        return self._executor is not None and not self._stopping
 
     @property
     def epoch(self) -> int:
@@ -121,159 +86,26 @@ class Consumption(Generic[Batch]):
         """One batch, computed here as a worker would."""
         return self._seeding.compute_aside(self.sequence, Ticket(epoch, 0, index))
 
-    # --- start and stop -------------------------------------------------------------------
+    # --- what the life cycle asks for -----------------------------------------------------
 
-    def start(self, workers: int | None = None, max_queue_size: int | None = None) -> None:
-        """Launch the workers and send them the Sequence. Runs no hook.
-
-        Args:
-            workers: None takes the constructor's value.
-            max_queue_size: None takes the constructor's value.
-        """
-        self._check_entry()
-        with self._lock:
-            self._enter()
-            if self._executor is not None and not self._stopping:
-                if workers is None and max_queue_size is None:
-                    return
-                raise RuntimeError("the enqueuer is running already: stop() it before start()")
-            self._shut_down(ERROR_STOP_TIMEOUT_S)  # what a stop elsewhere left half done
-            if workers is not None:
-                self.workers = checked_workers(workers, self.options.executor)
-            if workers is not None or max_queue_size is not None:
-                given = checked_queue_size(max_queue_size) or self.options.max_queue_size
-                self.max_queue_size = _queue_size(self.workers, given)
-            self._start()
-
-    def _start(self) -> None:
-        executor = self.options.make_executor(self.workers, self.max_queue_size)
-        self._warn_of_generators()
-        self._torn = True
-        # Assigned before it starts: whatever interrupts the start, it can be stopped.
-        self._executor = executor
-        try:
-            self._run += 1
-            self._stopping = False
-            self._stream = None
-            executor.start(self.sequence, self._seeding)
-        except BaseException:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
-            raise
-        self._torn = False
-
-    def _warn_of_generators(self) -> None:
-        names = generators_of(self.sequence) if self.options.seeded else ()
-        if names and not self._warned_generators:
-            self._warned_generators = True
-            warnings.warn(SeqloaderWarning(messages.generators_warning(names)), stacklevel=4)
-
-    def stop(self, timeout: float | None) -> None:
-        """End everything; in the consumer's own thread the epoch too, hook included."""
-        self._stop(STOP_TIMEOUT_S if timeout is None else checked_timeout(timeout), hooks=True)
-
-    def stop_after_error(self) -> None:
-        """As `stop`, soon and without hooks."""
-        self._stop(ERROR_STOP_TIMEOUT_S, hooks=False)
-
-    def _stop(self, timeout_s: float, *, hooks: bool) -> None:
-        executor = self._executor
-        if executor is None:
-            return
-        if os.getpid() != self._pid:
-            executor.abandon()
-            return
-        deadline = time.monotonic() + timeout_s
-        inside = self._owns_lock()  # a signal handler or a hook: whoever was interrupted cleans up
-        me = threading.get_ident()
-        try:
-            self._stopper = not inside
-            self._stopping = True
-            executor.wake()
-            if inside:
-                executor.kill()
-                return
-            if not self._lock.acquire(timeout=timeout_s):
-                executor.kill()
-                return
-            delivery = self._delivery
-            ends = hooks and delivery is not None and self._consumer == me and not self._torn
-            self._shut_down(max(0.0, deadline - time.monotonic()))
-            if ends and delivery is not None and delivery.asked and not delivery.failed:
-                self._run_hook("on_epoch_end", delivery.epoch)
-        finally:
-            self._stopper = False
-            if not inside and self._owns_lock():
-                self._lock.release()
-
-    def _give_way(self) -> None:
-        """`stop()` was called: clean up, unless it waits for the lock to do so in its own time."""
-        if not self._stopper:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
-
-    def _shut_down(self, timeout_s: float) -> None:
-        """Stop the executor and forget the epoch. From any state."""
-        executor, delivery = self._executor, self._delivery
-        if executor is None:
-            return
-        self._torn = True
-        self._stopping = True
-        if delivery is not None:
-            self._note_end(delivery)
-        executor.stop(timeout_s)
+    def _forget(self) -> None:
+        if self._delivery is not None:
+            self._note_end(self._delivery)
         self._delivery = None
+        self._stream = None
         self._handovers.clear()
-        self._executor = None
-        self._torn = False
 
-    def __del__(self) -> None:
-        executor = self.__dict__.get("_executor")
-        if executor is not None:
-            with contextlib.suppress(BaseException):
-                executor.abandon()
+    def _resume(self) -> None:
+        if self._delivery is not None:
+            self._delivery.restart(self._handovers.next_position)
+            self._delivery.fill()
 
-    # --- entering -------------------------------------------------------------------------
-
-    def _check_entry(self) -> None:
-        if os.getpid() != self._pid:
-            raise ForkedEnqueuerError(
-                "this enqueuer belongs to the process that made it; a forked child has no "
-                "part in its workers. Make another one in the child"
-            )
-        if self._owns_lock():
-            raise RuntimeError(
-                "the enqueuer was entered again from inside one of its own calls (a hook, a "
-                "signal handler, or __getitem__ in the consumer); only stop() and stats() may be"
-            )
-
-    def _owns_lock(self) -> bool:
-        owned: bool = self._lock._is_owned()  # type: ignore[attr-defined]
-        return owned
-
-    def _enter(self) -> int:
-        """First act under the lock. (`with lock:` is safe from asynchronous exceptions, a context
-        manager of our own would not be.)"""
-        if self._torn:
-            self._mend()
-        return threading.get_ident()
-
-    def _mend(self) -> None:
-        """Go on after an exception that came asynchronously inside a step."""
-        executor, delivery = self._executor, self._delivery
-        if executor is None:
-            self._torn = False
-            return
-        if self._stopping:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
-            return
-        try:
-            executor.reset()
-            if delivery is not None:
-                delivery.restart(self._handovers.next_position)
-                delivery.fill()
-        except Exception:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
-            raise
-        self._torn = False
+    def _due_end(self) -> Callable[[], object]:
+        delivery = self._delivery
+        own = self._consumer == threading.get_ident()
+        if delivery is None or not own or not delivery.asked or delivery.failed:
+            return super()._due_end()
+        return lambda: self._run_hook("on_epoch_end", delivery.epoch)
 
     # --- epochs ---------------------------------------------------------------------------
 
@@ -304,12 +136,6 @@ class Consumption(Generic[Batch]):
                     self._be_running()
                 self._stream = object()
             return self._stream, self._run
-
-    def _be_running(self) -> None:
-        if self._stopping:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
-        if self._executor is None:
-            self._start()
 
     def _begin_epoch(self) -> Delivery:
         executor = self._executor
@@ -516,7 +342,7 @@ class Consumption(Generic[Batch]):
                 raise
             self._torn = False
             while delivery.warnings:
-                warnings.warn(delivery.warnings.popleft(), stacklevel=5)
+                messages.issue(delivery.warnings.popleft())
             if window.due in window.arrived:
                 return
             if waited_s >= PATIENCE_S and not warned:
@@ -532,11 +358,8 @@ class Consumption(Generic[Batch]):
 
     def _warn_slow(self, delivery: Delivery, waited_s: float) -> None:
         ticket = delivery.due_ticket()
-        warnings.warn(
-            messages.slow_warning(ticket, waited_s, self._holder(ticket)),
-            SlowBatchWarning,
-            stacklevel=6,
-        )
+        text = messages.slow_warning(ticket, waited_s, self._holder(ticket))
+        messages.issue(SlowBatchWarning(text))
 
     def _holder(self, ticket: Ticket) -> tuple[int, int] | None:
         ask = getattr(self._executor, "holder", None)
@@ -581,16 +404,3 @@ class Consumption(Generic[Batch]):
         delivery.failed = True
         self._shut_down(ERROR_STOP_TIMEOUT_S)
         raise error
-
-
-def _queue_size(workers: int, given: int | None) -> int:
-    if given is None:
-        return max(10, 2 * workers)
-    if given < workers:
-        warnings.warn(
-            f"max_queue_size={given} is below workers={workers}: at most {given} batches are "
-            f"computed at a time, so {workers - given} workers will idle",
-            SeqloaderWarning,
-            stacklevel=4,
-        )
-    return given

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqloader.errors import WorkerLostError
@@ -14,6 +17,8 @@ __all__ = [
     "batch_note",
     "death_text",
     "generators_warning",
+    "idle_warning",
+    "issue",
     "lost_error",
     "lost_warning",
     "skip_warning",
@@ -22,6 +27,17 @@ __all__ = [
 ]
 
 GIB = 1 << 30
+PACKAGE = str(Path(__file__).parent)
+
+
+def issue(warning: Warning) -> None:
+    """Issue a warning as from the line of user code that called us, however deep we are."""
+    level = 1
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(warning, stacklevel=level)
 
 
 def place(ticket: Ticket) -> str:
@@ -153,4 +169,12 @@ def generators_warning(names: tuple[str, ...]) -> str:
         f"{held}: the Sequence holds {which} of its own, which `seed` does not reach: every worker "
         "draws from a copy, so numbers repeat between workers and depend on their count. Use "
         "batch_context().rng in __getitem__ instead"
+    )
+
+
+def idle_warning(workers: int, max_queue_size: int) -> str:
+    """There are more workers than batches that may be computed at a time."""
+    return (
+        f"max_queue_size={max_queue_size} is below workers={workers}: at most {max_queue_size} "
+        f"batches are computed ahead, so {workers - max_queue_size} workers will idle"
     )

@@ -170,6 +170,16 @@ def test_arguments_of_start_win_over_those_of_the_constructor(make, executor):
     assert enqueuer.workers == {"inline": 0, "thread": 2, "process": 2}[executor]
 
 
+def test_start_without_arguments_takes_those_of_the_constructor_again(make_any):
+    enqueuer = make_any(Numbers(), executor="thread", workers=3, max_queue_size=7)
+    enqueuer.start(workers=1, max_queue_size=2)
+    enqueuer.stop()
+
+    enqueuer.start()
+
+    assert (enqueuer.workers, enqueuer.max_queue_size) == (3, 7)
+
+
 def test_start_while_running_is_refused_where_it_would_change_something(make, take):
     enqueuer = make(Numbers())
     enqueuer.start()

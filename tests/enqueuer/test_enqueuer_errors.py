@@ -212,6 +212,14 @@ def test_skip_of_the_last_batches_of_an_epoch(make, tmp_path):
     assert list(enqueuer) == list(range(6))
 
 
+@pytest.mark.parametrize("begin", [iter, lambda e: e.get()], ids=["for", "get"])
+def test_skip_of_the_very_last_batch_is_warned_about_too(make, tmp_path, begin, take):
+    enqueuer = make(Faults(tmp_path, bad=[7]), on_error="skip")
+
+    with pytest.warns(SeqloaderWarning, match="batch 7"):
+        assert take(begin(enqueuer), 9)[:7] == list(range(7))
+
+
 def test_two_epochs_of_which_everything_was_skipped_are_an_error_for_get(make, tmp_path):
     enqueuer = make(Faults(tmp_path, bad=range(8)), on_error="skip")
 

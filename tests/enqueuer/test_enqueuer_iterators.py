@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sequences_for_tests import Held, Holes, Numbers, Once, Recorded
+from sequences_for_tests import Endless, Held, Holes, Numbers, Once, Recorded
 
 from seqloader import EnqueuerStopped
 
@@ -176,6 +176,42 @@ def test_peek_where_nothing_can_come_says_so(make):
         make(Numbers(length=0)).peek()
     with pytest.raises(ValueError, match="None"):
         make(Holes(empty_epochs=2)).peek()
+
+
+def test_a_peeked_last_batch_is_not_lost_by_join_end_of_epoch(recorded, take):
+    epoch = iter(recorded)
+    take(epoch, 4)
+
+    peeked = recorded.peek()
+    recorded.join_end_of_epoch()  # too early: the last was not handed out
+
+    assert next(epoch) is peeked
+    assert list(epoch) == []
+    assert recorded.sequence.journal.count("on_epoch_end") == 1
+
+
+def test_a_for_that_was_stopped_before_its_peeked_last_batch_says_so(recorded, take):
+    epoch = iter(recorded)
+    take(epoch, 4)
+
+    recorded.peek()
+    recorded.stop()
+
+    with pytest.raises(EnqueuerStopped):
+        next(epoch)
+
+
+@pytest.mark.parametrize("between", ["loop", "stop", "get"])
+def test_what_was_only_peeked_at_is_no_gap_in_an_endless_sequence(make, take, between):
+    enqueuer = make(Endless())
+    take(enqueuer, 3)
+
+    assert enqueuer.peek() == 3
+    if between == "stop":
+        enqueuer.stop()
+    batches = enqueuer.get() if between == "get" else iter(enqueuer)
+
+    assert take(batches, 2) == [3, 4]
 
 
 def test_peek_raises_the_error_of_a_batch(make):

@@ -228,6 +228,28 @@ def test_a_warning_that_is_an_error_loses_no_batch(make_any, gate, impatient):
     assert list(iterator) == list(range(8))
 
 
+@pytest.mark.parametrize("begin", [iter, lambda e: e.get()], ids=["for", "get"])
+def test_an_epoch_whose_first_batch_was_asked_for_in_vain_has_an_end(
+    make_any, gate, impatient, begin
+):
+    ends = []
+
+    class Ending(Held):
+        def on_epoch_end(self):
+            ends.append(1)
+
+    enqueuer = make_any(Ending(gate), executor="thread")
+    iterator = begin(enqueuer)
+    impatient()
+    with pytest.raises(SlowBatchWarning):
+        next(iterator)
+    gate.open()
+
+    enqueuer.stop()
+
+    assert ends == [1]
+
+
 def test_bytes_are_those_of_the_batches_delivered(make_any):
     enqueuer = make_any(np.zeros((5, 100_000)), executor="thread")
 

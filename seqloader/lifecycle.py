@@ -1,0 +1,239 @@
+"""Started, stopped, entered, torn and mended: what is the same whatever the calls are about.
+
+Actors
+    consumer   whoever is inside a call that takes the lock
+    stopper    `stop()` in another thread, a signal handler or a finalizer
+
+Rules
+    R1  Every step that changes something runs between `_torn = True` and `_torn = False`; the
+        wait does not. Who enters and finds `_torn` set was preceded by an exception that came
+        asynchronously: it resets the executor and goes on after the last batch delivered.
+    R2  `stop()` sets its flag and wakes the wait before it asks for the lock; the woken consumer
+        leaves the cleaning up to it. Re-entered (signal handler, hook) it only sets the flag and
+        kills, and whoever was interrupted cleans up.
+    R3  Finalizers never run hooks, wait or raise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from seqloader import messages
+from seqloader.errors import ForkedEnqueuerError, SeqloaderWarning
+from seqloader.options import checked_queue_size, checked_timeout, checked_workers
+from seqloader.randomness import Seeding, generators_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from seqloader.executors.protocol import Executor
+    from seqloader.options import Options
+
+__all__ = ["ERROR_STOP_TIMEOUT_S", "Lifecycle"]
+
+STOP_TIMEOUT_S = 5.0
+ERROR_STOP_TIMEOUT_S = 1.0
+"""`stop` after an error: idle workers need some milliseconds to leave; nobody waits for others."""
+
+
+class Lifecycle:
+    """One Sequence and one executor at a time. What goes on between them is the subclass's."""
+
+    def __init__(self, sequence: Any, options: Options) -> None:
+        self.sequence = sequence
+        self.options = options
+        self.workers = options.workers
+        self.max_queue_size = _queue_size(self.workers, options.max_queue_size)
+        self._seeding = Seeding(options.seed, options.seeded)
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._torn = False
+        self._stopping = False
+        self._stopper = False
+        """Whether a `stop()` waits for the lock."""
+        self._run = 0
+        """Counts starts."""
+        self._executor: Executor | None = None
+        self._warned_generators = False
+
+    def _forget(self) -> None:
+        """The executor has stopped: nothing is under way any more."""
+
+    def _resume(self) -> None:
+        """The executor was reset: issue again what was not handed over."""
+
+    def _due_end(self) -> Callable[[], object]:
+        """What is due at the end, if this thread's own `stop()` brings it; run after `_forget`."""
+        return _nothing
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._executor is not None and not self._stopping
+
+    # --- start and stop -------------------------------------------------------------------
+
+    def start(self, workers: int | None = None, max_queue_size: int | None = None) -> None:
+        """Launch the workers and send them the Sequence. Runs no hook.
+
+        Args:
+            workers: None takes the constructor's value.
+            max_queue_size: None takes the constructor's value.
+        """
+        self._check_entry()
+        with self._lock:
+            self._enter()
+            if self._executor is not None and not self._stopping:
+                if workers is None and max_queue_size is None:
+                    return
+                raise RuntimeError("the enqueuer is running already: stop() it before start()")
+            self._shut_down(ERROR_STOP_TIMEOUT_S)  # what a stop elsewhere left half done
+            if workers is not None:
+                self.workers = checked_workers(workers, self.options.executor)
+            if workers is not None or max_queue_size is not None:
+                given = checked_queue_size(max_queue_size) or self.options.max_queue_size
+                self.max_queue_size = _queue_size(self.workers, given)
+            self._start()
+
+    def _start(self) -> None:
+        executor = self.options.make_executor(self.workers, self.max_queue_size)
+        self._warn_of_generators()
+        self._torn = True
+        # Assigned before it starts: whatever interrupts the start, it can be stopped.
+        self._executor = executor
+        try:
+            self._run += 1
+            self._stopping = False
+            executor.start(self.sequence, self._seeding)
+        except BaseException:
+            self._shut_down(ERROR_STOP_TIMEOUT_S)
+            raise
+        self._torn = False
+
+    def _warn_of_generators(self) -> None:
+        names = generators_of(self.sequence) if self.options.seeded else ()
+        if names and not self._warned_generators:
+            self._warned_generators = True
+            messages.issue(SeqloaderWarning(messages.generators_warning(names)))
+
+    def stop(self, timeout: float | None) -> None:
+        """End everything; in the consumer's own thread the epoch too, hook included."""
+        self._stop(STOP_TIMEOUT_S if timeout is None else checked_timeout(timeout), hooks=True)
+
+    def stop_after_error(self) -> None:
+        """As `stop`, soon and without hooks."""
+        self._stop(ERROR_STOP_TIMEOUT_S, hooks=False)
+
+    def _stop(self, timeout_s: float, *, hooks: bool) -> None:
+        executor = self._executor
+        if executor is None:
+            return
+        if os.getpid() != self._pid:
+            executor.abandon()
+            return
+        deadline = time.monotonic() + timeout_s
+        inside = self._owns_lock()  # a signal handler or a hook: whoever was interrupted cleans up
+        try:
+            self._stopper = not inside
+            self._stopping = True
+            executor.wake()
+            if inside:
+                executor.kill()
+                return
+            if not self._lock.acquire(timeout=timeout_s):
+                executor.kill()
+                return
+            end = self._due_end() if hooks and not self._torn else _nothing
+            self._shut_down(max(0.0, deadline - time.monotonic()))
+            end()
+        finally:
+            self._stopper = False
+            if not inside and self._owns_lock():
+                self._lock.release()
+
+    def _give_way(self) -> None:
+        """`stop()` was called: clean up, unless it waits for the lock to do so in its own time."""
+        if not self._stopper:
+            self._shut_down(ERROR_STOP_TIMEOUT_S)
+
+    def _shut_down(self, timeout_s: float) -> None:
+        """Stop the executor and forget what was under way. From any state."""
+        executor = self._executor
+        if executor is None:
+            return
+        self._torn = True
+        self._stopping = True
+        executor.stop(timeout_s)
+        self._forget()
+        self._executor = None
+        self._torn = False
+
+    def __del__(self) -> None:
+        executor = self.__dict__.get("_executor")
+        if executor is not None:
+            with contextlib.suppress(BaseException):
+                executor.abandon()
+
+    # --- entering -------------------------------------------------------------------------
+
+    def _check_entry(self) -> None:
+        if os.getpid() != self._pid:
+            raise ForkedEnqueuerError(
+                "this enqueuer belongs to the process that made it; a forked child has no "
+                "part in its workers. Make another one in the child"
+            )
+        if self._owns_lock():
+            raise RuntimeError(
+                "the enqueuer was entered again from inside one of its own calls (a hook, a "
+                "signal handler, or __getitem__ in the consumer); only stop() and stats() may be"
+            )
+
+    def _owns_lock(self) -> bool:
+        owned: bool = self._lock._is_owned()  # type: ignore[attr-defined]
+        return owned
+
+    def _enter(self) -> int:
+        """First act under the lock. (`with lock:` is safe from asynchronous exceptions, a context
+        manager of our own would not be.)"""
+        if self._torn:
+            self._mend()
+        return threading.get_ident()
+
+    def _mend(self) -> None:
+        """Go on after an exception that came asynchronously inside a step."""
+        executor = self._executor
+        if executor is None:
+            self._torn = False
+            return
+        if self._stopping:
+            self._shut_down(ERROR_STOP_TIMEOUT_S)
+            return
+        try:
+            executor.reset()
+            self._resume()
+        except Exception:
+            self._shut_down(ERROR_STOP_TIMEOUT_S)
+            raise
+        self._torn = False
+
+    def _be_running(self) -> None:
+        if self._stopping:
+            self._shut_down(ERROR_STOP_TIMEOUT_S)
+        if self._executor is None:
+            self._start()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _queue_size(workers: int, given: int | None) -> int:
+    if given is None:
+        return max(10, 2 * workers)
+    if given < workers:
+        messages.issue(SeqloaderWarning(messages.idle_warning(workers, given)))
+    return given
