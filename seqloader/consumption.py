@@ -251,7 +251,8 @@ class Consumption(Lifecycle, Generic[Batch]):
         """Say why an iterator whose epoch is not under way gives no batch."""
         if self._stopping:
             self._give_way()
-        if iterator.finished or iterator.delivery.window.finished:
+        ended = iterator.delivery
+        if iterator.finished or (ended.window.finished and not ended.failed):
             iterator.finished = True
             raise StopIteration
         epoch = iterator.delivery.epoch

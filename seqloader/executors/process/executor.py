@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.executors.process.consumer.change import Bindings, bindings, same_bindings
-from seqloader.executors.process.consumer.pool import Pool, PoolOptions
+from seqloader.executors.process.consumer.crew import PoolOptions
+from seqloader.executors.process.consumer.pool import Pool
 from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.consumer.worker import check_startable, forked_entry
 from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
@@ -223,7 +224,12 @@ class ProcessExecutor:
 
 def _import_path() -> list[str]:
     # '' is the directory a script, a notebook or a prompt was started in; a worker has no such.
-    return [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
+    try:
+        here = [os.getcwd()]
+    except FileNotFoundError:  # it was deleted: nothing can be imported from there
+        here = []
+    entries = [entry for entry in sys.path if isinstance(entry, str)]
+    return [path for entry in entries for path in ([entry] if entry else here)]
 
 
 def _pickled(worker_init: Callable[[int], object] | None) -> bytes:

@@ -9,22 +9,21 @@ from __future__ import annotations
 import os
 import select
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from seqloader.errors import WorkerStartError
 from seqloader.executors.process.consumer import forks
 from seqloader.executors.process.consumer.arena import Arenas, ArenaView
 from seqloader.executors.process.consumer.batch import ComputedBatch
+from seqloader.executors.process.consumer.crew import Crew, PoolOptions
 from seqloader.executors.process.consumer.decode import Decoder
 from seqloader.executors.process.consumer.descriptors import Descriptors
 from seqloader.executors.process.consumer.ledger import Ledger
 from seqloader.executors.process.consumer.memfile import anonymous_file
 from seqloader.executors.process.consumer.pipes import ROOM_TO_WRITE, Pipes
-from seqloader.executors.process.consumer.starts import Starts
+from seqloader.executors.process.consumer.starts import Starts, died_too_often, start_failure
 from seqloader.executors.process.consumer.watchdog import Watchdog
 from seqloader.executors.process.consumer.worker import WorkerProcess, reap_forsaken
 from seqloader.executors.process.wire import failures
-from seqloader.executors.process.wire.blocks import make_sparse
 from seqloader.executors.process.wire.layouts import DEFINES
 from seqloader.executors.process.wire.records import (
     COMPUTED,
@@ -35,12 +34,10 @@ from seqloader.executors.process.wire.records import (
     TICKET,
     Report,
 )
-from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
 from seqloader.executors.process.wire.table import (
     ACKNOWLEDGED,
     FLOOR,
     ROW_WORDS,
-    ROWS,
     SINCE,
     TABLE_BYTES,
     TAKEN,
@@ -49,26 +46,11 @@ from seqloader.executors.process.wire.table import (
 from seqloader.tickets import Death, Lost, Outcome, Raised, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    pass
 
 __all__ = ["Pool", "PoolOptions"]
 
 RECORDS_AT_ONCE = select.PIPE_BUF // TICKET.size
-
-
-class PoolOptions(NamedTuple):
-    """What does not change while a pool lives."""
-
-    workers: int
-    tickets_ahead: int
-    """Batches that are computed or being computed ahead of the consumer, at most."""
-    copy: bool
-    timeout_s: float | None
-    environment: Mapping[str, str]
-    settings: PoolSettings
-    """Of the workers, descriptors not yet filled in."""
-    inherit: Callable[[PoolSettings, WorkerSettings], None] | None
-    """Entry of a forked worker; None: fresh interpreters."""
 
 
 class Pool:
@@ -77,8 +59,10 @@ class Pool:
     def __init__(self, options: PoolOptions) -> None:
         self.pid = os.getpid()
         self.options = options
-        self.workers: dict[int, WorkerProcess] = {}
         self.arenas = Arenas(options.tickets_ahead + 2 * options.workers + 1)
+        self.crew = Crew(options, self.arenas)
+        self._deaths: list[Outcome | Death] = []
+        """Noticed while tickets were discarded, to be told of by the next `collect`."""
         self._awake = False
         self._killed = False
         self.state = (0, 0)
@@ -87,7 +71,6 @@ class Pool:
         self._decoder = Decoder(options.copy)
         self._starts = Starts()
         self._watchdog = Watchdog(options.timeout_s)
-        self._numbers = 0
         self._descriptors = Descriptors()
         self._pipes: Pipes | None = None
         self._table: Table | None = None
@@ -123,29 +106,11 @@ class Pool:
             self._launch(slot)
 
     def _launch(self, slot: int) -> None:
-        number = self._numbers = self._numbers + 1
-        if number > ROWS:
-            raise WorkerStartError(f"{ROWS} workers of one pool have died: something kills them")
-        worker = self.workers[number] = WorkerProcess(number, slot)
-        descriptors = Descriptors()
-        inherit = self.options.inherit
         forks.launching = self
         try:
-            arena_fd = descriptors.add(anonymous_file, "seqloader-arena")
-            arena_bytes = make_sparse(arena_fd, 2 * self.options.workers)
-            self.arenas.add(ArenaView(number, arena_fd, arena_bytes, self.arenas.freed))
-            worker.launch(
-                pool=self._settings,
-                settings=self._settings_fd,
-                state=self.state,
-                arena=(arena_fd, arena_bytes),
-                stacks=self.options.timeout_s is not None,
-                environment=self.options.environment,
-                inherit=None if inherit is None else lambda own: inherit(self._settings, own),
-            )
+            worker = self.crew.launch(slot, self._settings, self._settings_fd, self.state)
         finally:
             forks.launching = None
-            descriptors.close()
         self._poll.register(worker.watch, select.POLLIN)
 
     # --- tickets --------------------------------------------------------------------------
@@ -213,7 +178,8 @@ class Pool:
     def collect(self) -> list[Outcome | Death]:
         """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
         assert self._pipes is not None
-        outcomes: list[Outcome | Death] = []
+        outcomes: list[Outcome | Death] = self._deaths
+        self._deaths = []
         if self._killed:  # these deaths are our own
             return outcomes
         events = self._poll.poll(0)
@@ -227,10 +193,7 @@ class Pool:
         assert self._pipes is not None
         report_fd = self._pipes.report_read
         ended = {fd for fd, _ in events} - {report_fd}
-        dead = (
-            [worker for worker in self.workers.values() if worker.watch in ended] if ended else []
-        )
-        if dead:
+        if ended and (dead := [w for w in self.crew.workers.values() if w.watch in ended]):
             self._bury(dead, outcomes)
         else:
             self._drain(outcomes)
@@ -238,7 +201,7 @@ class Pool:
             self._write_tickets()
 
     def _drain(self, outcomes: list[Outcome | Death]) -> None:
-        pipes, answer, workers = self._pipes, self._ledger.answer, self.workers
+        pipes, answer, workers = self._pipes, self._ledger.answer, self.crew.workers
         assert pipes is not None
         views, decoder, make = self.arenas.views, self._decoder, Report._make
         while data := pipes.receive():
@@ -267,7 +230,7 @@ class Pool:
                 break
 
     def _note(self, report: Report, arena: ArenaView, outcomes: list[Outcome | Death]) -> None:
-        worker = self.workers[report.worker]
+        worker = self.crew.workers[report.worker]
         if report.kind == READY:
             worker.note_ready()
             return
@@ -279,7 +242,7 @@ class Pool:
         if report.kind == RAISED and ticket is not None and error is not None:
             outcomes.append(Raised(ticket, worker.slot, error, worker.pid, report.busy_ns / 1e9))
         elif report.kind == FAILED and error is not None:
-            raise _start_failure(worker, error)
+            raise start_failure(worker.slot, worker.pid, error)
 
     def _read_error(self, report: Report, arena: ArenaView) -> BaseException:
         if not report.block:
@@ -299,7 +262,7 @@ class Pool:
         in_pipe = self._pipes.tickets_inside()
         gone = {worker.number for worker in dead}
         words = self._table.words
-        held = {words[n * ROW_WORDS + TAKEN] for n in self.workers if n not in gone}
+        held = {words[n * ROW_WORDS + TAKEN] for n in self.crew.workers if n not in gone}
         taken = {n: words[n * ROW_WORDS + TAKEN] for n in gone}
         self._drain(outcomes)
         verdict = self._ledger.bury(in_pipe=in_pipe, held=held, taken=taken)
@@ -309,12 +272,13 @@ class Pool:
             death = worker.reap()
             blamed = verdict.blamed.get(worker.number)
             outcomes.append(death if blamed is None else Lost(blamed, death))
-            del self.workers[worker.number]
+            del self.crew.workers[worker.number]
             self.arenas.retire(worker.number)
             start_errors = "" if worker.ready else worker.start_errors()
             worker.close()
             if blamed is None and not worker.answered and self._starts.died():
-                raise _died_too_often(self._starts.in_a_row, death, worker.ready, start_errors)
+                count = self._starts.in_a_row
+                raise died_too_often(count, death, ready=worker.ready, start_errors=start_errors)
             self._launch(worker.slot)
 
     def _kill_overdue(self) -> None:
@@ -323,18 +287,18 @@ class Pool:
         now_ns = time.monotonic_ns()
         facts = [
             (w.number, words[w.number * ROW_WORDS + TAKEN], words[w.number * ROW_WORDS + SINCE])
-            for w in self.workers.values()
+            for w in self.crew.workers.values()
             if w.ready and not w.overdue
         ]
         overdue = self._watchdog.overdue(facts, set(self._ledger.written), now_ns)
         for number in overdue:
-            self.workers[number].kill_overdue()
+            self.crew.workers[number].kill_overdue()
 
     def holder(self, ticket: Ticket) -> tuple[int, int] | None:
         """(slot, process id) of the worker that computes a ticket now."""
         if self._table is None:
             return None
-        for worker in self.workers.values():
+        for worker in self.crew.workers.values():
             serial = self._table.words[worker.number * ROW_WORDS + TAKEN]
             if self._ledger.written.get(serial) == ticket:
                 return worker.slot, worker.pid
@@ -347,25 +311,29 @@ class Pool:
         assert self._table is not None
         self._ledger.unwritten.clear()
         self._table.words[FLOOR] = self._ledger.next_serial
+        deaths: list[Outcome | Death] = []
         while (self._ledger.written or self._at_work()) and not (self._awake or self._killed):
             for outcome in self.collect():
                 if isinstance(outcome, ComputedBatch):
                     outcome.discard()
+                elif isinstance(outcome, (Death, Lost)):
+                    deaths.append(outcome if isinstance(outcome, Death) else outcome.death)
             self._ledger.unwritten.clear()  # what a death gave back
             if self._ledger.written or self._at_work():
                 self.wait(None if self._ledger.written else 0.01)
+        self._deaths = deaths
 
     def _at_work(self) -> bool:
         # A ticket that was called lost while a living worker was about to note it is unknown to
         # the ledger, and its answer wakes nobody who waits for known ones.
         assert self._table is not None
         words = self._table.words
-        return any(words[number * ROW_WORDS + TAKEN] for number in self.workers)
+        return any(words[number * ROW_WORDS + TAKEN] for number in self.crew.workers)
 
     def acknowledged(self) -> list[int]:
         """For each living worker, the oldest state it may still have mapped."""
         assert self._table is not None
-        return [self._table.words[n * ROW_WORDS + ACKNOWLEDGED] for n in self.workers]
+        return [self._table.words[n * ROW_WORDS + ACKNOWLEDGED] for n in self.crew.workers]
 
     def wake(self) -> None:
         """Make a wait return."""
@@ -379,8 +347,7 @@ class Pool:
         if os.getpid() == self.pid:
             self._killed = True
             self.wake()
-            for worker in list(self.workers.values()):
-                worker.kill()
+            self.crew.kill()
 
     def stop(self, timeout_s: float) -> None:
         """Let idle workers leave, give busy ones half of the time, then kill; close everything."""
@@ -390,30 +357,8 @@ class Pool:
         if self._pipes is not None and self._table is not None:
             self._table.words[FLOOR] = (1 << 64) - 1
             self._pipes.end_tickets()
-            self._await_end(deadline - timeout_s / 2)
+            self.crew.await_end(deadline - timeout_s / 2)
         self.close(max(0.1, deadline - time.monotonic()))
-
-    def _await_end(self, deadline: float) -> None:
-        """Reap what ends before the deadline."""
-        while self.workers:
-            poll = select.poll()
-            for number, worker in list(self.workers.items()):
-                if worker.watch < 0:  # its start was interrupted
-                    if worker.pid > 0:
-                        worker.reap()
-                    worker.close()
-                    del self.workers[number]
-                else:
-                    poll.register(worker.watch, select.POLLIN)
-            left_s = deadline - time.monotonic()
-            ended = {fd for fd, _ in poll.poll(max(0, int(left_s * 1000)))}
-            for number, worker in list(self.workers.items()):
-                if worker.watch in ended:
-                    worker.reap()
-                    worker.close()
-                    del self.workers[number]
-            if left_s <= 0:
-                return
 
     def close(self, patience_s: float = 0.1) -> None:
         """Kill what still lives and let go of everything. Idempotent.
@@ -427,16 +372,13 @@ class Pool:
             self.abandon()
             return
         self.kill()
-        self._await_end(time.monotonic() + patience_s)
-        for worker in list(self.workers.values()):
-            worker.forsake()
+        self.crew.await_end(time.monotonic() + patience_s)
         self._release()
 
     def enter_worker(self) -> None:
         """In a worker that was forked: close the consumer's ends. Those of the life pipes would
         keep the other workers alive, that of the ticket pipe this one."""
-        for worker in self.workers.values():
-            worker.let_go()
+        self.crew.let_go()
         if self._pipes is not None:
             self._pipes.end_tickets()
 
@@ -447,41 +389,13 @@ class Pool:
 
     def _release(self) -> None:
         # Every step may be repeated: interrupted, the next call begins again.
-        for worker in list(self.workers.values()):
-            worker.close()
+        self.crew.close()
         if os.getpid() == self.pid:
             self.arenas.close()
         if self._pipes is not None:
             self._pipes.close()
-        if self._table is not None:
-            self._table.close()
+        table, self._table = self._table, None  # a closed one must not be asked
+        if table is not None:
+            table.close()
         self._descriptors.close()
         self._closed = True
-        self.workers.clear()
-        self._table = None
-
-
-def _start_failure(worker: WorkerProcess, error: BaseException) -> WorkerStartError:
-    failure = WorkerStartError(
-        f"worker {worker.slot} (pid {worker.pid}) could not start: loading the Sequence or "
-        f"worker_init raised {type(error).__name__}: {error}. It would raise in every worker, so "
-        "it was not tried again"
-    )
-    failure.__cause__ = error
-    return failure
-
-
-def _died_too_often(count: int, death: Death, ready: bool, start_errors: str) -> WorkerStartError:
-    how = _how(death)
-    when = "before its first batch" if ready else "before it was ready"
-    tail = f". The end of its standard error:\n{start_errors}" if start_errors else ""
-    return WorkerStartError(
-        f"{count} workers in a row died {when}, the last (pid {death.pid}) {how}{tail}"
-    )
-
-
-def _how(death: Death) -> str:
-    code: Any = death.exitcode
-    if code is None:
-        return "with an unknown exit status"
-    return f"by signal {-code}" if code < 0 else f"with exit status {code}"

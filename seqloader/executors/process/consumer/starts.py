@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-__all__ = ["Starts"]
+from seqloader.errors import WorkerStartError
+
+if TYPE_CHECKING:
+    from seqloader.tickets import Death
+
+__all__ = ["Starts", "died_too_often", "start_failure"]
 
 
 class Starts:
@@ -39,3 +44,30 @@ class Starts:
     def works(self) -> None:
         """A new worker has answered its first ticket."""
         self._in_a_row = self._never_worked = 0
+
+
+def start_failure(slot: int, pid: int, error: BaseException) -> WorkerStartError:
+    """A worker has said that it cannot work: loading the Sequence or `worker_init` raised."""
+    failure = WorkerStartError(
+        f"worker {slot} (pid {pid}) could not start: loading the Sequence or worker_init raised "
+        f"{type(error).__name__}: {error}. It would raise in every worker, so it was not tried "
+        "again"
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def died_too_often(count: int, death: Death, *, ready: bool, start_errors: str) -> WorkerStartError:
+    """Workers die, one after the other, before they have done anything."""
+    when = "before its first batch" if ready else "before it was ready"
+    tail = f". The end of its standard error:\n{start_errors}" if start_errors else ""
+    return WorkerStartError(
+        f"{count} workers in a row died {when}, the last (pid {death.pid}) {_how(death)}{tail}"
+    )
+
+
+def _how(death: Death) -> str:
+    code = death.exitcode
+    if code is None:
+        return "with an unknown exit status"
+    return f"by signal {-code}" if code < 0 else f"with exit status {code}"

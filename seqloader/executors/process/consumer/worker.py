@@ -8,6 +8,12 @@ Rules
         have the number.
     R3  A zombie counts as gone. The exit status may be unknown (an ignored SIGCHLD reaps for us).
 
+Note [signals and births]
+    A handler that raises between the birth of a process and the note of its number would leave it
+    unknown. Raised inside `os.fork()`, which runs Python code of others such as logging's, it is
+    swallowed and leaves their lock taken for ever. So signals to this thread are held back for that
+    moment; its mask is put back at once. (An exception thrown in by another thread cannot be.)
+
 Note [no endless start]
     `sys.executable -c ...` in a frozen program starts the program itself, which would start
     workers, which would start the program. The child is marked by an environment variable that
@@ -18,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import importlib
 import os
 import select
@@ -108,6 +115,7 @@ class WorkerProcess:
         self._popen: subprocess.Popen[bytes] | None = None
         self._forked: list[int] = []
         self._gone = False
+        self._parent = os.getpid()
 
     @property
     def pid(self) -> int:
@@ -187,7 +195,8 @@ class WorkerProcess:
         passed = [own.arena, own.life, own.death, own.errors, own.capture, own.stack, *shared]
         # It is ours before the process exists: interrupted in the middle, it knows its `pid`.
         self._popen = subprocess.Popen.__new__(subprocess.Popen)
-        self._popen.__init__(  # type: ignore[misc]
+        start = functools.partial(
+            self._popen.__init__,  # type: ignore[misc]
             command,
             stdin=subprocess.DEVNULL,
             stdout=None if _is_open(1) else subprocess.DEVNULL,
@@ -196,6 +205,7 @@ class WorkerProcess:
             pass_fds=[fd for fd in passed if fd >= 0],
             process_group=0,
         )
+        self._hold_signals(start)
         # We reap by ourselves: without a status its finalizer would complain at exit.
         self._popen.returncode = 0
 
@@ -208,11 +218,21 @@ class WorkerProcess:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, ValueError, OSError):
                 stream.flush()
-        self._forked.extend(starmap(os.fork, ((),)))  # see descriptors.py
-        if self.pid == 0:
+        self._hold_signals(lambda: self._forked.extend(starmap(os.fork, ((),))))
+        if self._forked == [0]:
             _be_a_forked_worker(own, extra, inherit)
         with contextlib.suppress(OSError):  # the child does it too: whoever comes first
             os.setpgid(self.pid, self.pid)
+
+    def _hold_signals(self, start: Callable[[], object]) -> None:
+        """Call `start` while signals to this thread wait: see Note [signals and births]."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            start()
+        finally:
+            if self._forked != [0]:  # a worker unblocks them when it is ready for them
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _arm(self, life: int) -> None:
         # Armed by the consumer, so that the worker's own children die as well, and from now on;
@@ -282,7 +302,7 @@ class WorkerProcess:
 
     def forsake(self) -> None:
         """Give up a process that cannot be reaped now; it is reaped with a later `Popen`."""
-        if self.pid > 0 and not self._gone:
+        if self.pid > 0 and not self._gone and os.getpid() == self._parent:
             _unreaped.append(self.pid)
         self._gone = True
 

@@ -69,6 +69,7 @@ def run(
     )
     arrays.install(loop.arena)
     try:
+        loop.reserve_spare()
         if pool.state >= 0:
             loop.load(own.version, own.offset)
         else:
