@@ -190,42 +190,47 @@ class Consumption(Lifecycle, Generic[Batch]):
         self._torn = False
         if self._stopping:
             self._give_way()
-            if not delivery.window.finished:
+            if not delivery.complete:
                 self._raise_stopped(delivery)
 
     def _note_end(self, delivery: Delivery) -> None:
+        undelivered = self._handovers.undelivered(threading.get_ident())
         if delivery.plan.count is None:
-            self._endless_from = delivery.plan.index(delivery.window.due)
+            position = self._handovers.next_position if undelivered is None else undelivered
+            self._endless_from = delivery.plan.index(position)
         if not delivery.asked:
             self._next_epoch = delivery.epoch
-        elif delivery.window.finished:
+        elif delivery.window.finished and undelivered is None and not delivery.failed:
+            delivery.complete = True
             self._empty_epochs = 0 if delivery.served else self._empty_epochs + 1
 
     def join_end_of_epoch(self) -> None:
         """If the last batch of the epoch was handed out, end the epoch now, in this thread."""
         self._check_entry()
         with self._lock:
-            self._enter()
+            me = self._enter()
             delivery = self._delivery
-            if delivery is not None and delivery.asked and delivery.window.finished:
+            if (
+                delivery is not None
+                and delivery.asked
+                and delivery.window.finished
+                and self._handovers.undelivered(me) is None
+            ):
+                self._issue_warnings(delivery)
                 self._end_epoch()
 
     # --- batches --------------------------------------------------------------------------
 
     def peek(self) -> Any:
-        """The next batch, without delivering it: the next `next()` returns the same object.
-
-        Where no epoch is under way one begins, and the next `for` or `get()` goes on with it.
-        """
+        """The next batch, shown and not delivered; begins an epoch where none is under way."""
         self._check_entry()
         with self._lock:
-            self._enter()
+            me = self._enter()
             self._be_running()
-            handover = self._handovers.waiting(None)
+            handover = self._handovers.waiting(me)
             if handover is None:
                 before = self._delivery
-                handover = self._find_next(stream=True)
-                handover.thread = None
+                handover = self._find_next(None, stream=True)
                 if self._delivery is not before and self._delivery is not None:
                     self._delivery.peeked = True
             return handover.batch
@@ -240,19 +245,16 @@ class Consumption(Lifecycle, Generic[Batch]):
             self._consumer = me
             iterator.delivery.asked = True
             try:
-                handover = self._handovers.waiting(me) or self._find_next(stream=False)
+                return self._find_for(me, stream=False)
             except StopIteration:
                 iterator.finished = True
                 raise
-            self._count(handover)
-            return handover
 
     def _refuse(self, iterator: EpochIterator[Batch]) -> NoReturn:
         """Say why an iterator whose epoch is not under way gives no batch."""
         if self._stopping:
             self._give_way()
-        ended = iterator.delivery
-        if iterator.finished or (ended.window.finished and not ended.failed):
+        if iterator.finished or iterator.delivery.complete:
             iterator.finished = True
             raise StopIteration
         epoch = iterator.delivery.epoch
@@ -281,35 +283,42 @@ class Consumption(Lifecycle, Generic[Batch]):
                 )
             self._consumer = me
             try:
-                handover = self._handovers.waiting(me) or self._find_next(stream=True)
+                return self._find_for(me, stream=True)
             except EnqueuerStopped:
                 raise StopIteration from None
-            if self._delivery is not None:
-                self._delivery.asked = True
-                self._delivery.peeked = False
-            self._count(handover)
-            return handover
 
-    def _count(self, handover: Handover) -> None:
-        if not handover.counted:  # it may be asked for twice: peeked at, or interrupted
+    def _find_for(self, me: int, *, stream: bool) -> Handover:
+        """The next batch for a thread, found now, or found before and never delivered."""
+        handover = self._handovers.waiting(me)
+        if handover is None:
+            handover = self._find_next(me, stream=stream)
+        handover.thread = me
+        delivery = self._delivery
+        if delivery is not None:
+            delivery.asked = True
+            delivery.peeked = False
+        if not handover.counted:  # it may be found twice: shown, or interrupted
             handover.counted = True
             self._counters.delivered += 1
+        return handover
 
-    def _find_next(self, *, stream: bool) -> Handover:
-        """Wait for the next batch and take it out of the window."""
+    def _find_next(self, me: int | None, *, stream: bool) -> Handover:
+        """Wait for the next batch and take it out of the window; for nobody, if only to show it."""
         while True:
             delivery = self._delivery
             if delivery is None:
                 delivery = self._begin_epoch()
-            if delivery.window.finished:
+            if me is not None or delivery.window.finished:
                 delivery.asked = True
+            if delivery.window.finished:
+                self._issue_warnings(delivery)
                 self._end_epoch()
                 if not stream or self._executor is None:
                     raise StopIteration
                 self._check_not_empty(delivery)
                 continue
             self._await_due(delivery)
-            handover = self._hand_over(delivery)
+            handover = self._hand_over(delivery, me)
             if handover is not None:
                 return handover
 
@@ -342,8 +351,7 @@ class Consumption(Lifecycle, Generic[Batch]):
                 self._shut_down(ERROR_STOP_TIMEOUT_S)
                 raise
             self._torn = False
-            while delivery.warnings:
-                messages.issue(delivery.warnings.popleft())
+            self._issue_warnings(delivery)
             if window.due in window.arrived:
                 return
             if waited_s >= PATIENCE_S and not warned:
@@ -356,6 +364,10 @@ class Consumption(Lifecycle, Generic[Batch]):
                 step_s = time.monotonic() - begun
                 self._counters.waited_s += step_s
             waited_s += step_s
+
+    def _issue_warnings(self, delivery: Delivery) -> None:
+        while delivery.warnings:
+            messages.issue(delivery.warnings.popleft())
 
     def _warn_slow(self, delivery: Delivery, waited_s: float) -> None:
         ticket = delivery.due_ticket()
@@ -372,7 +384,7 @@ class Consumption(Lifecycle, Generic[Batch]):
             f"stop() was called before epoch {delivery.epoch} was delivered completely"
         )
 
-    def _hand_over(self, delivery: Delivery) -> Handover | None:
+    def _hand_over(self, delivery: Delivery, me: int | None) -> Handover | None:
         """Take the batch due out of the window; None where it is left out."""
         self._torn = True
         window, counters = delivery.window, self._counters
@@ -386,7 +398,7 @@ class Consumption(Lifecycle, Generic[Batch]):
             self._left_out(delivery, batch)
         elif batch is not None:
             delivery.served += 1
-            handover = self._handovers.add(batch, position, self._consumer)
+            handover = self._handovers.add(batch, position, me)
             self._torn = False
             return handover
         self._handovers.leave_out(position)

@@ -53,6 +53,8 @@ class Delivery:
         """Whether a batch was asked for: else no hook runs at its end."""
         self.peeked = False
         """Whether it was begun by `peek()`, and belongs to whoever iterates next."""
+        self.complete = False
+        """Whether it ended with every batch delivered."""
         self.failed = False
         """Whether it ended in an error: no hook runs."""
         self.served = 0

@@ -48,6 +48,7 @@ class Lifecycle:
         self.options = options
         self.workers = options.workers
         self.max_queue_size = _queue_size(self.workers, options.max_queue_size)
+        _warn_of_idlers(self.workers, options.max_queue_size)
         self._seeding = Seeding(options.seed, options.seeded)
         self._pid = os.getpid()
         self._lock = threading.RLock()
@@ -92,11 +93,14 @@ class Lifecycle:
                     return
                 raise RuntimeError("the enqueuer is running already: stop() it before start()")
             self._shut_down(ERROR_STOP_TIMEOUT_S)  # what a stop elsewhere left half done
-            if workers is not None:
-                self.workers = checked_workers(workers, self.options.executor)
+            options = self.options
+            given = checked_queue_size(max_queue_size) or options.max_queue_size
+            count = options.workers if workers is None else workers
+            count = checked_workers(count, options.executor)
             if workers is not None or max_queue_size is not None:
-                given = checked_queue_size(max_queue_size) or self.options.max_queue_size
-                self.max_queue_size = _queue_size(self.workers, given)
+                _warn_of_idlers(count, given)
+            self.workers = count
+            self.max_queue_size = _queue_size(count, given)
             self._start()
 
     def _start(self) -> None:
@@ -232,8 +236,9 @@ def _nothing() -> None:
 
 
 def _queue_size(workers: int, given: int | None) -> int:
-    if given is None:
-        return max(10, 2 * workers)
-    if given < workers:
+    return max(10, 2 * workers) if given is None else given
+
+
+def _warn_of_idlers(workers: int, given: int | None) -> None:
+    if given is not None and given < workers:
         messages.issue(SeqloaderWarning(messages.idle_warning(workers, given)))
-    return given

@@ -86,8 +86,9 @@ def test_what_is_changed_in_place_is_seen_after_refresh_and_not_before(make_any,
     change_in_place(sequence)
     assert set(enqueuer) == {(1, 0, 0.0, "a", 0)}
     enqueuer.refresh()
-
     assert set(enqueuer) == {(1, 5, 9.0, "c", 6)}
+
+    sequence.table[:] = 8  # once more without a word: refresh was for one epoch
     assert set(enqueuer) == {(1, 5, 9.0, "c", 6)}
 
 

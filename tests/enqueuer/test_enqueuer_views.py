@@ -53,6 +53,23 @@ def test_copy_gives_private_memory_on_every_executor(make):
     assert totals(enqueuer) == expected.sum(axis=1).tolist()
 
 
+def test_copy_reaches_all_parts_of_a_nest(make):
+    class Nested(Owner):
+        def __getitem__(self, index):
+            row = self.table[index]
+            return {"a": [row, (row[1:], row)], "b": row.reshape(10, -1)}
+
+    sequence = Nested()
+    expected = sequence.table.copy()
+
+    for batch in make(sequence, copy=True):
+        one, (other, third) = batch["a"]
+        for part in (one, other, third, batch["b"]):
+            part[:] = -1
+
+    assert np.array_equal(sequence.table, expected)
+
+
 def test_batches_that_are_kept_stay_as_they_were_and_block_nothing(make, take):
     enqueuer = make(Owner(length=50), max_queue_size=2)
     expected = totals(enqueuer.sequence)
