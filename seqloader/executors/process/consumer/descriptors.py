@@ -64,6 +64,11 @@ class Descriptors:
         while self._open:
             self._close(len(self._open))
 
+    def __del__(self) -> None:
+        # Where an exception came before `close()` was called.
+        if getattr(self, "_open", None):
+            self.close()
+
     def _close(self, count: int) -> None:
         with contextlib.suppress(OSError):  # somebody else has closed it
             deque(map(os.close, starmap(self._open.pop, repeat((), count))), maxlen=0)

@@ -1,0 +1,325 @@
+"""Does an epoch survive workers that are killed at random?
+
+Varied      batch size; which workers are killed, how (SIGKILL, SIGSEGV) and when: at random
+Counted     kills, respawns, and trials in which a batch was lost, doubled, out of order or wrong,
+            that raised, or that hung
+Held still  3 workers, max_queue_size=6; a trial is one epoch; 10 trials in one process, which is
+            watched from outside and killed from outside; its Sequence changes at every epoch end
+Checked     every element of every batch, when it comes, and of some that are held until the epoch
+            is over; that no worker is left when the process has ended
+Spared      more than one worker in a row from which no batch has come yet: three deaths in a row
+            before a first batch are an error, and rightly so
+
+Run         python benchmarks/chaos.py --trials 200 --sizes 1KB,1MB,64MB
+
+The exit status is 1 if anything but kills and respawns was counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import psutil
+
+from seqloader import OrderedEnqueuer, Sequence
+from seqloader.errors import WorkerLostWarning
+
+WORKERS: Final = 3
+TRIALS_A_PROCESS: Final = 10
+HUNG_S: Final = 60.0
+"""No trial takes a tenth of it, kills included."""
+GONE_S: Final = 2.0
+LULL_S: Final = 0.12
+"""Between two kills, on average."""
+EPOCH_STEP: Final = 1_000_000
+KINDS: Final = ("lost", "doubled", "disordered", "wrong", "raised", "hung", "left behind")
+
+
+# --- the process that iterates ------------------------------------------------------------
+
+
+class Numbered(Sequence[Any]):
+    """Every element of batch i of epoch e is e * EPOCH_STEP + i; beside it, who computed it."""
+
+    def __init__(self, nbytes: int, length: int) -> None:
+        self.nbytes = nbytes
+        self.length = length
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Any:
+        time.sleep(0.02 * (index % 7) / 7)
+        values = np.full(self.nbytes // 8, self.epoch * EPOCH_STEP + index, np.int64)
+        return values, os.getpid()
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+
+
+def iterate(nbytes: int, trials: int, seed: int) -> None:
+    """Run trials, and print what came of each as a line of JSON."""
+    warnings.simplefilter("ignore", WorkerLostWarning)
+    length = 24 if nbytes >= 1 << 24 else 120
+    rng = random.Random(seed)
+    known: set[int] = set()
+    enqueuer = OrderedEnqueuer(
+        Numbered(nbytes, length), workers=WORKERS, max_queue_size=6, crash_retries=1000
+    )
+    with enqueuer:
+        for epoch in range(trials):
+            try:
+                faults = one_epoch(enqueuer, epoch, rng, known)
+            except Exception as error:
+                report(["raised"], enqueuer, f"{type(error).__name__}: {error}")
+                return
+            report(faults, enqueuer)
+
+
+def one_epoch(
+    enqueuer: OrderedEnqueuer[Any], epoch: int, rng: random.Random, known: set[int]
+) -> list[str]:
+    """The kinds of faults of one epoch; says which workers a first batch has come from."""
+    seen: list[int] = []
+    held: list[tuple[int, Any]] = []
+    faults = set()
+    for batch, pid in enqueuer:
+        if pid not in known:
+            known.add(pid)
+            print(json.dumps({"works": pid}), flush=True)
+        value = int(batch[0])
+        if value // EPOCH_STEP != epoch or not (batch == value).all():
+            faults.add("wrong")
+        seen.append(value % EPOCH_STEP)
+        if rng.random() < 0.1:
+            held.append((value, batch))
+    if any(not (batch == value).all() for value, batch in held):
+        faults.add("wrong")
+    if set(range(len(enqueuer))) - set(seen):
+        faults.add("lost")
+    if len(set(seen)) < len(seen):
+        faults.add("doubled")
+    if seen != sorted(seen):
+        faults.add("disordered")
+    return sorted(faults)
+
+
+def report(faults: list[str], enqueuer: OrderedEnqueuer[Any], error: str = "") -> None:
+    line = {"faults": faults, "respawns": enqueuer.stats().respawns, "error": error}
+    print(json.dumps(line), flush=True)
+
+
+# --- the process that watches and kills ---------------------------------------------------
+
+
+@dataclass
+class Tally:
+    """What was counted for one size."""
+
+    trials: int = 0
+    kills: int = 0
+    respawns: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    errors: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Killer:
+    """Kills workers of one process, now and then."""
+
+    def __init__(self, process: psutil.Process, rng: random.Random) -> None:
+        self.kills = 0
+        self._process = process
+        self._rng = rng
+        self._killed: set[int] = set()
+        self._working: set[int] = set()
+        self._spares_new = False
+        self._older: set[int] = set()
+        """Workers that there were when one was killed that had not worked yet: a first batch that
+        comes from one of them may have been computed before that."""
+
+    def works(self, pid: int) -> None:
+        """A first batch has come from a worker."""
+        self._working.add(pid)
+        if pid not in self._older:
+            self._spares_new = False
+
+    def lull_s(self) -> float:
+        """How long until the next kill."""
+        return self._rng.expovariate(1 / LULL_S)
+
+    def strike(self) -> None:
+        """Kill one worker; now and then all of them."""
+        workers = self.workers()
+        self._rng.shuffle(workers)
+        for worker in workers if self._rng.random() < 0.05 else workers[:1]:
+            self._kill(worker)
+
+    def workers(self) -> list[psutil.Process]:
+        """Those that live and were not killed yet."""
+        try:
+            children = self._process.children()
+        except psutil.NoSuchProcess:
+            return []
+        return [child for child in children if child.pid not in self._killed]
+
+    def _kill(self, worker: psutil.Process) -> None:
+        new = worker.pid not in self._working
+        if new and self._spares_new:
+            return
+        try:
+            worker.send_signal(self._rng.choice((signal.SIGKILL, signal.SIGSEGV)))
+        except psutil.NoSuchProcess:
+            return
+        self._killed.add(worker.pid)
+        if new:
+            self._spares_new = True
+            self._older = {other.pid for other in self.workers()}
+        self.kills += 1
+
+
+def watch(size: str, trials: int, seed: int, tally: Tally) -> None:
+    """Have a fresh process run trials, kill its workers, and count what comes of it."""
+    command = [sys.executable, __file__, "--iterate", size, "--trials", str(trials)]
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [*command, "--seed", str(seed)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,  # every SIGSEGV writes a page of stacks
+            start_new_session=True,
+        )
+        killer = Killer(psutil.Process(process.pid), random.Random(seed))
+        told = 0
+        respawns = 0
+        for line in _lines_while_killing(process, killer):
+            message = json.loads(line)
+            if "works" in message:
+                killer.works(message["works"])
+                continue
+            told += 1
+            respawns = message["respawns"]
+            tally.faults.update(message["faults"])
+            tally.errors += [message["error"]] if message["error"] else []
+        workers = killer.workers()
+        if process.poll() is None:
+            tally.faults["hung"] += 1
+            tally.errors.append(f"hung, in {' '.join(_where(process.pid, workers))}")
+            process.kill()
+            told += 1
+        elif process.returncode:
+            tally.faults["raised"] += 1
+            errors.seek(0)
+            tail = errors.read()[-2000:].decode(errors="replace")
+            tally.errors.append(f"exit status {process.returncode}: {tail}")
+        process.wait()
+    tally.faults["left behind"] += len(psutil.wait_procs(workers, timeout=GONE_S)[1])
+    tally.trials += max(told, 1)
+    tally.kills += killer.kills
+    tally.respawns += respawns
+
+
+def _where(pid: int, workers: list[psutil.Process]) -> Iterator[str]:
+    """What the kernel says that each process waits for."""
+    for number in (pid, *(worker.pid for worker in workers)):
+        with contextlib.suppress(OSError):
+            yield Path(f"/proc/{number}/wchan").read_text()
+
+
+def _lines_while_killing(process: subprocess.Popen[bytes], killer: Killer) -> Iterator[bytes]:
+    """What the process prints, until its end or until it keeps silent for too long."""
+    assert process.stdout is not None
+    descriptor = process.stdout.fileno()
+    rest = b""
+    heard = time.monotonic()
+    strikes_at = heard + killer.lull_s()
+    while time.monotonic() - heard < HUNG_S:
+        left_s = strikes_at - time.monotonic()
+        if left_s <= 0:
+            killer.strike()
+            strikes_at = time.monotonic() + killer.lull_s()
+            continue
+        if not select.select([descriptor], [], [], left_s)[0]:
+            continue
+        data = os.read(descriptor, 1 << 16)
+        if not data:
+            process.wait()
+            break
+        heard = time.monotonic()
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
+    process.stdout.close()
+
+
+# --- the script -----------------------------------------------------------------------------
+
+
+def size_bytes(text: str) -> int:
+    """`64MB` as a number of bytes."""
+    for unit, factor in (("KB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30)):
+        if text.upper().endswith(unit):
+            return int(float(text[: -len(unit)]) * factor)
+    raise argparse.ArgumentTypeError(f"a size is a number with KB, MB or GB, not {text!r}")
+
+
+def run(size: str, trials: int, seed: int) -> Tally:
+    tally = Tally()
+    begun = time.monotonic()
+    while tally.trials < trials:
+        count = min(TRIALS_A_PROCESS, trials - tally.trials)
+        watch(size, count, seed + tally.trials, tally)
+        if sys.stderr.isatty():
+            print(f"\r{size}: {tally.trials} of {trials} ", end="", file=sys.stderr, flush=True)
+    tally.seconds = time.monotonic() - begun
+    return tally
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=200, help="epochs for each size")
+    parser.add_argument("--sizes", default="1KB,1MB,64MB", help="of a batch, by commas")
+    parser.add_argument("--seed", type=int, help="of the kills; drawn if not given")
+    parser.add_argument("--iterate", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
+    if options.iterate:
+        iterate(size_bytes(options.iterate), options.trials, seed)
+        return 0
+
+    print(f"seed {seed}, {WORKERS} workers")
+    columns = ("size", "trials", "kills", "respawns", *KINDS, "seconds")
+    print("  ".join(columns), flush=True)
+    faulty = False
+    for size in options.sizes.split(","):
+        tally = run(size, options.trials, seed)
+        counts = [tally.trials, tally.kills, tally.respawns, *(tally.faults[k] for k in KINDS)]
+        cells = [size, *map(str, counts), f"{tally.seconds:.0f}"]
+        print("  ".join(c.rjust(len(t)) for c, t in zip(cells, columns, strict=True)), flush=True)
+        for error in tally.errors:
+            print(f"    {error}")
+        faulty = faulty or tally.faults.total() > 0
+    return int(faulty)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
