@@ -91,6 +91,7 @@ class Consumption(Lifecycle, Generic[Batch]):
     def _forget(self) -> None:
         if self._delivery is not None:
             self._note_end(self._delivery)
+            self._delivery.window.arrived.clear()  # whoever keeps the iterator keeps no memory
         self._delivery = None
         self._stream = None
         self._handovers.clear()
@@ -179,7 +180,11 @@ class Consumption(Lifecycle, Generic[Batch]):
         self._torn = True
         try:
             self._note_end(delivery)
-            executor.discard()
+            delivery.drop()
+            if not executor.discard(PATIENCE_S):
+                text = messages.stuck_warning(delivery.epoch, PATIENCE_S, self._busy())
+                messages.issue(SlowBatchWarning(text))
+                executor.discard()
             self._delivery = None  # before the hook: an epoch ends once, also if it raises
             self._handovers.clear()
             if delivery.asked and not self._stopping:
@@ -371,8 +376,13 @@ class Consumption(Lifecycle, Generic[Batch]):
 
     def _warn_slow(self, delivery: Delivery, waited_s: float) -> None:
         ticket = delivery.due_ticket()
-        text = messages.slow_warning(ticket, waited_s, self._holder(ticket))
-        messages.issue(SlowBatchWarning(text))
+        where = messages.whereabouts(self._holder(ticket), self._busy())
+        messages.issue(SlowBatchWarning(messages.slow_warning(ticket, waited_s, where)))
+
+    def _busy(self) -> list[str]:
+        ask = getattr(self._executor, "busy", None)
+        found: list[str] = [] if ask is None else ask()
+        return found
 
     def _holder(self, ticket: Ticket) -> tuple[int, int] | None:
         ask = getattr(self._executor, "holder", None)
@@ -395,7 +405,9 @@ class Consumption(Lifecycle, Generic[Batch]):
             batch = delivery.open(answer)
             counters.nbytes += answer.nbytes
         if isinstance(batch, (Raised, Lost)):
-            self._left_out(delivery, batch)
+            left_out: list[Raised | Lost] = [batch]
+            del answer, batch  # an exception must not be held by the frames it goes through
+            self._left_out(delivery, left_out)
         elif batch is not None:
             delivery.served += 1
             handover = self._handovers.add(batch, position, me)
@@ -405,8 +417,9 @@ class Consumption(Lifecycle, Generic[Batch]):
         self._torn = False
         return None
 
-    def _left_out(self, delivery: Delivery, answer: Raised | Lost) -> None:
+    def _left_out(self, delivery: Delivery, left_out: list[Raised | Lost]) -> None:
         """Raise the error in place of its batch; with on_error="skip" count and warn once."""
+        answer = left_out.pop()
         error = as_raisable(delivery.error_of(answer))
         if self.options.on_error == "skip" and isinstance(error, Exception):
             self._counters.skipped += 1
@@ -415,5 +428,9 @@ class Consumption(Lifecycle, Generic[Batch]):
                 delivery.warnings.append(SeqloaderWarning(messages.skip_warning(answer, error)))
             return
         delivery.failed = True
+        del answer
         self._shut_down(ERROR_STOP_TIMEOUT_S)
-        raise error
+        try:
+            raise error
+        finally:
+            del error

@@ -89,7 +89,13 @@ class Delivery:
 
     def restart(self, position: int) -> None:
         """Forget what is in flight; the next position to hand over is `position`."""
-        self.window.restart(position)
+        for answer in self.window.restart(position):
+            if not isinstance(answer, tuple):
+                answer.discard()
+
+    def drop(self) -> None:
+        """Give back what was computed ahead and will not be handed over."""
+        self.restart(self.window.due)
 
     # --- outcomes -------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ import contextlib
 import os
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from seqloader import messages
@@ -38,6 +39,10 @@ __all__ = ["ERROR_STOP_TIMEOUT_S", "Lifecycle"]
 STOP_TIMEOUT_S = 5.0
 ERROR_STOP_TIMEOUT_S = 1.0
 """`stop` after an error: idle workers need some milliseconds to leave; nobody waits for others."""
+
+
+_users: weakref.WeakKeyDictionary[Executor, weakref.ref[Lifecycle]] = weakref.WeakKeyDictionary()
+"""Which executor runs for whom: users may bring their own, and bring it twice."""
 
 
 class Lifecycle:
@@ -105,6 +110,12 @@ class Lifecycle:
 
     def _start(self) -> None:
         executor = self.options.make_executor(self.workers, self.max_queue_size)
+        user = _users.get(executor)
+        if user is not None and user() not in (None, self):
+            raise RuntimeError(
+                f"{executor!r} is in use by another enqueuer that runs: each needs one of its own"
+            )
+        _users[executor] = weakref.ref(self)
         self._warn_of_generators()
         self._torn = True
         # Assigned before it starts: whatever interrupts the start, it can be stopped.
@@ -117,6 +128,8 @@ class Lifecycle:
             self._shut_down(ERROR_STOP_TIMEOUT_S)
             raise
         self._torn = False
+        if self._stopping:  # by a signal handler, in the middle
+            self._give_way()
 
     def _warn_of_generators(self) -> None:
         names = generators_of(self.sequence) if self.options.seeded else ()
@@ -173,6 +186,7 @@ class Lifecycle:
         self._stopping = True
         executor.stop(timeout_s)
         self._forget()
+        _users.pop(executor, None)
         self._executor = None
         self._torn = False
 

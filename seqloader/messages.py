@@ -24,6 +24,8 @@ __all__ = [
     "skip_warning",
     "slow_warning",
     "stack_text",
+    "stuck_warning",
+    "whereabouts",
 ]
 
 GIB = 1 << 30
@@ -140,16 +142,27 @@ def stack_text(death: Death) -> str:
     )
 
 
-def slow_warning(ticket: Ticket, waited_s: float, holder: tuple[int, int] | None) -> str:
+def whereabouts(holder: tuple[int, int] | None, busy: list[str]) -> str:
+    """Who computes the batch that the consumer waits for, or why nobody does."""
+    if holder is not None:
+        return f"worker {holder[0]} (pid {holder[1]}) computes it"
+    return "no worker has taken it yet" + (f"; {', '.join(busy)}" if busy else "")
+
+
+def slow_warning(ticket: Ticket, waited_s: float, where: str) -> str:
     """The consumer has waited long; said once."""
-    where = (
-        "no worker has taken it yet"
-        if holder is None
-        else f"worker {holder[0]} (pid {holder[1]}) computes it"
-    )
     return (
         f"waited {waited_s:.0f} s for {place(ticket)}: {where}. It may be slow or hang for ever; "
         "timeout_s would end it and try again"
+    )
+
+
+def stuck_warning(epoch: int, waited_s: float, busy: list[str]) -> str:
+    """An epoch that was left early cannot end, because a batch of it is still computed."""
+    who = ", ".join(busy) or "a worker"
+    return (
+        f"epoch {epoch} was left early, and for {waited_s:.0f} s its end has waited for a batch "
+        f"that was begun ahead: {who}. It may be slow or hang for ever; timeout_s would end it"
     )
 
 

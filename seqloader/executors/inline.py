@@ -102,9 +102,10 @@ class InlineExecutor:
         """Use `sequence` from now on."""
         self._sequence = sequence
 
-    def discard(self) -> None:
+    def discard(self, timeout_s: float | None = None) -> bool:
         """Forget all tickets."""
         self.reset()
+        return True
 
     def reset(self) -> None:
         """Forget all tickets."""

@@ -60,8 +60,8 @@ class Executor(Protocol):
         `in_place`: it may have been changed inside its attributes; else only rebound ones count.
         """
 
-    def discard(self) -> None:
-        """Drop what is in flight, and return when nothing is in work."""
+    def discard(self, timeout_s: float | None = None) -> bool:
+        """Drop what is in flight, and wait until nothing is in work; False: time was up first."""
 
     def reset(self) -> None:
         """As `discard`, without waiting and from any state: kill, forget, be ready for tickets."""

@@ -201,15 +201,18 @@ class ThreadExecutor:
         """Use `sequence` from now on; its state is the threads' own anyway."""
         self._started().sequence = sequence
 
-    def discard(self) -> None:
+    def discard(self, timeout_s: float | None = None) -> bool:
         """Drop what has not begun, and wait for what has, of earlier generations too."""
         self.reset()
         if (crew := self._crew) is None:
-            return
-        while not crew.ending and not all(task.ended for task in crew.open):
-            crew.listen(None)
-        if not crew.ending:
+            return True
+        deadline = None if timeout_s is None else _deadline(timeout_s)
+        while not (crew.ending or crew.woken or all(task.ended for task in crew.open)):
+            if not crew.listen(deadline):
+                return False
+        if all(task.ended for task in crew.open):
             crew.open.clear()
+        return True
 
     def reset(self) -> None:
         """Forget all tickets. What is being computed goes on, and nobody hears of it."""

@@ -116,9 +116,9 @@ class ProcessExecutor:
         """Publish the state of `sequence` if it has changed."""
         pool = self._running()
         if self._state is not None:
+            self._state.reclaim(pool.acknowledged())  # so that there are two at most, not three
             if self._state.publish(sequence, in_place=in_place):
-                pool.state = self._version()
-            self._state.reclaim(pool.acknowledged())
+                pool.follow(self._version())
         elif in_place or not self._inherits(sequence):
             self._inherit(sequence)
             pool.stop(1.0)
@@ -131,9 +131,9 @@ class ProcessExecutor:
     def _inherits(self, sequence: Any) -> bool:
         return sequence is self._inherited[1] and same_bindings(self._bound, bindings(sequence))
 
-    def discard(self) -> None:
-        """Drop what is in flight; nothing is in work afterwards."""
-        self._running().discard()
+    def discard(self, timeout_s: float | None = None) -> bool:
+        """Drop what is in flight; nothing is in work afterwards. False: time was up first."""
+        return self._running().discard(timeout_s)
 
     def reset(self) -> None:
         """Kill the workers and start others. From any state."""
@@ -176,6 +176,10 @@ class ProcessExecutor:
     def holder(self, ticket: Ticket) -> tuple[int, int] | None:
         """(slot, process id) of the worker that computes `ticket` now."""
         return None if self._pool is None else self._pool.holder(ticket)
+
+    def busy(self) -> list[str]:
+        """Which workers compute something or are not ready yet, in words."""
+        return [] if self._pool is None else self._pool.busy()
 
     @property
     def held_bytes(self) -> int:

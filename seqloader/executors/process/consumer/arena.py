@@ -250,7 +250,7 @@ class Arenas:
 
     def __del__(self, _finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         # Unopened batches refer to this, so none is left.
-        if not _finalizing():
+        if not _finalizing() and getattr(self, "_all", None):
             self.close()
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from seqloader.errors import WorkerStartError
 from seqloader.executors.process.consumer.arena import ArenaView
 from seqloader.executors.process.consumer.descriptors import Descriptors
-from seqloader.executors.process.consumer.memfile import anonymous_file
 from seqloader.executors.process.consumer.worker import WorkerProcess
 from seqloader.executors.process.wire.blocks import make_sparse
 from seqloader.executors.process.wire.table import ROWS
@@ -59,7 +58,7 @@ class Crew:
         worker = self.workers[number] = WorkerProcess(number, slot)
         descriptors = Descriptors()
         try:
-            arena_fd = descriptors.add(anonymous_file, "seqloader-arena")
+            arena_fd = descriptors.memory("seqloader-arena")
             arena_bytes = make_sparse(arena_fd, 2 * options.workers)
             arenas.add(ArenaView(number, arena_fd, arena_bytes, arenas.freed))
             worker.launch(
@@ -92,6 +91,8 @@ class Crew:
                     del self.workers[number]
                 else:
                     poll.register(worker.watch, select.POLLIN)
+            if not self.workers:
+                return
             left_s = deadline - time.monotonic()
             ended = {fd for fd, _ in poll.poll(max(0, int(left_s * 1000)))}
             for number, worker in list(self.workers.items()):

@@ -15,6 +15,8 @@ from collections import deque
 from itertools import chain, repeat, starmap
 from typing import TYPE_CHECKING
 
+from seqloader.executors.process.consumer.memfile import REFUSALS, anonymous_file, memfd_flags
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,6 +44,18 @@ class Descriptors:
         """Keep the descriptor that `make(*arguments)` returns."""
         self._open.extend(starmap(make, (arguments,)))
         return self._lift(-1)
+
+    def memory(self, name: str) -> int:
+        """Make an anonymous memory file; the name is only shown."""
+        for flags in memfd_flags():
+            try:
+                self._open.extend(map(os.memfd_create, (name,), (flags,)))
+            except OSError as error:
+                if error.errno not in REFUSALS:
+                    raise
+            else:
+                return self._lift(-1)
+        return self.add(anonymous_file, name)
 
     def _lift(self, place: int) -> int:
         fd = self._open[place]

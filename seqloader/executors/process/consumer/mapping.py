@@ -21,12 +21,15 @@ _REMOVE: Final[int | None] = getattr(mmap, "MADV_REMOVE", None)
 class _Mapped:
     """Address and size of mapped memory, unmapped when this object ends."""
 
+    _place: tuple[int, int] | None = None
+
     def __init__(self, libc: Any, address: int, size: int) -> None:
         self._unmap = libc.munmap
         self._place = address, size
 
     def __del__(self) -> None:
-        self._unmap(*self._place)
+        if self._place is not None:
+            self._unmap(*self._place)
 
 
 class Mapping:
@@ -37,8 +40,10 @@ class Mapping:
         size: in bytes.
     """
 
+    _libc: Any = None
+    """None also in an object whose construction was interrupted: its finalizer asks."""
+
     def __init__(self, fd: int, size: int) -> None:
-        self._libc: Any = None
         self.size = size
         self._pid = os.getpid()
         self._getpid = os.getpid  # at exit, modules are emptied before the last objects go

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -14,7 +14,13 @@ import sys
 import tempfile
 from typing import Final
 
-__all__ = ["above_standard", "anonymous_file"]
+from seqloader.executors.process.wire.settings import without
+
+__all__ = ["REFUSALS", "above_standard", "anonymous_file", "memfd_flags"]
+
+REFUSALS: Final = {errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EINVAL}
+"""The kernel does not know the call or the flag, or a sandbox refuses it. Anything else, as too
+many open files, is an error of its own."""
 
 _MFD_NOEXEC_SEAL: Final = 8
 """Not in Python's `os` yet. Without it, Linux may be set to refuse or to warn; old kernels do not
@@ -32,9 +38,12 @@ def anonymous_file(name: str) -> int:
     Args:
         name: shown by the system where it lists files; need not be unique.
     """
-    if hasattr(os, "memfd_create") and "memfd" not in os.environ.get("SEQLOADER_WITHOUT", ""):
-        with contextlib.suppress(OSError):  # a sandbox may refuse the call
-            return above_standard(_memfd(name))
+    for flags in memfd_flags():
+        try:
+            return above_standard(os.memfd_create(name, flags))
+        except OSError as error:
+            if error.errno not in REFUSALS:
+                raise
     if sys.platform == "darwin":
         return above_standard(_posix_shm())
     return above_standard(_unlinked_file(name))
@@ -54,18 +63,11 @@ def above_standard(fd: int) -> int:
         os.close(fd)
 
 
-if sys.platform == "linux":
-
-    def _memfd(name: str) -> int:
-        try:
-            return os.memfd_create(name, os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
-        except OSError:
-            return os.memfd_create(name, os.MFD_CLOEXEC)
-
-else:
-
-    def _memfd(name: str) -> int:
-        raise OSError("no memfd_create")
+def memfd_flags() -> tuple[int, ...]:
+    """Flags to try `os.memfd_create` with, in turn; none: it is not to be used."""
+    if not hasattr(os, "memfd_create") or without("memfd"):
+        return ()
+    return os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL, os.MFD_CLOEXEC
 
 
 def _unlinked_file(name: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from seqloader.executors.process.consumer import forks
 from seqloader.executors.process.consumer.arena import Arenas, ArenaView
@@ -18,15 +18,20 @@ from seqloader.executors.process.consumer.crew import Crew, PoolOptions
 from seqloader.executors.process.consumer.decode import Decoder
 from seqloader.executors.process.consumer.descriptors import Descriptors
 from seqloader.executors.process.consumer.ledger import Ledger
-from seqloader.executors.process.consumer.memfile import anonymous_file
 from seqloader.executors.process.consumer.pipes import ROOM_TO_WRITE, Pipes
-from seqloader.executors.process.consumer.starts import Starts, died_too_often, start_failure
+from seqloader.executors.process.consumer.starts import (
+    Starts,
+    cannot_launch,
+    died_too_often,
+    start_failure,
+)
 from seqloader.executors.process.consumer.watchdog import Watchdog
 from seqloader.executors.process.consumer.worker import WorkerProcess, reap_forsaken
 from seqloader.executors.process.wire import failures
 from seqloader.executors.process.wire.layouts import DEFINES
 from seqloader.executors.process.wire.records import (
     COMPUTED,
+    EMPTY_ATTEMPT,
     FAILED,
     RAISED,
     READY,
@@ -49,6 +54,9 @@ if TYPE_CHECKING:
     pass
 
 __all__ = ["Pool", "PoolOptions"]
+
+EMPTY: Final = Ticket(0, 0, 0, EMPTY_ATTEMPT)
+"""Computes nothing; see `follow`."""
 
 RECORDS_AT_ONCE = select.PIPE_BUF // TICKET.size
 
@@ -84,12 +92,18 @@ class Pool:
 
     def open(self, state: tuple[int, int], state_fd: int) -> None:
         """Make pipes and table, and launch the workers, which load `state` first."""
+        try:
+            self._open(state, state_fd)
+        except OSError as error:
+            raise cannot_launch(error) from error
+
+    def _open(self, state: tuple[int, int], state_fd: int) -> None:
         reap_forsaken()
         forks.watch(self)
         self.state = state
         pipes = self._pipes = Pipes()  # known before anything is open
         pipes.open(self.options.tickets_ahead)
-        table_fd = self._descriptors.add(anonymous_file, "seqloader-table")
+        table_fd = self._descriptors.memory("seqloader-table")
         os.ftruncate(table_fd, TABLE_BYTES)
         self._table = Table(table_fd)
         self._settings = self.options.settings._replace(
@@ -98,7 +112,7 @@ class Pool:
             table=table_fd,
             state=state_fd,
         )
-        self._settings_fd = self._descriptors.add(anonymous_file, "seqloader-settings")
+        self._settings_fd = self._descriptors.memory("seqloader-settings")
         os.write(self._settings_fd, self._settings.dumps())
         for fd in pipes.descriptors():
             self._poll.register(fd, select.POLLIN)
@@ -106,9 +120,13 @@ class Pool:
             self._launch(slot)
 
     def _launch(self, slot: int) -> None:
+        if self._killed:  # a stop came in the middle of a start
+            return
         forks.launching = self
         try:
             worker = self.crew.launch(slot, self._settings, self._settings_fd, self.state)
+        except OSError as error:
+            raise cannot_launch(error) from error
         finally:
             forks.launching = None
         self._poll.register(worker.watch, select.POLLIN)
@@ -169,11 +187,14 @@ class Pool:
         """Block until there may be something to collect. Moves nothing."""
         assert self._pipes is not None
         if not self._awake:
-            limit_s = self._watchdog.patience_s(timeout_s)
-            self._poll.poll(None if limit_s is None else max(0, int(limit_s * 1000) + 1))
+            self._sleep(timeout_s)
         if self._awake:
             self._pipes.note_awake()
             self._awake = False
+
+    def _sleep(self, timeout_s: float | None) -> None:
+        limit_s = self._watchdog.patience_s(timeout_s)
+        self._poll.poll(None if limit_s is None else max(0, int(limit_s * 1000) + 1))
 
     def collect(self) -> list[Outcome | Death]:
         """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
@@ -266,11 +287,13 @@ class Pool:
         taken = {n: words[n * ROW_WORDS + TAKEN] for n in gone}
         self._drain(outcomes)
         verdict = self._ledger.bury(in_pipe=in_pipe, held=held, taken=taken)
-        self._ledger.unwritten.extendleft(reversed(verdict.again))
+        again = [ticket for ticket in verdict.again if ticket is not EMPTY]
+        self._ledger.unwritten.extendleft(reversed(again))
         for worker in dead:
             self._poll.unregister(worker.watch)
             death = worker.reap()
             blamed = verdict.blamed.get(worker.number)
+            blamed = None if blamed is EMPTY else blamed
             outcomes.append(death if blamed is None else Lost(blamed, death))
             del self.crew.workers[worker.number]
             self.arenas.retire(worker.number)
@@ -285,12 +308,15 @@ class Pool:
         assert self._table is not None and self._pipes is not None
         words = self._table.words
         now_ns = time.monotonic_ns()
+        living = [worker for worker in self.crew.workers.values() if not worker.overdue]
         facts = [
             (w.number, words[w.number * ROW_WORDS + TAKEN], words[w.number * ROW_WORDS + SINCE])
-            for w in self.crew.workers.values()
-            if w.ready and not w.overdue
+            for w in living
+            if w.ready
         ]
+        starting = [(w.number, w.born_ns) for w in living if not w.ready]
         overdue = self._watchdog.overdue(facts, set(self._ledger.written), now_ns)
+        overdue += self._watchdog.never_ready(starting, now_ns)
         for number in overdue:
             self.crew.workers[number].kill_overdue()
 
@@ -304,24 +330,46 @@ class Pool:
                 return worker.slot, worker.pid
         return None
 
+    def busy(self) -> list[str]:
+        """Which workers compute something or are not ready yet, in words."""
+        if self._table is None:
+            return []
+        found = []
+        for worker in self.crew.workers.values():
+            serial = self._table.words[worker.number * ROW_WORDS + TAKEN]
+            ticket = self._ledger.written.get(serial)
+            who = f"worker {worker.slot} (pid {worker.pid})"
+            if not worker.ready:
+                found.append(f"{who} is still starting")
+            elif ticket is not None and ticket is not EMPTY:
+                found.append(f"{who} computes batch {ticket.index} (epoch {ticket.epoch})")
+        return found
+
     # --- discard, stop --------------------------------------------------------------------
 
-    def discard(self) -> None:
-        """Drop what is in flight; returns when no worker works, or when it is woken."""
+    def discard(self, timeout_s: float | None = None) -> bool:
+        """Drop what is in flight, and wait until no worker works; also returns when woken."""
         assert self._table is not None
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._ledger.unwritten.clear()
         self._table.words[FLOOR] = self._ledger.next_serial
         deaths: list[Outcome | Death] = []
-        while (self._ledger.written or self._at_work()) and not (self._awake or self._killed):
+        woken = in_time = True
+        while self._ledger.written or self._at_work():
             for outcome in self.collect():
                 if isinstance(outcome, ComputedBatch):
                     outcome.discard()
                 elif isinstance(outcome, (Death, Lost)):
                     deaths.append(outcome if isinstance(outcome, Death) else outcome.death)
             self._ledger.unwritten.clear()  # what a death gave back
-            if self._ledger.written or self._at_work():
-                self.wait(None if self._ledger.written else 0.01)
+            in_time = deadline is None or time.monotonic() < deadline
+            woken = self._awake or self._killed
+            if woken or not in_time or not (self._ledger.written or self._at_work()):
+                break
+            left_s = None if deadline is None else deadline - time.monotonic()
+            self._sleep(left_s if self._ledger.written else 0.01)
         self._deaths = deaths
+        return in_time or woken
 
     def _at_work(self) -> bool:
         # A ticket that was called lost while a living worker was about to note it is unknown to
@@ -333,7 +381,21 @@ class Pool:
     def acknowledged(self) -> list[int]:
         """For each living worker, the oldest state it may still have mapped."""
         assert self._table is not None
-        return [self._table.words[n * ROW_WORDS + ACKNOWLEDGED] for n in self.crew.workers]
+        words = self._table.words
+        return [
+            max(words[worker.number * ROW_WORDS + ACKNOWLEDGED], worker.version)
+            for worker in self.crew.workers.values()
+        ]
+
+    def follow(self, state: tuple[int, int]) -> None:
+        """Ask for `state` from now on, and have idle workers load it at once.
+
+        A worker lets go of an old state when it takes a ticket of the new one. In short epochs some
+        take none, and old states would pile up: so there is one empty ticket for each.
+        """
+        self.state = state
+        for _ in self.crew.workers:
+            self.submit(EMPTY)
 
     def wake(self) -> None:
         """Make a wait return."""

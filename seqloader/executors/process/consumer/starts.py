@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, ClassVar
 
 from seqloader.errors import WorkerStartError
@@ -9,7 +10,7 @@ from seqloader.errors import WorkerStartError
 if TYPE_CHECKING:
     from seqloader.tickets import Death
 
-__all__ = ["Starts", "died_too_often", "start_failure"]
+__all__ = ["Starts", "cannot_launch", "died_too_often", "start_failure"]
 
 
 class Starts:
@@ -55,6 +56,18 @@ def start_failure(slot: int, pid: int, error: BaseException) -> WorkerStartError
     )
     failure.__cause__ = error
     return failure
+
+
+def cannot_launch(error: OSError) -> WorkerStartError:
+    """The system refuses what a worker needs."""
+    hint = {
+        errno.EMFILE: "this process may open no more files: raise `ulimit -n` (RLIMIT_NOFILE)",
+        errno.ENFILE: "the system has no more open files to give",
+        errno.EAGAIN: "no more processes may be started: see `ulimit -u`, or the container's limit",
+        errno.ENOMEM: "there is no memory for it: use fewer workers",
+        errno.ENOENT: "sys.executable does not exist: see multiprocessing.set_executable()",
+    }.get(error.errno or 0, "see the cause")
+    return WorkerStartError(f"cannot start a worker process: {error}; {hint}")
 
 
 def died_too_often(count: int, death: Death, *, ready: bool, start_errors: str) -> WorkerStartError:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -36,7 +35,7 @@ from seqloader.executors.process.consumer.change import (
     same_bindings,
     same_bytes,
 )
-from seqloader.executors.process.consumer.memfile import anonymous_file
+from seqloader.executors.process.consumer.descriptors import Descriptors
 from seqloader.executors.process.consumer.sending import Pickled, pickle_state
 from seqloader.executors.process.wire.manifest import Manifest, Span, aligned
 
@@ -82,9 +81,8 @@ class StateFile:
     """
 
     def __init__(self) -> None:
-        self.fd = anonymous_file("seqloader-state")
-        self._close = weakref.finalize(self, os.close, self.fd)
-        self._close.atexit = False  # the system does it
+        self._descriptors = Descriptors()
+        self.fd = self._descriptors.memory("seqloader-state")
         self._current = _Version()
         self._in_use: dict[int, set[Span]] = {}
         """Spans of the versions that a worker may still hold, and of the current one."""
@@ -106,7 +104,7 @@ class StateFile:
 
     def close(self) -> None:
         """Close the file, and let go of the Sequence. Idempotent; workers keep what they mapped."""
-        self._close()
+        self._descriptors.close()
         self._current = _Version()
         self._in_use = {}
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Watchdog"]
 
+START_LIMIT_S = 120.0
+"""A worker that is not ready after this, or after ten times `timeout_s` if that is longer, hangs:
+loading a Sequence and `worker_init` may take far longer than a batch, but not for ever."""
+
 
 class Watchdog:
     """Watches over `timeout_s`; without it, over nothing."""
@@ -30,6 +34,18 @@ class Watchdog:
         # A ticket may be taken at any time during the wait, so the limit itself is no step.
         step_s = max(0.01, min(1.0, self.timeout_s / 8))
         return step_s if timeout_s is None else min(step_s, timeout_s)
+
+    def never_ready(self, starting: Collection[tuple[int, int]], now_ns: int) -> list[int]:
+        """Numbers of the workers to kill because they do not become ready.
+
+        Args:
+            starting: (number, when it was launched in ns) of each worker that is not ready.
+            now_ns: the time, on the same clock.
+        """
+        if self.timeout_s is None:
+            return []
+        limit_ns = int(max(10 * self.timeout_s, START_LIMIT_S) * 1e9)
+        return [number for number, born_ns in starting if now_ns - born_ns > limit_ns]
 
     def overdue(
         self, workers: Collection[tuple[int, int, int]], written: Collection[int], now_ns: int

@@ -8,11 +8,13 @@ Rules
         have the number.
     R3  A zombie counts as gone. The exit status may be unknown (an ignored SIGCHLD reaps for us).
 
-Note [signals and births]
+Note [births]
     A handler that raises between the birth of a process and the note of its number would leave it
-    unknown. Raised inside `os.fork()`, which runs Python code of others such as logging's, it is
-    swallowed and leaves their lock taken for ever. So signals to this thread are held back for that
-    moment; its mask is put back at once. (An exception thrown in by another thread cannot be.)
+    unknown, and that is where a Ctrl-C during a start most likely arrives: the call takes the most
+    of the time. So the number is stored by the C call that makes the process, as descriptors.py
+    does it; `subprocess` would have a gap there. `os.fork()` runs Python code of others, such as
+    logging's: what is raised in there is swallowed and leaves their lock taken for ever, so signals
+    to this thread are held back meanwhile. (What another thread throws in cannot be.)
 
 Note [no endless start]
     `sys.executable -c ...` in a frozen program starts the program itself, which would start
@@ -39,7 +41,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import WorkerStartError
 from seqloader.executors.process.consumer.descriptors import Descriptors
-from seqloader.executors.process.consumer.memfile import anonymous_file
 from seqloader.executors.process.wire.settings import (
     ENTRY,
     MARK,
@@ -51,7 +52,7 @@ from seqloader.executors.process.wire.settings import (
 from seqloader.tickets import Death
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 __all__ = ["WorkerProcess", "check_startable"]
 
@@ -59,7 +60,7 @@ BOOTSTRAP: Final = (
     "import sys,os,marshal;"
     "d=int(sys.argv[1]);s=os.pread(d,os.fstat(d).st_size,0);"
     "sys.path[:]=marshal.loads(s)[0];"
-    f"from {ENTRY} import enter;enter(s,sys.argv[2:])"
+    f"from {ENTRY} import enter;enter(s,sys.argv[1:])"
 )
 STACK_WAIT_S: Final = 1.0
 """How long a worker past its time may take to write its stack before it is killed."""
@@ -107,23 +108,22 @@ class WorkerProcess:
         self.overdue = False
         """Whether the consumer killed it because its batch took too long."""
         self.stack_text = ""
+        self.version = 0
+        """Of the state that it loads first: it needs no older one."""
+        self.born_ns = time.monotonic_ns()
         self._life = -1
         self._watch = -1
         self._capture = -1
         self._stack = -1
         self._descriptors = Descriptors()
-        self._popen: subprocess.Popen[bytes] | None = None
-        self._forked: list[int] = []
+        self._born: list[int] = []
         self._gone = False
         self._parent = os.getpid()
 
     @property
     def pid(self) -> int:
         """Process id; 0 before there is a process."""
-        if self._forked:
-            return self._forked[0]
-        pid: int = getattr(self._popen, "pid", None) or 0
-        return pid
+        return self._born[0] if self._born else 0
 
     @property
     def watch(self) -> int:
@@ -151,6 +151,7 @@ class WorkerProcess:
             environment: variables added to the consumer's.
             inherit: the worker's entry, to be called in a forked child; None: a fresh interpreter.
         """
+        self.version = state[0]
         own = self._descriptors
         passed = Descriptors()
         try:
@@ -158,11 +159,11 @@ class WorkerProcess:
             death = -1
             if without("pidfd") or not hasattr(os, "pidfd_open"):
                 self._watch, death = own.pipe()
-            errors = passed.add(_duplicate, 2) if _is_open(2) else -1
+            errors = passed.add(fcntl.fcntl, 2, fcntl.F_DUPFD_CLOEXEC, 3) if _is_open(2) else -1
             if inherit is None:
-                self._capture = own.add(anonymous_file, "seqloader-stderr")
+                self._capture = own.memory("seqloader-stderr")
             if stacks:
-                self._stack = own.add(anonymous_file, "seqloader-stack")
+                self._stack = own.memory("seqloader-stack")
             ends = (life, death, errors, self._capture, self._stack)
             told = WorkerSettings(self.number, self.slot, *state, *arena, *ends)
             if inherit is None:
@@ -174,40 +175,36 @@ class WorkerProcess:
             self._arm(life)
             own.close_one(life)
             own.close_one(death)
-        except OSError as error:
-            raise WorkerStartError(f"cannot start a worker process: {error}") from error
         finally:
             passed.close()
 
     def _spawn(
         self, pool: PoolSettings, own: WorkerSettings, settings: int, extra: Mapping[str, str]
     ) -> None:
-        command: Sequence[str | bytes] = [
-            os.fsdecode(spawn.get_executable()),
-            *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
-            "-P",
-            "-c",
-            BOOTSTRAP,
-            str(settings),
-            *map(str, own),
-        ]
+        executable = os.fsdecode(spawn.get_executable())
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        command = [executable, *flags, "-P", "-c", BOOTSTRAP, str(settings), *map(str, own)]
         shared = (settings, pool.tickets, pool.reports, pool.table, pool.state)
         passed = [own.arena, own.life, own.death, own.errors, own.capture, own.stack, *shared]
-        # It is ours before the process exists: interrupted in the middle, it knows its `pid`.
-        self._popen = subprocess.Popen.__new__(subprocess.Popen)
+        actions: list[tuple[Any, ...]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, own.capture, 2),
+            # Onto itself: open in the child, while it stays closed on exec here.
+            *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(set(passed)) if fd >= 0),
+        ]
+        if not _is_open(1):
+            actions.append((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0))
+        environment = {**os.environ, **extra, MARK: "1"}
         start = functools.partial(
-            self._popen.__init__,  # type: ignore[misc]
+            os.posix_spawn,
+            executable,
             command,
-            stdin=subprocess.DEVNULL,
-            stdout=None if _is_open(1) else subprocess.DEVNULL,
-            stderr=own.capture,
-            env={**os.environ, **extra, MARK: "1"},
-            pass_fds=[fd for fd in passed if fd >= 0],
-            process_group=0,
+            environment,
+            file_actions=actions,
+            setpgroup=0,
+            setsigmask=(),
         )
-        self._hold_signals(start)
-        # We reap by ourselves: without a status its finalizer would complain at exit.
-        self._popen.returncode = 0
+        self._born.extend(starmap(start, ((),)))  # see Note [births]
 
     def _fork(
         self,
@@ -218,21 +215,17 @@ class WorkerProcess:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, ValueError, OSError):
                 stream.flush()
-        self._hold_signals(lambda: self._forked.extend(starmap(os.fork, ((),))))
-        if self._forked == [0]:
-            _be_a_forked_worker(own, extra, inherit)
-        with contextlib.suppress(OSError):  # the child does it too: whoever comes first
-            os.setpgid(self.pid, self.pid)
-
-    def _hold_signals(self, start: Callable[[], object]) -> None:
-        """Call `start` while signals to this thread wait: see Note [signals and births]."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            start()
+            self._born.extend(starmap(os.fork, ((),)))  # see Note [births]
         finally:
-            if self._forked != [0]:  # a worker unblocks them when it is ready for them
+            if self._born != [0]:  # a worker unblocks them when it is ready for them
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if self._born == [0]:
+            _be_a_forked_worker(own, extra, inherit)
+        with contextlib.suppress(OSError):  # the child does it too: whoever comes first
+            os.setpgid(self.pid, self.pid)
 
     def _arm(self, life: int) -> None:
         # Armed by the consumer, so that the worker's own children die as well, and from now on;
@@ -361,7 +354,3 @@ def _is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _duplicate(fd: int) -> int:
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)

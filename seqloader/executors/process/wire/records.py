@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 __all__ = [
     "COMPUTED",
     "DROPPED",
+    "EMPTY_ATTEMPT",
     "FAILED",
     "RAISED",
     "READY",
@@ -24,6 +25,9 @@ __all__ = [
 
 RECORD_BYTES: Final = 64
 """Size of a ticket and of a report."""
+
+EMPTY_ATTEMPT: Final = (1 << 64) - 1
+"""Attempt of a ticket that computes nothing: whoever takes it only loads the state it names."""
 
 TICKET: Final = struct.Struct("=QQQqQQQ8x")
 """serial, epoch, position, index, attempt, state version, state offset."""

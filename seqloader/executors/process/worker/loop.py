@@ -20,6 +20,7 @@ from seqloader.executors.process.wire import failures
 from seqloader.executors.process.wire.records import (
     COMPUTED,
     DROPPED,
+    EMPTY_ATTEMPT,
     FAILED,
     RAISED,
     RECORD_BYTES,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Loop"]
 
+LOADING_NS: Final = 120 * 10**9
+"""Time that loading a new state may take beyond `timeout_s` before it counts as stuck."""
 SPARE_BYTES: Final = 65_536
 """Reserved at the start, so that a worker out of memory can still say so."""
 
@@ -101,14 +104,20 @@ class Loop:
             if serial < floor[0]:
                 self._write(serial, DROPPED)
             elif version == self._version or self._follow(serial, version, offset):
-                self._answer(serial, Ticket(epoch, position, index, attempt), started)
+                if attempt == EMPTY_ATTEMPT:
+                    self._write(serial, DROPPED)
+                else:
+                    self._answer(serial, Ticket(epoch, position, index, attempt), started)
             row[TAKEN] = 0
             if self._acknowledged != self._version:
                 self._acknowledge()
 
     def _follow(self, serial: int, version: int, offset: int) -> bool:
+        row = self._row
+        row[SINCE] += LOADING_NS  # `timeout_s` is for computing
         try:
             self.load(version, offset)
+            row[SINCE] = time.monotonic_ns()
         except BaseException as error:
             self.report_error(serial, FAILED, failures.pack(error), 0)
             return False

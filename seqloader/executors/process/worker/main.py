@@ -19,6 +19,7 @@ from seqloader.executors.process.worker.loop import Loop
 from seqloader.executors.process.worker.state import StateLoader
 from seqloader.executors.process.worker.surroundings import (
     be_killed_first,
+    close_others,
     keep_malloc_memory,
     prepare_signals,
     release_stderr,
@@ -35,8 +36,11 @@ def enter(settings: bytes, arguments: list[str]) -> None:
     """Entry of a fresh interpreter; the bootstrap has set `sys.path`."""
     os.environ.pop(MARK, None)
     pool = PoolSettings.loads(settings)
+    own = WorkerSettings(*map(int, arguments[1:]))
+    os.close(int(arguments[0]))
+    close_others({pool.tickets, pool.reports, pool.table, pool.state, *own})
     sys.argv[:] = pool.argv
-    run(pool, WorkerSettings(*map(int, arguments)), None, None)
+    run(pool, own, None, None)
 
 
 def run(

@@ -1,0 +1,122 @@
+"""The window against a plain list of what was issued, answered and handed over."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from seqloader.order import Window
+
+
+class Windowed(RuleBasedStateMachine):
+    @initialize(
+        limit=st.integers(1, 6),
+        byte_limit=st.none() | st.integers(1, 50),
+        end=st.none() | st.integers(0, 12),
+        due=st.integers(0, 5),
+    )
+    def start(self, limit: int, byte_limit: int | None, end: int | None, due: int) -> None:
+        if end is not None:
+            due = min(due, end)
+        self.window: Window[str] = Window(limit=limit, byte_limit=byte_limit, end=end, due=due)
+        self.limit, self.byte_limit, self.end = limit, byte_limit, end
+        self.waiting: dict[int, str | None] = {}
+        """Positions issued and not handed over, with their answers."""
+        self.following = due
+        self.delivered: list[int] = []
+        self.first = due
+        self.sizes: list[int] = []
+
+    def permitted(self) -> bool:
+        """What the rules say, put another way."""
+        if self.following == self.end or len(self.waiting) >= self.limit:
+            return False
+        if not self.waiting or self.byte_limit is None:
+            return True
+        if not self.sizes:
+            return False
+        return (len(self.waiting) + 1) * max(self.sizes) <= self.byte_limit
+
+    @rule()
+    def issue(self) -> None:
+        assert self.window.may_issue() == self.permitted()
+        if self.permitted():
+            assert self.window.issue() == self.following
+            self.waiting[self.following] = None
+            self.following += 1
+
+    @rule(position=st.integers(-1, 18), nbytes=st.none() | st.integers(0, 30))
+    def arrive(self, position: int, nbytes: int | None) -> None:
+        expected = position in self.waiting and self.waiting[position] is None
+        answer = f"answer to {position}"
+        assert self.window.arrive(position, answer, nbytes) == expected
+        if expected:
+            self.waiting[position] = answer
+            self.sizes += [] if nbytes is None else [nbytes]
+
+    @precondition(lambda self: self.window.due in self.window.arrived)
+    @rule()
+    def hand_over(self) -> None:
+        due = self.window.due
+        assert self.window.hand_over() == self.waiting.pop(due) == f"answer to {due}"
+        self.delivered.append(due)
+
+    @rule(data=st.data())
+    def restart(self, data: st.DataObject) -> None:
+        due = data.draw(st.integers(self.window.due, self.following))
+        dropped = self.window.restart(due)
+        assert dropped == [answer for answer in self.waiting.values() if answer is not None] or (
+            sorted(dropped) == sorted(a for a in self.waiting.values() if a is not None)
+        )
+        self.delivered += range(self.first + len(self.delivered), due)
+        self.waiting, self.following = {}, due
+
+    @invariant()
+    def rules_hold(self) -> None:
+        if not hasattr(self, "window"):
+            return
+        self.window.check()
+        assert self.delivered == list(range(self.first, self.window.due))
+        assert self.window.arrived == {p: a for p, a in self.waiting.items() if a is not None}
+        assert self.window.finished == (self.window.due == self.end)
+
+    @invariant()
+    def the_position_due_may_always_be_issued(self) -> None:
+        if hasattr(self, "window") and not self.waiting and self.following != self.end:
+            assert self.window.may_issue()
+
+
+TestWindow = Windowed.TestCase
+TestWindow.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+@given(st.integers(1, 8), st.integers(1, 1000), st.lists(st.integers(0, 300), min_size=1))
+def test_bytes_ahead_exceed_the_limit_only_by_what_outgrew_all_before(limit, byte_limit, sizes):
+    window: Window[int] = Window(limit=limit, byte_limit=byte_limit, end=len(sizes))
+
+    while not window.finished:
+        while window.may_issue():
+            ahead = window.next - window.due
+            known = window.largest_bytes
+            window.issue()
+            assert ahead == 0 or (known is not None and (ahead + 1) * known <= byte_limit)
+        window.arrive(window.due, 0, sizes[window.due])
+        window.hand_over()
+
+
+def test_an_empty_epoch_is_finished_and_issues_nothing():
+    window: Window[int] = Window(limit=3, end=0)
+
+    assert window.finished
+    assert not window.may_issue()
+
+
+def test_handing_over_what_has_not_arrived_is_our_bug():
+    window: Window[int] = Window(limit=3, end=2)
+    window.issue()
+
+    with pytest.raises(KeyError):
+        window.hand_over()
+    assert window.due == 0
