@@ -59,7 +59,7 @@ class OrderedEnqueuer(Generic[Batch]):
 
     Yields:
         Batches whose arrays are writable views into shared memory. A view lives as long as anything
-        refers to it; its memory is used again after that. (The inline and thread executors hand
+        refers to it in this process; its memory is used again after that. (The inline and thread executors hand
         over what `__getitem__` returned.)
 
     Raises:
