@@ -106,7 +106,7 @@ class Consumption(Lifecycle, Generic[Batch]):
         own = self._consumer == threading.get_ident()
         if delivery is None or not own or not delivery.asked or delivery.failed:
             return super()._due_end()
-        return lambda: self._run_hook("on_epoch_end", delivery.epoch)
+        return lambda: self._run_hook("on_epoch_end", delivery.sequence, delivery.epoch)
 
     # --- epochs ---------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class Consumption(Lifecycle, Generic[Batch]):
         epoch = self._next_epoch
         self._torn = True
         try:
-            self._run_hook("on_epoch_begin", epoch)
+            self._run_hook("on_epoch_begin", self.sequence, epoch)
             count = count_batches(self.sequence)
             if self._stopping:
                 raise EnqueuerStopped(f"stop() was called while epoch {epoch} began")
@@ -152,7 +152,9 @@ class Consumption(Lifecycle, Generic[Batch]):
             plan = Plan(count, self.shuffle, self.options.seed, epoch, first=first)
             executor.load(self.sequence, in_place=self._may_have_changed())
             limit, counters = self.max_queue_size, self._counters
-            delivery = Delivery(plan, executor, self.options, counters, limit=limit)
+            delivery = Delivery(
+                plan, executor, self.options, counters, limit=limit, sequence=self.sequence
+            )
             self.must_refresh = False
             self._handovers.clear()
             self._delivery = delivery
@@ -168,9 +170,9 @@ class Consumption(Lifecycle, Generic[Batch]):
         names = ("on_epoch_begin", "on_epoch_end")
         return self.must_refresh or any(overrides_hook(self.sequence, name) for name in names)
 
-    def _run_hook(self, name: str, epoch: int) -> None:
-        if overrides_hook(self.sequence, name):
-            self._seeding.hook(epoch, lambda: run_hook(self.sequence, name), name=name)
+    def _run_hook(self, name: str, sequence: Any, epoch: int) -> None:
+        if overrides_hook(sequence, name):
+            self._seeding.hook(epoch, lambda: run_hook(sequence, name), name=name)
 
     def _end_epoch(self) -> None:
         """End the epoch under way, if there is one: nothing in work, then the hook."""
@@ -188,7 +190,7 @@ class Consumption(Lifecycle, Generic[Batch]):
             self._delivery = None  # before the hook: an epoch ends once, also if it raises
             self._handovers.clear()
             if delivery.asked and not self._stopping:
-                self._run_hook("on_epoch_end", delivery.epoch)
+                self._run_hook("on_epoch_end", delivery.sequence, delivery.epoch)
         except BaseException:
             self._shut_down(ERROR_STOP_TIMEOUT_S)
             raise

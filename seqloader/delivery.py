@@ -8,6 +8,7 @@ enqueuer's lock and inside a step that may be torn: then the enqueuer resets the
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -43,8 +44,11 @@ class Delivery:
         counters: Counters,
         *,
         limit: int,
+        sequence: Any = None,
     ) -> None:
         self.epoch = plan.epoch
+        self.sequence = sequence
+        """Whose hooks belong to this epoch; the enqueuer may have been given another meanwhile."""
         self.plan = plan
         self.window: Window[Computed | Raised | Lost] = Window(
             limit=limit, byte_limit=options.max_queue_bytes, end=plan.count
@@ -66,6 +70,8 @@ class Delivery:
         self._counters = counters
         self._raised: dict[int, int] = {}
         self._lost: dict[int, int] = {}
+        self._relieved: set[int] = set()
+        """Positions that were tried again after a garbage collection."""
         self._indices: list[int] = []
         self._indices_from = 0
 
@@ -124,11 +130,28 @@ class Delivery:
     def _note_raised(self, raised: Raised) -> None:
         self._counters.busy_s[raised.slot] += raised.busy_s
         position = raised.ticket.position
+        if isinstance(raised.error, MemoryError) and self._relieve(raised):
+            return
         tries = self._raised[position] = self._raised.get(position, 0) + 1
         if tries <= self._options.retries and isinstance(raised.error, Exception):
             self._try_again(raised.ticket)
         else:
             self.window.arrive(position, raised)
+
+    def _relieve(self, raised: Raised) -> bool:
+        """Memory ran out: where the consumer holds some, collect garbage once and try again."""
+        position = raised.ticket.position
+        batches = getattr(self._executor, "held_batches", 0)
+        if not batches:
+            return False
+        if position not in self._relieved:
+            self._relieved.add(position)
+            gc.collect()
+            self._try_again(raised.ticket)
+            return True
+        nbytes = getattr(self._executor, "held_bytes", 0)
+        raised.error.add_note(messages.held_note(batches, nbytes))
+        return False
 
     def _note_lost(self, lost: Lost) -> None:
         position = lost.ticket.position

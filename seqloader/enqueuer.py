@@ -59,8 +59,8 @@ class OrderedEnqueuer(Generic[Batch]):
 
     Yields:
         Batches whose arrays are writable views into shared memory. A view lives as long as anything
-        refers to it in this process; its memory is used again after that. (The inline and thread executors hand
-        over what `__getitem__` returned.)
+        refers to it in this process; its memory is used again after that. (The inline and thread
+        executors hand over what `__getitem__` returned.)
 
     Raises:
         TypeError, ValueError: An argument is wrong; nothing was started.
@@ -110,12 +110,7 @@ class OrderedEnqueuer(Generic[Batch]):
             threads_per_worker=threads_per_worker,
             copy=copy,
         )
-        if not isinstance(shuffle, bool):
-            raise TypeError(f"shuffle must be True or False, not {shuffle!r}")
-        if shuffle and _is_endless(sequence):
-            raise ValueError(
-                "an endless Sequence (num_batches is None) cannot be shuffled: its order has no end"
-            )
+        _check_shuffle(sequence, shuffle)
         self.use_multiprocessing = use_multiprocessing
         self._consumption: Consumption[Batch] = Consumption(sequence, shuffle, options)
 
@@ -139,6 +134,7 @@ class OrderedEnqueuer(Generic[Batch]):
 
     @shuffle.setter
     def shuffle(self, shuffle: bool) -> None:
+        _check_shuffle(self.sequence, shuffle)
         self._consumption.shuffle = shuffle
 
     @property
@@ -250,6 +246,15 @@ class OrderedEnqueuer(Generic[Batch]):
         Workers see it from the next epoch on.
         """
         self._consumption.must_refresh = True
+
+
+def _check_shuffle(sequence: Any, shuffle: Any) -> None:
+    if not isinstance(shuffle, bool):
+        raise TypeError(f"shuffle must be True or False, not {shuffle!r}")
+    if shuffle and _is_endless(sequence):
+        raise ValueError(
+            "an endless Sequence (num_batches is None) cannot be shuffled: its order has no end"
+        )
 
 
 def _is_endless(sequence: Any) -> bool:

@@ -24,7 +24,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from seqloader import messages
-from seqloader.errors import ForkedEnqueuerError, SeqloaderWarning
+from seqloader.errors import EnqueuerStopped, ForkedEnqueuerError, SeqloaderWarning
 from seqloader.options import checked_queue_size, checked_timeout, checked_workers
 from seqloader.randomness import Seeding, generators_of
 
@@ -41,8 +41,9 @@ ERROR_STOP_TIMEOUT_S = 1.0
 """`stop` after an error: idle workers need some milliseconds to leave; nobody waits for others."""
 
 
-_users: weakref.WeakKeyDictionary[Executor, weakref.ref[Lifecycle]] = weakref.WeakKeyDictionary()
-"""Which executor runs for whom: users may bring their own, and bring it twice."""
+_users: dict[int, weakref.ref[Lifecycle]] = {}
+"""id of an executor -> for whom it runs: users may bring their own, and bring it twice. Whoever it
+runs for keeps it alive, so that nothing else has its id meanwhile."""
 
 
 class Lifecycle:
@@ -110,12 +111,12 @@ class Lifecycle:
 
     def _start(self) -> None:
         executor = self.options.make_executor(self.workers, self.max_queue_size)
-        user = _users.get(executor)
+        user = _users.get(id(executor))
         if user is not None and user() not in (None, self):
             raise RuntimeError(
                 f"{executor!r} is in use by another enqueuer that runs: each needs one of its own"
             )
-        _users[executor] = weakref.ref(self)
+        _users[id(executor)] = weakref.ref(self)
         self._warn_of_generators()
         self._torn = True
         # Assigned before it starts: whatever interrupts the start, it can be stopped.
@@ -186,7 +187,7 @@ class Lifecycle:
         self._stopping = True
         executor.stop(timeout_s)
         self._forget()
-        _users.pop(executor, None)
+        _users.pop(id(executor), None)
         self._executor = None
         self._torn = False
 
@@ -243,6 +244,8 @@ class Lifecycle:
             self._shut_down(ERROR_STOP_TIMEOUT_S)
         if self._executor is None:
             self._start()
+        if self._executor is None:
+            raise EnqueuerStopped("stop() was called while the enqueuer started")
 
 
 def _nothing() -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "batch_note",
     "death_text",
     "generators_warning",
+    "held_note",
     "idle_warning",
     "issue",
     "lost_error",
@@ -190,4 +191,13 @@ def idle_warning(workers: int, max_queue_size: int) -> str:
     return (
         f"max_queue_size={max_queue_size} is below workers={workers}: at most {max_queue_size} "
         f"batches are computed ahead, so {workers - max_queue_size} workers will idle"
+    )
+
+
+def held_note(batches: int, nbytes: int) -> str:
+    """Memory ran out, and the consumer holds some of it."""
+    return (
+        f"the training process still refers to {batches} batches of {nbytes / GIB:.2f} GiB in all: "
+        "a list of batches, or small views that keep whole batches. If you keep parts of batches, "
+        "copy them, or use copy=True"
     )

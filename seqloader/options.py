@@ -97,6 +97,11 @@ def checked_options(
     """Check every argument; TypeError or ValueError says what is wrong and what was meant."""
     kind = _executor(executor, use_multiprocessing)
     _process_only(kind, start_method, timeout_s, worker_env, threads_per_worker)
+    if not isinstance(kind, str) and (worker_init is not None or copy):
+        raise ValueError(
+            "worker_init and copy are the business of the Executor that was given: pass them to "
+            "its constructor"
+        )
     if start_method not in (None, "spawn", "fork"):
         raise ValueError(f'start_method must be "spawn" or "fork", not {start_method!r}')
     if on_error not in ("raise", "skip"):

@@ -210,7 +210,7 @@ def test_two_threads_that_take_turns_miss_no_batch_when_workers_are_killed():
         for thread in threads:
             thread.join()
 
-    assert enqueuer.stats().respawns >= 3
+    assert enqueuer.stats().respawns >= 2  # later kills may find everything computed already
     assert sorted(taken[0] + taken[1]) == list(range(200))
     assert all(mine == sorted(mine) for mine in taken)
 

@@ -182,6 +182,11 @@ class ProcessExecutor:
         return [] if self._pool is None else self._pool.busy()
 
     @property
+    def held_batches(self) -> int:
+        """Batches that the consumer still refers to."""
+        return 0 if self._pool is None else self._pool.arenas.held_batches
+
+    @property
     def held_bytes(self) -> int:
         """Bytes of the batches that the consumer still refers to."""
         return 0 if self._pool is None else self._pool.arenas.held_bytes

@@ -174,6 +174,10 @@ class Arenas:
         held = sum(view.held_bytes for view in self.views.values())
         return self._keep_batches * self._largest_bytes + held
 
+    def forget_sizes(self) -> None:
+        """Another epoch: its batches may be smaller than the largest so far."""
+        self._largest_bytes = 0
+
     # --- freeing ----------------------------------------------------------------------------
 
     def settle(self, next_serial: int) -> None:

@@ -369,6 +369,7 @@ class Pool:
             left_s = None if deadline is None else deadline - time.monotonic()
             self._sleep(left_s if self._ledger.written else 0.01)
         self._deaths = deaths
+        self.arenas.forget_sizes()
         return in_time or woken
 
     def _at_work(self) -> bool:

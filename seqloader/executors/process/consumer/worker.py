@@ -185,12 +185,13 @@ class WorkerProcess:
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         command = [executable, *flags, "-P", "-c", BOOTSTRAP, str(settings), *map(str, own)]
         shared = (settings, pool.tickets, pool.reports, pool.table, pool.state)
-        passed = [own.arena, own.life, own.death, own.errors, own.capture, own.stack, *shared]
+        passed = {fd for fd in (*own.descriptors(), *shared) if fd >= 0}
         actions: list[tuple[Any, ...]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, own.capture, 2),
             # Onto itself: open in the child, while it stays closed on exec here.
-            *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(set(passed)) if fd >= 0),
+            *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(passed)),
+            *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() if fd not in passed),
         ]
         if not _is_open(1):
             actions.append((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0))
@@ -346,6 +347,17 @@ def _be_a_forked_worker(
 def forked_entry() -> Any:
     """The worker's `run`, for a forked child."""
     return importlib.import_module(ENTRY).run
+
+
+def _inheritable() -> list[int]:
+    """What C libraries of this process, or its parent, have left open for every child. A socket or
+    a lock file that lives on in a worker would surprise whoever waits for its end."""
+    found = []
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        with contextlib.suppress(OSError):  # the list's own is closed already
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
 
 
 def _is_open(fd: int) -> bool:

@@ -82,3 +82,7 @@ class WorkerSettings(NamedTuple):
     """Holds standard error until the worker is ready; -1: not captured."""
     stack: int
     """Where the stack of a worker past its time is written; -1: no time limit."""
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Those of the fields that are descriptors; -1 where there is none."""
+        return self.arena, self.life, self.death, self.errors, self.capture, self.stack

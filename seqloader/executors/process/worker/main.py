@@ -19,7 +19,6 @@ from seqloader.executors.process.worker.loop import Loop
 from seqloader.executors.process.worker.state import StateLoader
 from seqloader.executors.process.worker.surroundings import (
     be_killed_first,
-    close_others,
     keep_malloc_memory,
     prepare_signals,
     release_stderr,
@@ -38,7 +37,9 @@ def enter(settings: bytes, arguments: list[str]) -> None:
     pool = PoolSettings.loads(settings)
     own = WorkerSettings(*map(int, arguments[1:]))
     os.close(int(arguments[0]))
-    close_others({pool.tickets, pool.reports, pool.table, pool.state, *own})
+    for fd in (pool.tickets, pool.reports, pool.table, pool.state, *own.descriptors()):
+        if fd >= 0:
+            os.set_inheritable(fd, False)  # they are not for the user's own children
     sys.argv[:] = pool.argv
     run(pool, own, None, None)
 

@@ -13,7 +13,6 @@ from seqloader.executors.process.wire.settings import STACK_SIGNAL
 
 __all__ = [
     "be_killed_first",
-    "close_others",
     "keep_malloc_memory",
     "prepare_signals",
     "release_stderr",
@@ -38,23 +37,6 @@ def prepare_signals(stack: int) -> None:
         faulthandler.enable(sys.__stderr__ or 2)
     if stack >= 0:
         faulthandler.register(STACK_SIGNAL, file=stack, all_threads=True, chain=False)
-
-
-def close_others(needed: set[int]) -> None:
-    """Close what C libraries of the consumer had opened without close-on-exec.
-
-    A socket or a lock file that lives on in a worker would surprise whoever waits for its end.
-    """
-    try:
-        inherited = [int(name) for name in os.listdir("/proc/self/fd")]
-    except OSError:
-        inherited = list(range(3, 256))
-    for fd in inherited:
-        with contextlib.suppress(OSError):  # the list's own is closed already
-            if fd in needed:
-                os.set_inheritable(fd, False)  # nor are ours for the user's own children
-            elif fd > 2 and os.get_inheritable(fd):
-                os.close(fd)
 
 
 def keep_malloc_memory() -> None:
