@@ -34,7 +34,7 @@ class Ends:
             size = make_sparse(self.fd)
         else:
             os.ftruncate(self.fd, size)
-        self.arenas = Arenas(keep_batches)
+        self.arenas = Arenas(keep_batches, keep_bytes=0)
         self.view = ArenaView(1, self.fd, size, self.arenas.freed)
         self.arenas.add(self.view)
         self.arena = Arena(self.fd, size, available=available)

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ArenaView", "Arenas"]
 
+KEEP_BYTES: Final = 16 << 20
+"""Backed memory that is kept whatever the batches' size: giving back and getting again a page costs
+more than moving a small batch, and workers keep a little in reserve."""
+
 _UNCHECKED_BYTES: Final = 1 << 20
 """Freed between two looks at how much memory is backed: small batches need no look each."""
 
@@ -139,15 +143,17 @@ class Arenas:
 
     Args:
         keep_batches: batches whose memory is kept for use again, beside those the consumer holds.
+        keep_bytes: memory that is kept in any case.
     """
 
-    def __init__(self, keep_batches: int) -> None:
+    def __init__(self, keep_batches: int, keep_bytes: int = KEEP_BYTES) -> None:
         self._all: weakref.WeakSet[ArenaView] = weakref.WeakSet()
         self.freed: deque[Any] = deque()
         """What `settle` will free: (view, block, offset, size, batch)."""
         self.views: dict[int, ArenaView] = {}
         """By the numbers of the living workers."""
         self._keep_batches = keep_batches
+        self._keep_bytes = keep_bytes
         self._largest_bytes = 0
         self._unchecked_bytes = 0
 
@@ -218,7 +224,8 @@ class Arenas:
             view.words[block] = free | punched
 
     def _exceeds_cap(self) -> bool:
-        if sum(view.backed_bytes() for view in self.views.values()) > self.cap_bytes():
+        backed_bytes = sum(view.backed_bytes() for view in self.views.values())
+        if backed_bytes > max(self.cap_bytes(), self._keep_bytes):
             return True
         self._unchecked_bytes = 0
         return False
