@@ -351,14 +351,20 @@ class Consumption(Lifecycle, Generic[Batch]):
             if self._stopping:  # looked at before deaths are judged: stop() may have killed
                 self._give_way()
                 self._raise_stopped(delivery)
+            if delivery.warnings:
+                self._issue_warnings(delivery)
             self._torn = True
+            if window.due in window.arrived and not executor.alarmed():
+                self._torn = False
+                return
             try:
                 delivery.receive()
             except WorkerStartError:
                 self._shut_down(ERROR_STOP_TIMEOUT_S)
                 raise
             self._torn = False
-            self._issue_warnings(delivery)
+            if delivery.warnings:
+                self._issue_warnings(delivery)
             if window.due in window.arrived:
                 return
             if waited_s >= PATIENCE_S and not warned:

@@ -98,6 +98,10 @@ class InlineExecutor:
         self._answer = None
         return answered
 
+    def alarmed(self) -> bool:
+        """There is nothing to be alarmed about."""
+        return False
+
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Use `sequence` from now on."""
         self._sequence = sequence

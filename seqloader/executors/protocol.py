@@ -54,6 +54,12 @@ class Executor(Protocol):
         A `Death` tells of a worker that ended without holding a ticket, and was replaced.
         """
 
+    def alarmed(self) -> bool:
+        """Whether something else than an outcome may have come about, as the death of a worker.
+
+        Asked for every batch, instead of `collect` where the batch due is there already.
+        """
+
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Use the state that `sequence` has now for all later tickets. Nothing is in flight.
 

@@ -197,6 +197,10 @@ class ThreadExecutor:
             outcomes.append(outcome)
         return outcomes
 
+    def alarmed(self) -> bool:
+        """Whether a `worker_init` has failed."""
+        return self._started().failure is not None
+
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Use `sequence` from now on; its state is the threads' own anyway."""
         self._started().sequence = sequence

@@ -55,6 +55,9 @@ class Script:
     def reset(self) -> None:
         self.queue.clear()
 
+    def alarmed(self) -> bool:
+        return False
+
     def collect(self) -> list[Any]:
         self._choice.shuffle(self.queue)
         count = self._choice.randint(0, len(self.queue))

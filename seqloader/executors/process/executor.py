@@ -112,6 +112,10 @@ class ProcessExecutor:
         """Outcomes and deaths since the last call."""
         return self._running().collect()
 
+    def alarmed(self) -> bool:
+        """Whether a worker has ended, or may be past its time."""
+        return self._running().alarmed()
+
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Publish the state of `sequence` if it has changed."""
         pool = self._running()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from seqloader.executors.process.wire.records import Report
+
 if TYPE_CHECKING:
     from seqloader.executors.process.consumer.arena import Arenas, ArenaView
     from seqloader.executors.process.consumer.decode import Decoder
-    from seqloader.executors.process.wire.records import Report
     from seqloader.tickets import Ticket
 
 __all__ = ["ComputedBatch"]
@@ -16,20 +17,21 @@ __all__ = ["ComputedBatch"]
 class ComputedBatch:
     """Outcome `Computed` of the process executor: opening it leases the block."""
 
-    __slots__ = ("_arena", "_arenas", "_decoder", "_report", "slot", "ticket")
+    __slots__ = ("_arena", "_arenas", "_decoder", "_fields", "slot", "ticket")
 
     def __init__(
         self,
         ticket: Ticket,
         slot: int,
-        report: Report,
+        fields: tuple[int, ...],
         arena: ArenaView,
         decoder: Decoder,
         arenas: Arenas,
     ) -> None:
         self.ticket = ticket
         self.slot = slot
-        self._report = report
+        self._fields = fields
+        """Of a `Report`: they become one only where that is needed, since one is made per batch."""
         self._arena = arena
         self._decoder = decoder
         self._arenas = arenas
@@ -37,17 +39,19 @@ class ComputedBatch:
     @property
     def nbytes(self) -> int:
         """Bytes the batch occupies."""
-        return self._report.nbytes
+        return self._fields[3]
 
     @property
     def busy_s(self) -> float:
         """Seconds the worker spent on it."""
-        return self._report.busy_ns / 1e9
+        return self._fields[4] / 1e9
 
     def open(self) -> Any:
         """The batch, its arrays viewing the block. Called at most once."""
-        return self._decoder.decode(self._arena, self._report)
+        return self._decoder.decode(self._arena, self._fields)
 
     def discard(self) -> None:
         """Give the block back without opening it."""
-        self._arenas.discard(self._arena, self._decoder.spans(self._arena, self._report))
+        self._arenas.discard(
+            self._arena, self._decoder.spans(self._arena, Report._make(self._fields))
+        )

@@ -19,13 +19,13 @@ from seqloader.executors.process.wire.layouts import (
     Part,
     loads_layout,
 )
+from seqloader.executors.process.wire.records import Report
 from seqloader.tickets import RebuildError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from seqloader.executors.process.consumer.arena import ArenaView
-    from seqloader.executors.process.wire.records import Report
 
 __all__ = ["Decoder", "Span"]
 
@@ -55,16 +55,16 @@ class Decoder:
         recipe, _ = _read_definition(view, report)
         view.layouts[report.layout & ~DEFINES] = recipe
 
-    def decode(self, view: ArenaView, report: Report) -> Any:
+    def decode(self, view: ArenaView, fields: tuple[int, ...]) -> Any:
         """Return the batch.
 
         Raises:
             RebuildError: rebuilding the user's objects raised, which is its cause.
         """
-        recipe = view.layouts.get(report.layout)
+        recipe = view.layouts.get(fields[8])
         if recipe is None or recipe.parts or self._copy:
-            return self._decode_slowly(view, report)
-        lease = view.lease(report.offset, report.size, report.block)
+            return self._decode_slowly(view, Report._make(fields))
+        lease = view.lease(fields[1], fields[2], fields[7])
         return recipe.build(
             [
                 _ndarray(shape, dtype, lease, offset, strides)

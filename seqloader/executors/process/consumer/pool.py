@@ -85,6 +85,8 @@ class Pool:
         self._settings_fd = -1
         self._settings = options.settings
         self._poll = select.poll()
+        self._deaths_poll = select.poll()
+        """The part of it that watches over the workers."""
         self._polls_room = False
         self._closed = False
 
@@ -130,6 +132,7 @@ class Pool:
         finally:
             forks.launching = None
         self._poll.register(worker.watch, select.POLLIN)
+        self._deaths_poll.register(worker.watch, select.POLLIN)
 
     # --- tickets --------------------------------------------------------------------------
 
@@ -196,6 +199,13 @@ class Pool:
         limit_s = self._watchdog.patience_s(timeout_s)
         self._poll.poll(None if limit_s is None else max(0, int(limit_s * 1000) + 1))
 
+    def alarmed(self) -> bool:
+        """Whether a worker has ended, or may be past its time.
+
+        Reports that are left in the pipe until they are needed are read several at a time.
+        """
+        return bool(self._deaths_poll.poll(0)) or self.options.timeout_s is not None
+
     def collect(self) -> list[Outcome | Death]:
         """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
         assert self._pipes is not None
@@ -227,24 +237,24 @@ class Pool:
         views, decoder, make = self.arenas.views, self._decoder, Report._make
         while data := pipes.receive():
             for fields in REPORT.iter_unpack(data):
-                report = make(fields)
-                arena = views[report.worker]
-                if report.kind == COMPUTED:
-                    if report.layout & DEFINES:
-                        decoder.define(arena, report)
-                    worker = workers[report.worker]
-                    if not worker.answered:
-                        worker.answered = True
-                        self._starts.works()
-                    ticket = answer(report.serial)
-                    if ticket is None:  # computed twice, or given up
-                        self.arenas.discard(arena, decoder.spans(arena, report))
-                        continue
-                    outcomes.append(
-                        ComputedBatch(ticket, worker.slot, report, arena, decoder, self.arenas)
-                    )
-                else:
-                    self._note(report, arena, outcomes)
+                number, layout, kind = fields[6], fields[8], fields[9]
+                arena = views[number]
+                if kind != COMPUTED:
+                    self._note(make(fields), arena, outcomes)
+                    continue
+                if layout & DEFINES:
+                    decoder.define(arena, make(fields))
+                worker = workers[number]
+                if not worker.answered:
+                    worker.answered = True
+                    self._starts.works()
+                ticket = answer(fields[0])
+                if ticket is None:  # computed twice, or given up
+                    self.arenas.discard(arena, decoder.spans(arena, make(fields)))
+                    continue
+                outcomes.append(
+                    ComputedBatch(ticket, worker.slot, fields, arena, decoder, self.arenas)
+                )
             if outcomes:
                 self._starts.answered()
             if len(data) < 65_536:
@@ -291,6 +301,7 @@ class Pool:
         self._ledger.unwritten.extendleft(reversed(again))
         for worker in dead:
             self._poll.unregister(worker.watch)
+            self._deaths_poll.unregister(worker.watch)
             death = worker.reap()
             blamed = verdict.blamed.get(worker.number)
             blamed = None if blamed is EMPTY else blamed
