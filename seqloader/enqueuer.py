@@ -40,7 +40,7 @@ class OrderedEnqueuer(Generic[Batch]):
         workers: Processes or threads; 0 computes in the consumer, inside `next()`. None: the CPUs
             this process may use, at most 8.
         max_queue_size: Batches computed or being computed ahead of the consumer, beside those
-            it still holds. None: the larger of 10 and twice `workers`.
+            it still holds and the one it waits for. None: the larger of 10 and twice `workers`.
         max_queue_bytes: The same in bytes, each batch counted as the largest seen this epoch.
         seed: Makes order and random numbers depend on (seed, epoch, index) alone, the global
             generators of `random`, numpy and torch included. None: drawn, see `seed`.
