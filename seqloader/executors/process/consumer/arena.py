@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import sys
 import weakref
 from collections import deque
@@ -72,7 +71,6 @@ class ArenaView:
         self.held_batches = 0
         self.punched_bytes = 0
         self.retired = False
-        self._pid = os.getpid()
 
     def lease(self, offset: int, size: int, block: int, batch: list[int] | None = None) -> Any:
         """Return memory that is the caller's until the last thing dies that refers to it.
@@ -100,8 +98,7 @@ class ArenaView:
 
     def punch(self, offset: int, size: int) -> bool:
         """Give pages back to the system, if that can be done."""
-        # The memory is shared with a forked child, but not the right to say what is free.
-        if not size or os.getpid() != self._pid or not self.mapping.punch(offset, size):
+        if not size or not self.mapping.punch(offset, size):
             return False
         self.punched_bytes += size
         return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from seqloader.executors.process.consumer import forks
 from seqloader.executors.process.consumer.arena import Arenas, ArenaView
@@ -50,10 +50,7 @@ from seqloader.executors.process.wire.table import (
 )
 from seqloader.tickets import Death, Lost, Outcome, Raised, Ticket
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["Pool", "PoolOptions"]
+__all__ = ["Pool"]
 
 EMPTY: Final = Ticket(0, 0, 0, EMPTY_ATTEMPT)
 """Computes nothing; see `follow`."""
@@ -187,7 +184,7 @@ class Pool:
     # --- wait and collect -----------------------------------------------------------------
 
     def wait(self, timeout_s: float | None) -> None:
-        """Block until there may be something to collect. Moves nothing."""
+        """Block until there may be something to collect. Moves no ticket and no report."""
         assert self._pipes is not None
         if not self._awake:
             self._sleep(timeout_s)

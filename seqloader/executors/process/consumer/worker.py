@@ -295,7 +295,7 @@ class WorkerProcess:
         return Death(self.slot, self.pid, exitcode, peak or None, reason, self.stack_text)
 
     def forsake(self) -> None:
-        """Give up a process that cannot be reaped now; it is reaped with a later `Popen`."""
+        """Give up a process that cannot be reaped now; it is reaped at a later start."""
         if self.pid > 0 and not self._gone and os.getpid() == self._parent:
             _unreaped.append(self.pid)
         self._gone = True

@@ -19,8 +19,6 @@ __all__ = [
 ]
 
 M_TRIM_THRESHOLD = -1
-M_TOP_PAD = -2
-M_MMAP_THRESHOLD = -3
 M_MMAP_MAX = -4
 KEPT_BYTES = 1 << 28
 """Free memory at the top of the heap that malloc keeps: large temporary arrays of up to this size
