@@ -8,6 +8,7 @@ every worker imports this package too.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from seqloader.arrays import empty as empty  # public, but not for a star import
@@ -30,6 +31,7 @@ from seqloader.sequence import Sequence
 
 if TYPE_CHECKING:
     from seqloader.enqueuer import OrderedEnqueuer
+    from seqloader.sharing import share, shared_empty
     from seqloader.stats import Stats
 
 __version__ = "0.1.0"
@@ -51,17 +53,23 @@ __all__ = [
     "WorkerStartError",
     "WorkerTraceback",
     "batch_context",
+    "share",
+    "shared_empty",
 ]
 
 
+_LATER = {
+    "OrderedEnqueuer": "seqloader.enqueuer",
+    "Stats": "seqloader.stats",
+    "share": "seqloader.sharing",
+    "shared_empty": "seqloader.sharing",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "OrderedEnqueuer":
-        from seqloader.enqueuer import OrderedEnqueuer as value
-    elif name == "Stats":
-        from seqloader.stats import Stats as value  # type: ignore[assignment]
-    else:
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
+    value = globals()[name] = getattr(import_module(_LATER[name]), name)
     return value
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["empty", "install", "stack", "zeros"]
+__all__ = ["byte_bounds", "empty", "install", "is_plain", "stack", "zeros"]
 
 SMALL_BYTES: Final = 32_768
 """Below, copying costs less than keeping track of a block."""
@@ -105,12 +105,23 @@ def _held(shape: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any] | None:
         except TypeError:
             return None
     nbytes = kind.itemsize * math.prod(lengths)
-    if nbytes < SMALL_BYTES or min(lengths, default=0) < 0 or not _is_plain(kind):
+    if nbytes < SMALL_BYTES or min(lengths, default=0) < 0 or not is_plain(kind):
         return None
     hold = _memory.hold(nbytes)
     return None if hold is None else np.ndarray(lengths, kind, hold)
 
 
-def _is_plain(dtype: np.dtype[Any]) -> bool:
+def is_plain(dtype: np.dtype[Any]) -> bool:
     """Whether its elements are bytes and no references."""
     return not dtype.hasobject and dtype.char != "T"
+
+
+def byte_bounds(array: npt.NDArray[Any]) -> tuple[int, int]:
+    """The lowest address of an array's elements, and the first after them. Not for empty ones."""
+    low = high = int(array.__array_interface__["data"][0])
+    for length, stride in zip(array.shape, array.strides, strict=True):
+        if stride < 0:
+            low += (length - 1) * stride
+        else:
+            high += (length - 1) * stride
+    return low, high + array.itemsize

@@ -36,6 +36,8 @@ PUBLIC = {
     "WorkerStartError",
     "WorkerTraceback",
     "batch_context",
+    "share",
+    "shared_empty",
 }
 
 WORKER_SIDE = sorted(

@@ -10,12 +10,12 @@ from typing import Any
 from seqloader import arrays
 from seqloader.executors.process.consumer.arena import Arenas, ArenaView
 from seqloader.executors.process.consumer.decode import Decoder
-from seqloader.executors.process.consumer.memfile import anonymous_file
 from seqloader.executors.process.wire.blocks import geometry, make_sparse
 from seqloader.executors.process.wire.layouts import DEFINES
 from seqloader.executors.process.wire.records import COMPUTED, REPORT, Report
 from seqloader.executors.process.worker.arena import Arena
 from seqloader.executors.process.worker.encode import Encoder
+from seqloader.memory.memfile import anonymous_file
 
 
 class Ends:

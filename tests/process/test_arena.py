@@ -24,12 +24,11 @@ from hypothesis.stateful import (
 )
 
 from seqloader import arrays
-from seqloader.executors.process.consumer import mapping as mapping_module
-from seqloader.executors.process.consumer import memfile
 from seqloader.executors.process.wire import blocks
 from seqloader.executors.process.wire.blocks import PAGE_BYTES
 from seqloader.executors.process.worker import arena as arena_module
-from seqloader.executors.process.worker import headroom
+from seqloader.memory import headroom, memfile
+from seqloader.memory import mapping as mapping_module
 
 MIB = 1 << 20
 LARGE = MIB - 1024
@@ -301,7 +300,7 @@ def test_arena_keeps_to_the_limits_of_the_process(limit: str) -> None:
     limit_bytes = 4 << 30
     code = (
         f"import resource; resource.setrlimit(resource.{limit}, ({limit_bytes},) * 2);"
-        "from seqloader.executors.process.consumer.memfile import anonymous_file;"
+        "from seqloader.memory.memfile import anonymous_file;"
         "from seqloader.executors.process.wire.blocks import make_sparse;"
         "print(make_sparse(anonymous_file('test'), 2))"
     )
@@ -590,7 +589,7 @@ def test_kernel_without_exec_seals_is_served(monkeypatch: pytest.MonkeyPatch) ->
 def test_closed_standard_descriptors_are_not_taken() -> None:
     code = (
         "import os; os.close(0);"
-        "from seqloader.executors.process.consumer.memfile import anonymous_file, above_standard;"
+        "from seqloader.memory.memfile import anonymous_file, above_standard;"
         "fd = anonymous_file('test'); assert fd > 2, fd; assert not os.get_inheritable(fd);"
         "r, w = os.pipe(); assert r == 0; r = above_standard(r); assert r > 2;"
         "print(os.path.exists('/proc/self/fd/0'))"

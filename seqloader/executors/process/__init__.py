@@ -18,6 +18,7 @@ Records
     table      words of shared memory: the floor; per worker what it has taken, and since when
     arena      a worker's memory file, mapped once on each side; blocks, one word each
     state      the Sequence as published: immutable ranges of one memory file, mapped privately
+    gate       a pipe that becomes readable when there is a first state; workers start before
 
 Rules
     R1   All workers read one ticket pipe: whoever is free takes the next ticket, and nobody
@@ -37,6 +38,7 @@ Rules
          an asynchronous exception, and is then not mended but replaced: a new pool, the tickets
          issued again.
     R9   A published state is never changed. Tickets carry the version they are to be computed with.
+         Shared arrays (seqloader/sharing.py) have files of their own, and are of no version.
 
 When it breaks
     sequence raises   RAISED report, the exception in a block; the worker lives on

@@ -11,8 +11,10 @@ from seqloader.executors.process.consumer.crew import PoolOptions
 from seqloader.executors.process.consumer.pool import Pool
 from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.consumer.worker import check_startable, forked_entry
+from seqloader.executors.process.wire.procfd import are_open_to_children
 from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
 from seqloader.seeds import hash_seed
+from seqloader.sharing import live_memories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,13 +79,28 @@ class ProcessExecutor:
     def start(self, sequence: Any, seeding: Seeding) -> None:
         """Publish the Sequence and launch the workers; they become ready in their own time."""
         check_startable()
+        self._options = self._make_options(seeding)
         if self._forks:
             self._inherit(sequence)
+            self._open()
         else:
-            self._state = StateFile()
-            self._state.publish(sequence, in_place=True)
-        self._options = self._make_options(seeding)
+            self._start_fresh(sequence)
+
+    def _start_fresh(self, sequence: Any) -> None:
+        """Publish while the workers' interpreters start: writing a large Sequence takes as long."""
+        state = self._state = StateFile()
+        inherited = set(live_memories())
         self._open()
+        pool = self._running()
+        try:
+            state.publish(sequence, in_place=True)
+        except BaseException:
+            pool.close()  # at once: they have nothing to finish
+            raise
+        if state.shared <= inherited or are_open_to_children():
+            pool.release(self._version())
+        else:
+            self._replace_workers()
 
     def _open(self) -> None:
         assert self._options is not None
@@ -102,7 +119,9 @@ class ProcessExecutor:
 
     def submit(self, ticket: Ticket) -> None:
         """Take a ticket. Never blocks."""
-        self._running().submit(ticket)
+        pool = self._pool
+        assert pool is not None, "the executor is not started"
+        pool.submit(ticket)
 
     def wait(self, timeout_s: float | None) -> None:
         """Block until there may be something to collect."""
@@ -114,19 +133,28 @@ class ProcessExecutor:
 
     def alarmed(self) -> bool:
         """Whether a worker has ended, or may be past its time."""
-        return self._running().alarmed()
+        pool = self._pool
+        assert pool is not None, "the executor is not started"
+        return pool.alarmed()
 
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Publish the state of `sequence` if it has changed."""
         pool = self._running()
         if self._state is not None:
             self._state.reclaim(pool.acknowledged())  # so that there are two at most, not three
+            known = self._state.shared
             if self._state.publish(sequence, in_place=in_place):
-                pool.follow(self._version())
+                if self._state.shared <= known or are_open_to_children():
+                    pool.follow(self._version())
+                else:
+                    self._replace_workers()
         elif in_place or not self._inherits(sequence):
             self._inherit(sequence)
-            pool.stop(1.0)
-            self._open()
+            self._replace_workers()
+
+    def _replace_workers(self) -> None:
+        self._running().stop(1.0)
+        self._open()
 
     def _inherit(self, sequence: Any) -> None:
         self._inherited = (self._inherited[0] + 1, sequence)
@@ -137,7 +165,11 @@ class ProcessExecutor:
 
     def discard(self, timeout_s: float | None = None) -> bool:
         """Drop what is in flight; nothing is in work afterwards. False: time was up first."""
-        return self._running().discard(timeout_s)
+        pool = self._running()
+        dropped = pool.discard(timeout_s)
+        if self._state is not None:  # a hook may want memory that is held for no other reason
+            self._state.reclaim(pool.acknowledged())
+        return dropped
 
     def reset(self) -> None:
         """Kill the workers and start others. From any state."""

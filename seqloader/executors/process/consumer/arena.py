@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from seqloader.executors.process.consumer.mapping import Mapping
 from seqloader.executors.process.wire.blocks import (
     FIRST_BLOCK,
     HIGHEST,
@@ -30,6 +29,7 @@ from seqloader.executors.process.wire.blocks import (
     pack_place,
     unpack_place,
 )
+from seqloader.memory.mapping import Mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -189,10 +189,6 @@ class Arenas:
         Args:
             next_serial: of the next ticket: whoever takes it may use the blocks again.
         """
-        if self.freed:
-            self._settle(next_serial)
-
-    def _settle(self, next_serial: int) -> None:
         freed, free = self.freed, next_serial << 1
         while freed:
             view, block, offset, size, batch = freed.popleft()

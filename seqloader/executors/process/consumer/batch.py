@@ -17,7 +17,7 @@ __all__ = ["ComputedBatch"]
 class ComputedBatch:
     """Outcome `Computed` of the process executor: opening it leases the block."""
 
-    __slots__ = ("_arena", "_arenas", "_decoder", "_fields", "slot", "ticket")
+    __slots__ = ("_arena", "_arenas", "_decoder", "_fields", "busy_s", "nbytes", "slot", "ticket")
 
     def __init__(
         self,
@@ -35,16 +35,10 @@ class ComputedBatch:
         self._arena = arena
         self._decoder = decoder
         self._arenas = arenas
-
-    @property
-    def nbytes(self) -> int:
+        self.nbytes = fields[3]
         """Bytes the batch occupies."""
-        return self._fields[3]
-
-    @property
-    def busy_s(self) -> float:
+        self.busy_s = fields[4] * 1e-9
         """Seconds the worker spent on it."""
-        return self._fields[4] / 1e9
 
     def open(self) -> Any:
         """The batch, its arrays viewing the block. Called at most once."""

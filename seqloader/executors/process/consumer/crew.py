@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from seqloader.errors import WorkerStartError
 from seqloader.executors.process.consumer.arena import ArenaView
-from seqloader.executors.process.consumer.descriptors import Descriptors
 from seqloader.executors.process.consumer.worker import WorkerProcess
 from seqloader.executors.process.wire.blocks import make_sparse
 from seqloader.executors.process.wire.table import ROWS
+from seqloader.memory.descriptors import Descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,9 +47,9 @@ class Crew:
         self._numbers = 0
 
     def launch(
-        self, slot: int, settings: PoolSettings, settings_fd: int, state: tuple[int, int]
+        self, slot: int, settings: PoolSettings, settings_fd: int, state: tuple[int, int, int]
     ) -> WorkerProcess:
-        """Start a worker, which loads `state` first."""
+        """Start a worker, which loads `state` first (version, offset, gate)."""
         number = self._numbers = self._numbers + 1
         if number > ROWS:
             raise WorkerStartError(f"{ROWS} workers of one pool have died: something kills them")

@@ -17,8 +17,8 @@ import struct
 import termios
 from typing import Final
 
-from seqloader.executors.process.consumer.descriptors import Descriptors
 from seqloader.executors.process.wire.records import RECORD_BYTES
+from seqloader.memory.descriptors import Descriptors
 
 __all__ = ["Pipes"]
 

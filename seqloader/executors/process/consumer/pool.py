@@ -16,7 +16,6 @@ from seqloader.executors.process.consumer.arena import Arenas, ArenaView
 from seqloader.executors.process.consumer.batch import ComputedBatch
 from seqloader.executors.process.consumer.crew import Crew, PoolOptions
 from seqloader.executors.process.consumer.decode import Decoder
-from seqloader.executors.process.consumer.descriptors import Descriptors
 from seqloader.executors.process.consumer.ledger import Ledger
 from seqloader.executors.process.consumer.pipes import ROOM_TO_WRITE, Pipes
 from seqloader.executors.process.consumer.starts import (
@@ -41,6 +40,8 @@ from seqloader.executors.process.wire.records import (
 )
 from seqloader.executors.process.wire.table import (
     ACKNOWLEDGED,
+    FIRST_OFFSET,
+    FIRST_VERSION,
     FLOOR,
     ROW_WORDS,
     SINCE,
@@ -48,6 +49,7 @@ from seqloader.executors.process.wire.table import (
     TAKEN,
     Table,
 )
+from seqloader.memory.descriptors import Descriptors
 from seqloader.tickets import Death, Lost, Outcome, Raised, Ticket
 
 __all__ = ["Pool"]
@@ -76,11 +78,15 @@ class Pool:
         self._decoder = Decoder(options.copy)
         self._starts = Starts()
         self._watchdog = Watchdog(options.timeout_s)
+        self._timed = options.timeout_s is not None
         self._descriptors = Descriptors()
         self._pipes: Pipes | None = None
         self._table: Table | None = None
         self._settings_fd = -1
         self._settings = options.settings
+        self._gate_ends = Descriptors()
+        self._gate = -1, -1
+        """Ends of a pipe, while workers wait for a state that is not published yet."""
         self._poll = select.poll()
         self._deaths_poll = select.poll()
         """The part of it that watches over the workers."""
@@ -90,7 +96,10 @@ class Pool:
     # --- start ----------------------------------------------------------------------------
 
     def open(self, state: tuple[int, int], state_fd: int) -> None:
-        """Make pipes and table, and launch the workers, which load `state` first."""
+        """Make pipes and table, and launch the workers, which load `state` first.
+
+        Version 0: there is no state yet. They wait for `release`.
+        """
         try:
             self._open(state, state_fd)
         except OSError as error:
@@ -115,15 +124,33 @@ class Pool:
         os.write(self._settings_fd, self._settings.dumps())
         for fd in pipes.descriptors():
             self._poll.register(fd, select.POLLIN)
+        if state_fd >= 0 and not state[0]:
+            self._gate = self._gate_ends.pipe()
         for slot in range(self.options.workers):
             self._launch(slot)
+
+    def release(self, state: tuple[int, int]) -> None:
+        """The state is published: workers that wait for it may load it."""
+        assert self._table is not None
+        self.state = state
+        self._table.words[FIRST_VERSION], self._table.words[FIRST_OFFSET] = state
+        for worker in self.crew.workers.values():
+            worker.version = state[0]
+            worker.born_ns = time.monotonic_ns()  # what came before took the consumer's time
+        os.write(self._gate[1], b"\0")  # nobody reads it: it is there for all
+        self._close_gate()
+
+    def _close_gate(self) -> None:
+        self._gate = -1, -1
+        self._gate_ends.close()
 
     def _launch(self, slot: int) -> None:
         if self._killed:  # a stop came in the middle of a start
             return
         forks.launching = self
         try:
-            worker = self.crew.launch(slot, self._settings, self._settings_fd, self.state)
+            first = (*self.state, self._gate[0])
+            worker = self.crew.launch(slot, self._settings, self._settings_fd, first)
         except OSError as error:
             raise cannot_launch(error) from error
         finally:
@@ -143,8 +170,7 @@ class Pool:
             return
         # The same for the one ticket that is issued for each batch: what the consumer pays.
         serial = ledger.next_serial
-        if self.arenas.freed:
-            self.arenas.settle(serial)
+        self.arenas.settle(serial)
         if pipes.send(TICKET.pack(serial, *ticket, *self.state)):
             ledger.write(ticket)
         else:
@@ -201,7 +227,7 @@ class Pool:
 
         Reports that are left in the pipe until they are needed are read several at a time.
         """
-        return bool(self._deaths_poll.poll(0)) or self.options.timeout_s is not None
+        return self._timed or bool(self._deaths_poll.poll(0))
 
     def collect(self) -> list[Outcome | Death]:
         """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
@@ -213,7 +239,7 @@ class Pool:
         events = self._poll.poll(0)
         if events:
             self._heed(events, outcomes)
-        if self.options.timeout_s is not None:
+        if self._timed:
             self._kill_overdue()  # after the reports: who has answered is not late
         return outcomes
 
@@ -427,6 +453,7 @@ class Pool:
         deadline = time.monotonic() + timeout_s
         if self._pipes is not None and self._table is not None:
             self._table.words[FLOOR] = (1 << 64) - 1
+            self._close_gate()
             self._pipes.end_tickets()
             self.crew.await_end(deadline - timeout_s / 2)
         self.close(max(0.1, deadline - time.monotonic()))
@@ -468,5 +495,6 @@ class Pool:
         table, self._table = self._table, None  # a closed one must not be asked
         if table is not None:
             table.close()
+        self._close_gate()
         self._descriptors.close()
         self._closed = True

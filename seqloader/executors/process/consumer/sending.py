@@ -2,7 +2,8 @@
 
 One pickle holds the whole object, so that what is one object twice in the Sequence is one object
 twice in the worker. Out of it stay the memory of arrays, as out-of-band buffers, and large flat
-containers, as persistent ids: both are compared and sent by themselves.
+containers, as persistent ids: both are compared and sent by themselves. The memory of shared arrays
+is a persistent id too, and is not sent at all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.dense import has_default_reduction, reduce_dense
 from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
 from seqloader.executors.process.wire.pickling import unpicklable_part
+from seqloader.sharing import SharedMemory, memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +46,7 @@ class Pickled(NamedTuple):
     head: NDArray[np.uint8]
     buffers: list[NDArray[np.uint8]]
     externals: list[Kept]
+    shared: list[SharedMemory]
 
 
 def pickle_state(sequence: Any, kept: Iterable[Kept] = ()) -> Pickled:
@@ -58,7 +61,10 @@ def pickle_state(sequence: Any, kept: Iterable[Kept] = ()) -> Pickled:
             raise
         raise explained from error
     return Pickled(
-        np.frombuffer(head.getbuffer(), np.uint8), pickler.buffers, list(pickler.externals)
+        np.frombuffer(head.getbuffer(), np.uint8),
+        pickler.buffers,
+        list(pickler.externals),
+        list(pickler.shared),
     )
 
 
@@ -84,6 +90,8 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc]
             file, protocol=5, buffer_callback=functools.partial(_is_small, self.buffers)
         )
         self.externals: list[Kept] = []
+        self.shared: dict[SharedMemory, int] = {}
+        """The memory of shared arrays, numbered."""
         self._kept = list(kept)
         self._kept_by_id = {id(one.container): one for one in self._kept}
         self._seen: dict[int, tuple[Any, int | None]] = {}
@@ -91,9 +99,14 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._file_maps: dict[int, FileMap | None] = {}
 
     # Called for every object, so that aliasing is kept wherever it is.
-    def persistent_id(self, obj: Any) -> int | None:
-        """The number of the external that stands for the object, if one does."""
-        return self._external(obj) if is_large(obj) else None
+    def persistent_id(self, obj: Any) -> int | tuple[int] | None:
+        """The number of the external that stands for the object, if one does; of shared memory,
+        its number in a tuple."""
+        if is_large(obj):
+            return self._external(obj)
+        if type(obj) is SharedMemory:
+            return (self.shared.setdefault(obj, len(self.shared)),)
+        return None
 
     def reducer_override(self, obj: Any) -> Any:
         """Reduce arrays to what the worker can map."""
@@ -104,7 +117,7 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc]
         else:
             reduced = foreign.reduce_torch(obj)
             if reduced is not NotImplemented:
-                return reduced
+                return _by_reference(reduced)
         return super().reducer_override(obj)
 
     def _external(self, container: Any) -> int | None:
@@ -130,12 +143,22 @@ class StatePickler(cloudpickle.Pickler):  # type: ignore[misc]
         cls = type(array)
         if array.dtype.hasobject or not has_default_reduction(cls) or cls in copyreg.dispatch_table:
             return NotImplemented
+        memory = memory_of(array)
+        if memory is not None and not memory.private:
+            return reduce_view(array, memory)
         file_map = file_map_of(array, self._file_maps)
         if file_map is not None:
             return reduce_view(array, file_map)
         if isinstance(array, np.memmap):
             return reduce_dense(array, np.ndarray)  # its file does not come along
         return reduce_dense(array, cls) if array.nbytes >= SMALL_BYTES else NotImplemented
+
+
+def _by_reference(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A reduced tensor, with an array in place of its buffer where that lies in shared memory."""
+    rebuild, (buffer, *rest) = reduced
+    array = np.asarray(buffer.raw())
+    return reduced if memory_of(array) is None else (rebuild, (array, *rest))
 
 
 def _is_small(large: list[NDArray[np.uint8]], buffer: pickle.PickleBuffer) -> bool:

@@ -12,6 +12,9 @@ Rules
         it leaves the version before intact; what was written lies beyond its end and is cut off.
     R3  A span is given back when the current version does not name it, and no living worker may
         hold a mapping of a version that does.
+    R4  Shared arrays (seqloader/sharing.py) are not in the file, and not of a version: the manifest
+        names their own files, which stay open in the consumer until every worker has opened them,
+        or has let go of the version.
 
 Not here: which worker has acknowledged what (the table), when to publish (the enqueuer).
 """
@@ -23,7 +26,7 @@ import mmap
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +38,10 @@ from seqloader.executors.process.consumer.change import (
     same_bindings,
     same_bytes,
 )
-from seqloader.executors.process.consumer.descriptors import Descriptors
 from seqloader.executors.process.consumer.sending import Pickled, pickle_state
-from seqloader.executors.process.wire.manifest import Manifest, Span, aligned
+from seqloader.executors.process.wire.manifest import Manifest, SharedFile, Span, aligned
+from seqloader.memory.descriptors import Descriptors
+from seqloader.sharing import SharedMemory
 
 __all__ = ["StateFile"]
 
@@ -66,11 +70,20 @@ class _Version:
     addresses: tuple[int, ...] = ()
     """Where the consumer had the buffers: a hint as to which is which, never a proof."""
     externals: tuple[Kept, ...] = ()
+    shared: tuple[SharedMemory, ...] = ()
+    """Kept, so that a worker that has not loaded it yet can."""
 
     @property
     def spans(self) -> set[Span]:
         manifest = self.manifest
         return {self.place, manifest.head, *manifest.buffers, *manifest.externals}
+
+
+class _InUse(NamedTuple):
+    """What a worker may still have mapped of a version, or may still load."""
+
+    spans: set[Span]
+    shared: tuple[SharedMemory, ...]
 
 
 class StateFile:
@@ -84,8 +97,8 @@ class StateFile:
         self._descriptors = Descriptors()
         self.fd = self._descriptors.memory("seqloader-state")
         self._current = _Version()
-        self._in_use: dict[int, set[Span]] = {}
-        """Spans of the versions that a worker may still hold, and of the current one."""
+        self._in_use: dict[int, _InUse] = {}
+        """Of the versions that a worker may still hold, and of the current one."""
 
     @property
     def version(self) -> int:
@@ -96,6 +109,11 @@ class StateFile:
     def offset(self) -> int:
         """Where the manifest of the current state lies in the file."""
         return self._current.place.offset
+
+    @property
+    def shared(self) -> frozenset[SharedMemory]:
+        """The memory of shared arrays that the current state refers to."""
+        return frozenset(self._current.shared)
 
     @property
     def nbytes(self) -> int:
@@ -151,10 +169,10 @@ class StateFile:
         gone = [version for version in self._in_use if version < min(oldest, self.version)]
         if not gone:
             return
-        old = set().union(*(self._in_use[version] for version in gone))
-        for version, spans in self._in_use.items():
+        old = set().union(*(self._in_use[version].spans for version in gone))
+        for version, used in self._in_use.items():
             if version not in gone:
-                old -= spans
+                old -= used.spans
         for span in old:
             _punch(self.fd, span)
         for version in gone:
@@ -172,14 +190,20 @@ class StateFile:
         head = before.manifest.head
         if not draft.holds(head, pickled.head):
             head = draft.append(pickled.head)
-        after = replace(before, addresses=addresses, externals=tuple(pickled.externals))
-        manifest = Manifest(before.manifest.version + 1, head, buffers, externals)
+        after = replace(
+            before,
+            addresses=addresses,
+            externals=tuple(pickled.externals),
+            shared=tuple(pickled.shared),
+        )
+        shared = tuple(map(_file_of, pickled.shared))
+        manifest = Manifest(before.manifest.version + 1, head, buffers, externals, shared)
         if manifest[1:] == before.manifest[1:]:
             return after
         place = draft.append(np.frombuffer(manifest.encode(), np.uint8))
         os.ftruncate(self.fd, draft.end)
         after = replace(after, manifest=manifest, place=place, end=draft.end)
-        self._in_use[manifest.version] = after.spans
+        self._in_use[manifest.version] = _InUse(after.spans, after.shared)
         return after
 
     def _write_buffers(
@@ -244,6 +268,11 @@ class _Draft:
             if not same_bytes(sent, now):
                 return False
         return True
+
+
+def _file_of(memory: SharedMemory) -> SharedFile:
+    facts = os.fstat(memory.fd)
+    return SharedFile(memory.fd, facts.st_dev, facts.st_ino, memory.nbytes)
 
 
 def _address(data: NDArray[np.uint8]) -> int:

@@ -40,15 +40,17 @@ from multiprocessing import spawn
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import WorkerStartError
-from seqloader.executors.process.consumer.descriptors import Descriptors
 from seqloader.executors.process.wire.settings import (
     ENTRY,
     MARK,
     STACK_SIGNAL,
     PoolSettings,
     WorkerSettings,
-    without,
 )
+from seqloader.executors.process.wire.tunables import add_tunables
+from seqloader.fallbacks import without
+from seqloader.memory.descriptors import Descriptors
+from seqloader.sharing import live_memories, make_private
 from seqloader.tickets import Death
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ class WorkerProcess:
         *,
         pool: PoolSettings,
         settings: int,
-        state: tuple[int, int],
+        state: tuple[int, int, int],
         arena: tuple[int, int],
         stacks: bool,
         environment: Mapping[str, str],
@@ -145,7 +147,7 @@ class WorkerProcess:
 
         Args:
             pool: what all workers are told, also written in the descriptor `settings`.
-            state: version and offset of the state it loads first.
+            state: version and offset of the state it loads first, or where it waits for them.
             arena: descriptor and size of its arena file.
             stacks: whether it may be asked for its stack.
             environment: variables added to the consumer's.
@@ -165,7 +167,9 @@ class WorkerProcess:
             if stacks:
                 self._stack = own.memory("seqloader-stack")
             ends = (life, death, errors, self._capture, self._stack)
-            told = WorkerSettings(self.number, self.slot, *state, *arena, *ends)
+            memories = live_memories() if inherit is None else []  # held open until it has them
+            shared = tuple(memory.fd for memory in memories if not memory.private)
+            told = WorkerSettings(self.number, self.slot, *state, *arena, *ends, shared)
             if inherit is None:
                 self._spawn(pool, told, settings, environment)
             else:
@@ -183,7 +187,7 @@ class WorkerProcess:
     ) -> None:
         executable = os.fsdecode(spawn.get_executable())
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        command = [executable, *flags, "-P", "-c", BOOTSTRAP, str(settings), *map(str, own)]
+        command = [executable, *flags, "-P", "-c", BOOTSTRAP, str(settings), *own.arguments()]
         shared = (settings, pool.tickets, pool.reports, pool.table, pool.state)
         passed = {fd for fd in (*own.descriptors(), *shared) if fd >= 0}
         actions: list[tuple[Any, ...]] = [
@@ -196,6 +200,7 @@ class WorkerProcess:
         if not _is_open(1):
             actions.append((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0))
         environment = {**os.environ, **extra, MARK: "1"}
+        add_tunables(environment)
         start = functools.partial(
             os.posix_spawn,
             executable,
@@ -333,6 +338,7 @@ def _be_a_forked_worker(
         os.environ.update(extra)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
+        make_private()
         inherit(own)
         status = 0
     except BaseException:

@@ -1,8 +1,9 @@
 """Where the parts of one state lie in the state file.
 
 A state is one pickle of the whole Sequence (the head), the buffers that it refers to by order, and
-the externals (large flat containers, each a pickle of its own) that it refers to by number. The
-manifest names the span of each; it is written last, at an offset that tickets carry together with
+the externals (large flat containers, each a pickle of its own) and shared arrays' memory that it
+refers to by number. The manifest names the span of each, and the files of the shared memory, which
+are not part of the state file; it is written last, at an offset that tickets carry together with
 its version. A span is written once and never again until nothing can refer to it.
 """
 
@@ -11,16 +12,17 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from itertools import starmap
 from typing import Final, NamedTuple
 
-__all__ = ["ALIGNMENT", "Manifest", "Span", "aligned", "read_manifest"]
+__all__ = ["ALIGNMENT", "Manifest", "SharedFile", "Span", "aligned", "read_manifest"]
 
 ALIGNMENT: Final = mmap.ALLOCATIONGRANULARITY
 """Every span starts at a multiple of it, so that each can be mapped, and given back, by itself."""
 
 _MAGIC: Final = int.from_bytes(b"seqstate", "little")
-_FIXED: Final = struct.Struct("=QQQQQQ")
-"""magic, version, head offset, head nbytes, number of buffers, number of externals."""
+_FIXED: Final = struct.Struct("=QQQQQQQ")
+"""magic, version, head offset, head nbytes, number of buffers, of externals, of shared files."""
 
 
 class Span(NamedTuple):
@@ -35,6 +37,17 @@ class Span(NamedTuple):
         return self.offset + self.nbytes
 
 
+class SharedFile(NamedTuple):
+    """The file of one shared array's memory, as the consumer has it open."""
+
+    fd: int
+    """The number that it has in the consumer, and in workers that inherit it."""
+    device: int
+    inode: int
+    """With the device, the file's identity: what has the number later is another file."""
+    nbytes: int
+
+
 class Manifest(NamedTuple):
     """The parts of one version."""
 
@@ -42,13 +55,15 @@ class Manifest(NamedTuple):
     head: Span
     buffers: tuple[Span, ...]
     externals: tuple[Span, ...]
+    shared: tuple[SharedFile, ...] = ()
 
     def encode(self) -> bytes:
         """As it is written to the state file."""
-        spans = (*self.buffers, *self.externals)
-        return _FIXED.pack(
-            _MAGIC, self.version, *self.head, len(self.buffers), len(self.externals)
-        ) + struct.pack(f"={2 * len(spans)}Q", *(number for span in spans for number in span))
+        parts = (*self.buffers, *self.externals, *self.shared)
+        numbers = [number for part in parts for number in part]
+        counts = len(self.buffers), len(self.externals), len(self.shared)
+        fixed = _FIXED.pack(_MAGIC, self.version, *self.head, *counts)
+        return fixed + struct.pack(f"={len(numbers)}Q", *numbers)
 
 
 def aligned(offset: int) -> int:
@@ -58,12 +73,19 @@ def aligned(offset: int) -> int:
 
 def read_manifest(fd: int, offset: int) -> Manifest:
     """The manifest that was written at `offset` of the state file."""
-    magic, version, head_offset, head_nbytes, n_buffers, n_externals = _FIXED.unpack(
+    magic, version, head_offset, head_nbytes, *counts = _FIXED.unpack(
         os.pread(fd, _FIXED.size, offset)
     )
     assert magic == _MAGIC, f"there is no manifest at offset {offset}"
-    count = n_buffers + n_externals
-    numbers = struct.unpack(f"={2 * count}Q", os.pread(fd, 16 * count, offset + _FIXED.size))
-    spans = tuple(map(Span, numbers[::2], numbers[1::2]))
-    head = Span(head_offset, head_nbytes)
-    return Manifest(version, head, spans[:n_buffers], spans[n_buffers:])
+    n_buffers, n_externals, n_shared = counts
+    count = 2 * (n_buffers + n_externals) + 4 * n_shared
+    numbers = iter(struct.unpack(f"={count}Q", os.pread(fd, 8 * count, offset + _FIXED.size)))
+    spans = [Span(next(numbers), next(numbers)) for _ in range(n_buffers + n_externals)]
+    shared = zip(numbers, numbers, numbers, numbers, strict=True)
+    return Manifest(
+        version,
+        Span(head_offset, head_nbytes),
+        tuple(spans[:n_buffers]),
+        tuple(spans[n_buffers:]),
+        tuple(starmap(SharedFile, shared)),
+    )

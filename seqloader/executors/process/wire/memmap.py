@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from seqloader.arrays import byte_bounds
+
+if TYPE_CHECKING:
+    from seqloader.sharing import SharedMemory
 
 __all__ = ["FileMap", "file_map_of", "open_map", "rebuild_view", "reduce_view"]
 
@@ -74,14 +79,10 @@ def _address(array: NDArray[Any]) -> int:
 
 
 def _lies_in(array: NDArray[Any], found: FileMap) -> bool:
-    low = high = _address(array)
-    for length, stride in zip(array.shape, array.strides, strict=True):
-        if stride < 0:
-            low += (length - 1) * stride
-        else:
-            high += (length - 1) * stride
-    high += array.itemsize
-    return array.size > 0 and found.address <= low and high <= found.address + found.nbytes
+    if not array.size:
+        return False
+    low, high = byte_bounds(array)
+    return found.address <= low and high <= found.address + found.nbytes
 
 
 def _is_deleted(address: int) -> bool:
@@ -97,8 +98,8 @@ def _is_deleted(address: int) -> bool:
     return False
 
 
-def reduce_view(array: NDArray[Any], found: FileMap) -> tuple[Any, ...]:
-    """Reduce to a call of `rebuild_view`."""
+def reduce_view(array: NDArray[Any], found: FileMap | SharedMemory) -> tuple[Any, ...]:
+    """Reduce to a call of `rebuild_view`: `found` holds its memory, and is known to the worker."""
     return rebuild_view, (
         found,
         type(array),
@@ -119,7 +120,7 @@ def rebuild_view(
     start: int,
     writeable: bool,
 ) -> NDArray[Any]:
-    """The array that lies at byte `start` of a mapped file."""
+    """The array that lies at byte `start` of what was mapped."""
     array: Any = np.ndarray(shape, dtype, whole, start, strides)
     if cls is not np.ndarray:
         array = array.view(cls)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import marshal
-import os
 import signal
 from typing import Any, Final, NamedTuple
 
-__all__ = ["ENTRY", "MARK", "STACK_SIGNAL", "PoolSettings", "WorkerSettings", "without"]
+__all__ = ["ENTRY", "MARK", "STACK_SIGNAL", "PoolSettings", "WorkerSettings"]
 
 ENTRY: Final = "seqloader.executors.process.worker.main"
 """The worker's side is named, never imported, by the consumer's."""
@@ -20,14 +19,6 @@ STACK_SIGNAL: Final = int(
 )
 """Asks a worker that is past its time for its stack. A real-time signal, because user code and
 libraries have their own uses for the two user signals."""
-
-
-def without(feature: str) -> bool:
-    """Whether a feature of the platform is to be treated as absent (for tests of the fall-backs).
-
-    The environment variable SEQLOADER_WITHOUT holds names separated by commas: memfd, pidfd, sigio.
-    """
-    return feature in os.environ.get("SEQLOADER_WITHOUT", "").split(",")
 
 
 class PoolSettings(NamedTuple):
@@ -70,6 +61,8 @@ class WorkerSettings(NamedTuple):
     """Of the state to load before anything else."""
     offset: int
     """Where that state's manifest lies in the state file."""
+    gate: int
+    """Readable when the table says which state that is; -1: the two fields before say it."""
     arena: int
     arena_bytes: int
     life: int
@@ -82,7 +75,21 @@ class WorkerSettings(NamedTuple):
     """Holds standard error until the worker is ready; -1: not captured."""
     stack: int
     """Where the stack of a worker past its time is written; -1: no time limit."""
+    shared: tuple[int, ...] = ()
+    """The memory of all shared arrays that the consumer has; by fork, they are just there."""
 
     def descriptors(self) -> tuple[int, ...]:
         """Those of the fields that are descriptors; -1 where there is none."""
-        return self.arena, self.life, self.death, self.errors, self.capture, self.stack
+        ends = self.gate, self.arena, self.life, self.death, self.errors, self.capture, self.stack
+        return *ends, *self.shared
+
+    def arguments(self) -> list[str]:
+        """As command-line arguments for `parse`."""
+        return [*map(str, self[:-1]), *map(str, self.shared)]
+
+    @classmethod
+    def parse(cls, arguments: list[str]) -> WorkerSettings:
+        """From what `arguments` made."""
+        numbers = list(map(int, arguments))
+        fixed = len(cls._fields) - 1
+        return cls._make([*numbers[:fixed], tuple(numbers[fixed:])])

@@ -5,6 +5,8 @@ what a dead worker left in its row stays true. Every word is aligned, has eight 
 writer; reading and storing one is a single access.
 
     header   FLOOR         consumer   tickets with a smaller serial are thrown away
+             FIRST_VERSION consumer   the state that workers load which were started before there
+             FIRST_OFFSET  consumer   was one, and where its manifest lies; 0: there is none
     row      TAKEN         worker     serial of the ticket it works on; 0: none
              SINCE         worker     when it took it, CLOCK_MONOTONIC in ns; stored before TAKEN
              ACKNOWLEDGED  worker     it holds no mapping of a state older than this version
@@ -17,6 +19,8 @@ from typing import Final
 
 __all__ = [
     "ACKNOWLEDGED",
+    "FIRST_OFFSET",
+    "FIRST_VERSION",
     "FLOOR",
     "ROWS",
     "ROW_WORDS",
@@ -33,6 +37,8 @@ ROWS: Final = 65_535
 TABLE_BYTES: Final = (ROWS + 1) * ROW_WORDS * 8
 
 FLOOR: Final = 0
+FIRST_VERSION: Final = 1
+FIRST_OFFSET: Final = 2
 TAKEN: Final = 0
 SINCE: Final = 1
 ACKNOWLEDGED: Final = 2

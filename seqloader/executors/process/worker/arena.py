@@ -15,7 +15,6 @@ warm ones; and before any is added, idle blocks of other sizes are given back.
 from __future__ import annotations
 
 import ctypes
-import errno
 import functools
 import mmap
 import os
@@ -35,7 +34,7 @@ from seqloader.executors.process.wire.blocks import (
     pack_place,
     size_class,
 )
-from seqloader.executors.process.worker.headroom import available_bytes
+from seqloader.memory.headroom import available_bytes, reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,9 +50,6 @@ _UNSEEN_BYTES: Final = 1 << 20
 
 _SPARED_BYTES: Final = 32 << 20
 """Left to the system, and to the worker's own next objects."""
-
-_CANNOT: Final = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV, errno.EPERM}
-"""The file system, or a sandbox, does not do this at all; else it is memory that is wanting."""
 
 _REMOVE: Final[int | None] = getattr(mmap, "MADV_REMOVE", None)
 
@@ -315,14 +311,12 @@ class Arena:
         """Have addresses backed by memory: an error now, not SIGBUS at the first write."""
         self._shrink_others(size)
         self._look(size)
-        if hasattr(os, "posix_fallocate"):
-            try:
-                os.posix_fallocate(self._fd, offset, size)
-            except OSError as error:
-                if error.errno not in _CANNOT:
-                    raise MemoryError(
-                        f"no shared memory for a batch of {size} bytes: {error.strerror}"
-                    ) from error
+        try:
+            reserve(self._fd, offset, size)
+        except OSError as error:
+            raise MemoryError(
+                f"no shared memory for a batch of {size} bytes: {error.strerror}"
+            ) from error
         self._words[RESERVED] += size
 
     def _look(self, size: int) -> None:

@@ -22,7 +22,7 @@ import struct
 import threading
 from typing import Final
 
-from seqloader.executors.process.wire.settings import without
+from seqloader.fallbacks import without
 
 __all__ = ["guard_life"]
 

@@ -13,10 +13,11 @@ from seqloader.executors.process.wire import failures
 from seqloader.executors.process.wire.records import FAILED, READY, REPORT
 from seqloader.executors.process.wire.settings import MARK, PoolSettings, WorkerSettings
 from seqloader.executors.process.wire.table import ACKNOWLEDGED, ROW_WORDS, Table
+from seqloader.executors.process.wire.tunables import remove_tunables
 from seqloader.executors.process.worker.arena import Arena
 from seqloader.executors.process.worker.life import guard_life
 from seqloader.executors.process.worker.loop import Loop
-from seqloader.executors.process.worker.state import StateLoader
+from seqloader.executors.process.worker.state import StateLoader, await_state
 from seqloader.executors.process.worker.surroundings import (
     be_killed_first,
     keep_malloc_memory,
@@ -34,8 +35,9 @@ __all__ = ["enter", "run"]
 def enter(settings: bytes, arguments: list[str]) -> None:
     """Entry of a fresh interpreter; the bootstrap has set `sys.path`."""
     os.environ.pop(MARK, None)
+    remove_tunables(os.environ)
     pool = PoolSettings.loads(settings)
-    own = WorkerSettings(*map(int, arguments[1:]))
+    own = WorkerSettings.parse(arguments[1:])
     os.close(int(arguments[0]))
     for fd in (pool.tickets, pool.reports, pool.table, pool.state, *own.descriptors()):
         if fd >= 0:
@@ -69,14 +71,19 @@ def run(
         floor=table.words[:1],
         row=words,
         arena=Arena(own.arena, own.arena_bytes),
-        loader=None if pool.state < 0 else StateLoader(pool.state),
+        loader=None if pool.state < 0 else StateLoader(pool.state, own.shared),
         seeding=seeding,
     )
     arrays.install(loop.arena)
     try:
         loop.reserve_spare()
         if pool.state >= 0:
-            loop.load(own.version, own.offset)
+            state = own.version, own.offset
+            if own.gate >= 0:
+                state = await_state(own.gate, table.words)
+            if not state[0]:
+                return
+            loop.load(*state)
         else:
             loop.adopt(sequence, own.version)
             words[ACKNOWLEDGED] = own.version

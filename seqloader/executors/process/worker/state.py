@@ -1,7 +1,8 @@
 """Loading a published state of the Sequence: the worker's side of the state file.
 
 The memory of arrays is mapped privately, copy on write: all workers share the pages that none of
-them writes to, and what one writes is its own. Heads and externals are read, not mapped.
+them writes to, and what one writes is its own. So is that of shared arrays, from files of their
+own. Heads and externals are read, not mapped.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import io
 import mmap
 import os
 import pickle
+import select
 import sys
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.executors.process.wire.manifest import Manifest, Span, read_manifest
+from seqloader.executors.process.wire.table import FIRST_OFFSET, FIRST_VERSION
+from seqloader.executors.process.worker.shared import SharedFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["StateLoader"]
+__all__ = ["StateLoader", "await_state"]
 
 _GAP_BYTES: Final = 1 << 26
 """Spans that lie closer are mapped together: a mapping costs a descriptor (Python's mmap keeps a
@@ -30,11 +34,26 @@ _NORESERVE: Final = 0x4000 if sys.platform == "linux" else 0
 """MAP_NORESERVE: pages that are never written to need no promise of memory, nor do the gaps."""
 
 
-class StateLoader:
-    """Loads states from the state file, and knows which of them are still mapped."""
+def await_state(gate: int, table: memoryview) -> tuple[int, int]:
+    """Wait until the consumer has published a first state; version 0: it stops instead."""
+    poll = select.poll()
+    poll.register(gate, select.POLLIN)
+    poll.poll()
+    os.close(gate)
+    return table[FIRST_VERSION], table[FIRST_OFFSET]
 
-    def __init__(self, fd: int) -> None:
+
+class StateLoader:
+    """Loads states from the state file, and knows which of them are still mapped.
+
+    Args:
+        fd: of the state file.
+        shared: descriptors of shared arrays that this process has inherited.
+    """
+
+    def __init__(self, fd: int, shared: Iterable[int] = ()) -> None:
         self._fd = fd
+        self._shared = SharedFiles(shared)
         self._version = 0
         self._mapped: list[tuple[int, weakref.ref[mmap.mmap]]] = []
         self._externals: dict[Span, Any] = {}
@@ -54,7 +73,10 @@ class StateLoader:
             for span in manifest.externals
         }
         sequence = _Unpickler(
-            self._read(manifest.head), self._map_buffers(manifest), self._copies(manifest)
+            self._read(manifest.head),
+            self._map_buffers(manifest),
+            self._copies(manifest),
+            self._shared.map(manifest.shared),
         ).load()
         self._version = version
         return sequence
@@ -108,13 +130,18 @@ class StateLoader:
 
 class _Unpickler(pickle.Unpickler):
     def __init__(
-        self, head: bytearray, buffers: Iterator[memoryview], externals: list[Any]
+        self,
+        head: bytearray,
+        buffers: Iterator[memoryview],
+        externals: list[Any],
+        shared: list[Any],
     ) -> None:
         super().__init__(io.BytesIO(head), buffers=buffers)
         self._externals = externals
+        self._shared = shared
 
-    def persistent_load(self, pid: int) -> Any:
-        return self._externals[pid]
+    def persistent_load(self, pid: int | tuple[int]) -> Any:
+        return self._shared[pid[0]] if isinstance(pid, tuple) else self._externals[pid]
 
 
 def _runs(spans: Sequence[Span]) -> Iterator[tuple[int, int, list[Span]]]:

@@ -1,7 +1,8 @@
 """Anonymous memory files: memory that has a descriptor and no name, so that nothing can be left.
 
 `memfd_create` where the system has it. Elsewhere, or where the environment variable
-`SEQLOADER_WITHOUT` names `memfd`, a file that is unlinked as soon as it is open.
+`SEQLOADER_WITHOUT` names `memfd`, a file that is unlinked as soon as it is open. (macOS's
+`shm_open` gives memory that can be neither read, written nor mapped privately.)
 """
 
 from __future__ import annotations
@@ -9,12 +10,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
-import sys
 import tempfile
 from typing import Final
 
-from seqloader.executors.process.wire.settings import without
+from seqloader.fallbacks import without
 
 __all__ = ["REFUSALS", "above_standard", "anonymous_file", "memfd_flags"]
 
@@ -44,8 +43,6 @@ def anonymous_file(name: str) -> int:
         except OSError as error:
             if error.errno not in REFUSALS:
                 raise
-    if sys.platform == "darwin":
-        return above_standard(_posix_shm())
     return above_standard(_unlinked_file(name))
 
 
@@ -85,16 +82,3 @@ def _roomy_folder() -> str | None:
     if not os.access(_SHM, os.W_OK | os.X_OK):
         return None
     return _SHM if room.f_bavail * room.f_frsize >= _USABLE_SHM_BYTES else None
-
-
-def _posix_shm() -> int:
-    import _posixshmem  # type: ignore[import-not-found, unused-ignore]
-
-    while True:
-        name = f"/sl-{secrets.token_hex(8)}"  # macOS allows 31 characters
-        try:
-            fd: int = _posixshmem.shm_open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode=0o600)
-        except FileExistsError:
-            continue
-        _posixshmem.shm_unlink(name)
-        return fd

@@ -15,7 +15,7 @@ from collections import deque
 from itertools import chain, repeat, starmap
 from typing import TYPE_CHECKING
 
-from seqloader.executors.process.consumer.memfile import REFUSALS, anonymous_file, memfd_flags
+from seqloader.memory.memfile import REFUSALS, anonymous_file, memfd_flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How much memory can still be had: by the system as a whole, and by the cgroups we are in.
+"""Memory that can still be had, by the system as a whole and by the cgroups we are in; having it.
 
 Reserving shared memory past either ends with the kernel killing somebody, and not always us.
 """
@@ -6,12 +6,17 @@ Reserving shared memory past either ends with the kernel killing somebody, and n
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-__all__ = ["available_bytes"]
+__all__ = ["available_bytes", "reserve"]
+
+_CANNOT: Final = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV, errno.EPERM}
+"""The file system, or a sandbox, does not do this at all; else it is memory that is wanting."""
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
@@ -24,6 +29,17 @@ def available_bytes() -> int | None:
     rests = [group.rest_bytes() for group in _cgroups()]
     rests.append(_meminfo_available())
     return min((rest for rest in rests if rest is not None), default=None)
+
+
+def reserve(fd: int, offset: int, nbytes: int) -> None:
+    """Have a range of a file backed by memory, where the system can: an OSError now, instead of
+    SIGBUS at the first write."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(fd, offset, nbytes)
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
 
 
 class _Cgroup(NamedTuple):

@@ -1,4 +1,4 @@
-"""A file mapped as shared memory, for as long as this object lives.
+"""A file mapped into memory, for as long as this object lives.
 
 By the C library, because Python's `mmap` keeps a descriptor of its own for every mapping, and a
 limit on open files must not limit how many batches can be kept.
@@ -10,12 +10,22 @@ import ctypes
 import functools
 import mmap
 import os
-from typing import Any, Final
+import sys
+from itertools import starmap
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Mapping"]
 
 _MAP_FAILED: Final = ctypes.c_void_p(-1).value
 _REMOVE: Final[int | None] = getattr(mmap, "MADV_REMOVE", None)
+_READ_WRITE: Final = mmap.PROT_READ | mmap.PROT_WRITE
+_PRIVATE: Final = mmap.MAP_PRIVATE | (0x4000 if sys.platform == "linux" else 0)
+"""With MAP_NORESERVE: pages that are never written to need no promise of memory."""
+_FIXED: Final = 0x10
+"""MAP_FIXED of Linux and macOS; Python does not name it."""
 
 
 class _Mapped:
@@ -33,7 +43,13 @@ class _Mapped:
 
 
 class Mapping:
-    """The bytes of a file from its start, readable and writable, shared with other processes.
+    """The bytes of a file from its start, readable and writable.
+
+    Args:
+        fd: of the file; not needed after this.
+        size: in bytes.
+        private: what is written here stays in this process (copy on write, page by page), instead
+            of being shared with all others.
 
     Attributes:
         address: of the first byte.
@@ -42,27 +58,36 @@ class Mapping:
 
     _libc: Any = None
     """None also in an object whose construction was interrupted: its finalizer asks."""
+    _addresses: Sequence[int | None] = ()
+    """One, once it is mapped."""
+    _failed: Any = _MAP_FAILED
 
-    def __init__(self, fd: int, size: int) -> None:
+    def __init__(self, fd: int, size: int, *, private: bool = False) -> None:
         self.size = size
         self._pid = os.getpid()
         self._getpid = os.getpid  # at exit, modules are emptied before the last objects go
         self._kept: Any = None
         self._advise: Any = None
         libc = _libc()
+        flags = _PRIVATE if private else mmap.MAP_SHARED
         if libc is None:
-            mapped = mmap.mmap(fd, size)
+            mapped = mmap.mmap(fd, size, flags, _READ_WRITE)
             self._kept = (mapped, ctypes.c_char.from_buffer(mapped))
             self.address = ctypes.addressof(self._kept[1])
             return
-        protection = mmap.PROT_READ | mmap.PROT_WRITE
-        address = libc.mmap(None, size, protection, mmap.MAP_SHARED, fd, 0)
-        if address is None or address == _MAP_FAILED:
-            code = ctypes.get_errno()
-            raise OSError(code, f"cannot map {size} bytes: {os.strerror(code)}")
-        self.address = address
         self._advise = libc.madvise
         self._libc = libc
+        self._addresses = []
+        # Mapped and stored in one call into C: an interrupt finds it known, or not there.
+        self._addresses.extend(starmap(libc.mmap, ((None, size, _READ_WRITE, flags, fd, 0),)))
+        self.address = _checked(self._addresses[0], size)
+
+    def make_private(self, fd: int) -> None:
+        """Map the same file again, at the same addresses, privately. Writes so far are kept."""
+        libc = _libc()
+        if libc is not None:
+            flags = _PRIVATE | _FIXED
+            _checked(libc.mmap(self.address, self.size, _READ_WRITE, flags, fd, 0), self.size)
 
     def punch(self, offset: int, size: int) -> bool:
         """Give pages back to the system; their contents are zeros after that.
@@ -84,8 +109,16 @@ class Mapping:
     def __del__(self, mapped: type[_Mapped] = _Mapped) -> None:
         # The garbage collector calls the finalizers of a whole cycle before it lets go of any
         # part, and one of the others may still read the memory. What is made now ends after them.
-        if self._libc is not None:
-            self._kept = mapped(self._libc, self.address, self.size)
+        for address in self._addresses:
+            if address is not None and address != self._failed:
+                self._kept = mapped(self._libc, address, self.size)
+
+
+def _checked(address: int | None, size: int) -> int:
+    if address is None or address == _MAP_FAILED:
+        code = ctypes.get_errno()
+        raise OSError(code, f"cannot map {size} bytes: {os.strerror(code)}")
+    return address
 
 
 @functools.cache
