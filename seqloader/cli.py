@@ -7,15 +7,20 @@ cannot be done here (as argparse does); 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqloader import __version__
+from seqloader.argument_kinds import at_least, folder, folder_to_be, picture_to_be
+from seqloader.bench.options import add_options, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 __all__ = ["main"]
 
@@ -24,6 +29,8 @@ EXIT_INTERRUPTED = 130
 
 DEMO_EXTRA = {"skimage": "scikit-image", "PIL": "pillow", "rich": "rich"}
 """Modules that the demo imports beyond the core dependencies, and what installs each."""
+BENCH_EXTRA = {"rich": "rich"}
+"""The same for the benchmark, which does without its plot where matplotlib is missing."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,10 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"seqloader {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_demo(commands)
+    _add_bench(commands)
     return parser
 
 
-def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser(
         "demo",
         help="load pictures in a plain loop and through the enqueuer, and compare",
@@ -59,29 +67,29 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     demo.add_argument(
         "--images",
-        type=_folder,
+        type=folder,
         metavar="DIR",
         help="your own pictures: a sub-folder per label, or a flat folder (label = file name)",
     )
     demo.add_argument(
         "--keep",
-        type=_folder_to_be,
+        type=folder_to_be,
         metavar="DIR",
         help="put the crops here and keep them (default: a temporary folder, removed at the end)",
     )
     demo.add_argument(
         "--workers",
-        type=_at_least(0),
+        type=at_least(0),
         metavar="N",
         help="worker processes (default: as many as this process may use CPUs, at most 8)",
     )
     demo.add_argument("--chaos", action="store_true", help="kill workers on the way")
-    demo.add_argument("--batch-size", type=_at_least(1), default=32, metavar="N")
-    demo.add_argument("--epochs", type=_at_least(1), default=2, metavar="N")
-    demo.add_argument("--crops", type=_at_least(1), default=1000, metavar="N")
+    demo.add_argument("--batch-size", type=at_least(1), default=32, metavar="N")
+    demo.add_argument("--epochs", type=at_least(1), default=2, metavar="N")
+    demo.add_argument("--crops", type=at_least(1), default=1000, metavar="N")
     demo.add_argument(
         "--output",
-        type=_picture_to_be,
+        type=picture_to_be,
         default=Path("seqloader-demo.png"),
         metavar="FILE",
         help="contact sheet of one batch (default: ./%(default)s)",
@@ -90,13 +98,7 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _run_demo(arguments: argparse.Namespace) -> int:
-    missing = [package for module, package in DEMO_EXTRA.items() if not _is_there(module)]
-    if missing:
-        print(
-            f"The demo needs {' and '.join(missing)}, not installed here: "
-            'pip install "seqloader[demo]"',
-            file=sys.stderr,
-        )
+    if _lacks("demo", DEMO_EXTRA):
         return EXIT_UNUSABLE
 
     from seqloader.demo.photographs import NoPicturesError
@@ -110,41 +112,47 @@ def _run_demo(arguments: argparse.Namespace) -> int:
         return EXIT_UNUSABLE
 
 
+def _add_bench(commands: Commands) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="measure a Sequence of yours, and recommend workers and queue",
+        description=(
+            "Measure a Sequence of yours in a plain loop and with several numbers of workers, name "
+            "what limits it, and recommend workers and queue. Exit status 1 if the Sequence raises."
+        ),
+    )
+    add_options(bench)
+    bench.set_defaults(run=functools.partial(_run_bench, bench))
+
+
+def _run_bench(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    try:
+        settings = settings_of(arguments)
+    except ValueError as error:
+        parser.error(str(error))
+    if _lacks("bench", BENCH_EXTRA):
+        return EXIT_UNUSABLE
+
+    from seqloader.bench.run import run_bench
+    from seqloader.bench.target import TargetError
+
+    try:
+        return run_bench(settings)
+    except (TargetError, OSError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+
+
+def _lacks(command: str, extra: Mapping[str, str]) -> bool:
+    missing = [package for module, package in extra.items() if not _is_there(module)]
+    if missing:
+        print(
+            f"The {command} needs {' and '.join(missing)}, not installed here: "
+            f'pip install "seqloader[{command}]"',
+            file=sys.stderr,
+        )
+    return bool(missing)
+
+
 def _is_there(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
-
-
-def _at_least(minimum: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = minimum - 1
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= {minimum}")
-        return value
-
-    return number
-
-
-def _folder(text: str) -> Path:
-    path = Path(text)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is not a folder")
-    return path
-
-
-def _folder_to_be(text: str) -> Path:
-    path = Path(text)
-    if path.exists() and not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} exists and is not a folder")
-    return path
-
-
-def _picture_to_be(text: str) -> Path:
-    path = Path(text)
-    if not path.parent.is_dir() or path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is not a file that can be written")
-    if path.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
-        raise argparse.ArgumentTypeError(f"{text} should end in .png or .jpg")
-    return path

@@ -1,0 +1,62 @@
+"""What the user's own code raised, shown as the user's: without the frames that are ours."""
+
+from __future__ import annotations
+
+import itertools
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["SequenceFault", "fault_text", "users_code"]
+
+PACKAGE = str(Path(__file__).parent.parent)
+IMPORT_MACHINERY = "<frozen importlib"
+
+
+class SequenceFault(Exception):
+    """The user's module, factory or Sequence raised.
+
+    Attributes:
+        error: what it raised.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.error = error
+
+
+@contextmanager
+def users_code(note: str | None = None) -> Iterator[None]:
+    """Turn whatever is raised inside into a `SequenceFault`; `note` says where it happened."""
+    try:
+        yield
+    except SequenceFault:
+        raise
+    except (Exception, SystemExit) as error:
+        if note is not None:
+            error.add_note(note)
+        raise SequenceFault(error) from error
+
+
+def fault_text(error: BaseException) -> str:
+    """The traceback, from the first frame that is not ours, with causes and notes."""
+    whole = traceback.TracebackException.from_exception(error)
+    link: traceback.TracebackException | None = whole
+    while link is not None:
+        theirs = itertools.dropwhile(_is_ours, link.stack)
+        link.stack = traceback.StackSummary.from_list([*theirs])
+        link = link.__cause__ or link.__context__
+    return "".join(whole.format()).rstrip()
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    # Modules are imported on the user's behalf, by machinery that nobody wants to see.
+    return frame.filename.startswith((PACKAGE, IMPORT_MACHINERY)) or _is_importlib(frame.filename)
+
+
+def _is_importlib(file: str) -> bool:
+    return file.endswith(("importlib/__init__.py", "importlib\\__init__.py"))

@@ -1,0 +1,118 @@
+"""The arguments of `seqloader bench`. Imported with the command line: it brings nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from seqloader.argument_kinds import at_least, file_to_be, more_than_nothing, picture_to_be
+from seqloader.bench.settings import Settings, default_workers
+from seqloader.cpus import usable_cpus
+
+__all__ = ["add_options", "settings_of"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add all arguments of the command."""
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        help="module:attribute or path/to/file.py:attribute; the attribute is a Sequence, its "
+        "class, or a function that returns one",
+    )
+    parser.add_argument(
+        "--arg",
+        action="append",
+        default=[],
+        metavar="[NAME=]VALUE",
+        help="argument of that class or function; may be given several times. A value is a Python "
+        "literal, or else a string",
+    )
+    _add_enqueuer(parser)
+    _add_pace(parser)
+    _add_output(parser)
+
+
+def _add_enqueuer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers",
+        type=_worker_counts,
+        metavar="LIST",
+        help="numbers of workers, as 0,1,2,4; 0 computes in the consumer (default: 0, 1, 2, 4, ... "
+        "up to the CPUs that this process may use). A plain loop is always measured, too",
+    )
+    parser.add_argument(
+        "--queue",
+        type=at_least(1),
+        metavar="N",
+        help="max_queue_size (default: that of OrderedEnqueuer)",
+    )
+    parser.add_argument("--executor", choices=["process", "thread"], default="process")
+    parser.add_argument("--start-method", choices=["spawn", "fork"])
+    parser.add_argument("--seed", type=at_least(0), metavar="N")
+
+
+def _add_pace(parser: argparse.ArgumentParser) -> None:
+    stretch = parser.add_mutually_exclusive_group()
+    stretch.add_argument(
+        "--seconds",
+        type=more_than_nothing,
+        default=1.0,
+        metavar="S",
+        help="how long each measurement takes batches (default: %(default)g)",
+    )
+    stretch.add_argument(
+        "--batches", type=at_least(1), metavar="N", help="or how many batches each takes"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=at_least(1),
+        default=3,
+        metavar="N",
+        help="how often everything is measured, in turn (default: %(default)d)",
+    )
+    parser.add_argument(
+        "--step-ms",
+        type=more_than_nothing,
+        metavar="T",
+        help="also measure how long a training loop waits whose step takes T milliseconds "
+        "(it sleeps, as one that waits for a GPU)",
+    )
+    parser.add_argument(
+        "--touch",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="read a byte of each page of every batch in the consumer (default: yes)",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plot",
+        type=picture_to_be,
+        default=Path("seqloader-bench.png"),
+        metavar="FILE",
+        help="where the plot goes (default: ./%(default)s)",
+    )
+    parser.add_argument("--no-plot", dest="plot", action="store_const", const=None)
+    parser.add_argument("--json", type=file_to_be, metavar="FILE", help="store the raw figures")
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """What was asked for, from the arguments as parsed.
+
+    Raises:
+        ValueError: Two of them contradict each other.
+    """
+    if arguments.executor == "thread" and arguments.start_method is not None:
+        raise ValueError("--start-method is for worker processes: --executor thread has none")
+    given: dict[str, Any] = {k: v for k, v in vars(arguments).items() if k != "run"}
+    given["arg"] = tuple(given["arg"])
+    given["workers"] = given["workers"] or default_workers(usable_cpus())
+    return Settings(**given)
+
+
+def _worker_counts(text: str) -> tuple[int, ...]:
+    number = at_least(0)
+    return tuple(sorted({number(each) for each in text.split(",")}))

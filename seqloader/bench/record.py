@@ -1,0 +1,56 @@
+"""The raw figures as JSON: every round, the medians, what was made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import seqloader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from seqloader.bench.recommendation import Recommendation
+    from seqloader.bench.session import Session
+    from seqloader.bench.settings import Settings
+    from seqloader.bench.verdict import Verdict
+
+__all__ = ["write_record"]
+
+
+def write_record(
+    path: Path,
+    session: Session,
+    settings: Settings,
+    verdict: Verdict | None,
+    recommendation: Recommendation,
+) -> None:
+    """Write everything that is known to the file `path`."""
+    facts = dataclasses.asdict(session.facts())
+    for row in (facts["loop"], *facts["rows"]):
+        row["rounds"] = [dataclasses.asdict(each) for each in session.samples[row["workers"]]]
+    content = {
+        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": {
+            "seqloader": seqloader.__version__,
+            "numpy": np.__version__,
+            platform.python_implementation(): platform.python_version(),
+        },
+        "settings": dataclasses.asdict(settings),
+        "facts": facts,
+        "verdict": None if verdict is None else dataclasses.asdict(verdict),
+        "recommendation": {
+            **dataclasses.asdict(recommendation),
+            "line": recommendation.line(settings.further_options),
+        },
+    }
+    path.write_text(json.dumps(content, indent=1, default=_plain) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> str:
+    return str(value)

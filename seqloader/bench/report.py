@@ -1,0 +1,107 @@
+"""What the command prints: what is measured, the table, the verdict, the recommendation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from seqloader.bench import words
+from seqloader.bench.figures import SPREAD_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from seqloader.bench.figures import Facts, Figures
+    from seqloader.bench.session import Session
+    from seqloader.bench.settings import Settings
+
+__all__ = ["NO_WORKERS", "disturbance", "heading", "notes", "table"]
+
+UNKNOWN = "-"
+NO_WORKERS = "no workers were measured: --workers 0,1,2 would show what they bring"
+
+
+def heading(sequence: Any, settings: Settings, session: Session) -> str:
+    """What is measured, on what, and how long."""
+    memory_bytes = session.available_bytes
+    memory = "" if memory_bytes is None else f", {words.size(memory_bytes)} of memory to be had"
+    stretch = (
+        f"{settings.seconds:g} s" if settings.batches is None else f"{settings.batches:,} batches"
+    )
+    cpus = words.count(session.cpus, "CPU")
+    return (
+        f"{settings.target}: {type(sequence).__name__}; {cpus}{memory}; "
+        f"{words.count(settings.rounds, 'round')} of {stretch} each"
+    )
+
+
+def table(figures: Sequence[Figures], settings: Settings, title: str = "") -> Table:
+    """A row for the loop, and one for each number of workers."""
+    grid = Table(
+        title=title or None,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    columns = _columns(figures[0], settings)
+    for heading_text in columns:
+        grid.add_column(heading_text, justify="right", no_wrap=True)
+    for row in figures:
+        cells = [cell(row) for cell in columns.values()]
+        grid.add_row(*(Text(cell, style="yellow" if "UNSTABLE" in cell else "") for cell in cells))
+    return grid
+
+
+def _columns(loop: Figures, settings: Settings) -> dict[str, Callable[[Figures], str]]:
+    columns: dict[str, Callable[[Figures], str]] = {
+        "workers": lambda row: row.name,
+        "start-\nup (s)": lambda row: f"{row.startup_s:.2f}",
+        "batches/s": lambda row: words.short(row.batches_per_s),
+        "spread": _spread,
+        "MB/s": lambda row: _known(row.nbytes or None, row.batches_per_s / 1e6),
+        "effi-\nciency": lambda row: f"{row.efficiency(loop):.0%}",
+    }
+    if settings.step_ms is not None:
+        columns["waits (s/\n100 steps)"] = lambda row: _known(row.wait_s, 100.0)
+    columns |= {
+        "consumer\n(us/batch)": lambda row: words.short(row.consumer_s * 1e6),
+        "workers\nbusy": lambda row: f"{row.busy_share:.0%}" if row.workers else UNKNOWN,
+        "memory\n(MB)": lambda row: _known(row.memory_bytes, 1e-6),
+    }
+    return columns
+
+
+def _known(value: float | None, factor: float) -> str:
+    return UNKNOWN if value is None else words.short(value * factor)
+
+
+def _spread(row: Figures) -> str:
+    return f"{row.spread:.0%}" + ("\nUNSTABLE" if row.is_unstable else "")
+
+
+def disturbance(facts: Facts) -> str:
+    """What to make of figures that other programs have spoiled."""
+    return (
+        f"Other programs kept {facts.others:.1f} of {words.count(facts.machine_cpus, 'CPU')} busy "
+        "meanwhile: rates are too low, and what follows may be wrong."
+    )
+
+
+def notes(figures: Sequence[Figures], settings: Settings) -> list[str]:
+    """What one must know to read the table."""
+    lines = [
+        "Medians of the rounds. Efficiency: of the plain loop's rate, times workers. Consumer: CPU "
+        "of the thread that iterates. Busy: waiting for a disk or the network counts."
+    ]
+    if settings.step_ms is not None:
+        lines.append(f"A step sleeps {words.duration(settings.step_ms / 1e3)}.")
+    if any(row.is_unstable for row in figures):
+        lines.append(
+            f"UNSTABLE: the rounds lie more than {SPREAD_LIMIT:.0%} of the median apart. Measure "
+            "again when nothing else runs, or longer (--seconds, --rounds)."
+        )
+    return lines

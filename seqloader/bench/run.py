@@ -1,0 +1,138 @@
+"""`seqloader bench` from beginning to end: find the Sequence, measure it, say what came of it."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from seqloader.bench import report
+from seqloader.bench.faults import SequenceFault, fault_text
+from seqloader.bench.recommendation import recommend
+from seqloader.bench.record import write_record
+from seqloader.bench.session import Session
+from seqloader.bench.target import load_sequence, parse_arguments
+from seqloader.bench.verdict import judge
+from seqloader.demo.report import terse_warnings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from seqloader.bench.figures import Facts
+    from seqloader.bench.recommendation import Recommendation
+    from seqloader.bench.settings import Settings
+    from seqloader.bench.verdict import Verdict
+
+__all__ = ["EXIT_FAULT", "run_bench"]
+
+EXIT_FAULT = 1
+NO_MATPLOTLIB = 'There is no plot, since matplotlib is missing: pip install "seqloader[bench]"'
+WIDTH_REDIRECTED = 110
+"""Redirected output has no width of its own: a table folded to 80 columns cannot be read."""
+
+
+def run_bench(settings: Settings) -> int:
+    """Run the command; returns the exit status: 1 if the Sequence raised.
+
+    Raises:
+        TargetError: What the command names is no Sequence, and makes none.
+        OSError: The plot or the record cannot be written.
+    """
+    console = _console()
+    try:
+        sequence = load_sequence(settings.target, parse_arguments([*settings.arg]))
+        session = Session(sequence, settings)
+        console.print(report.heading(sequence, settings, session), soft_wrap=True)
+        _measure(session, settings, console)
+    except SequenceFault as fault:
+        print(fault_text(fault.error), file=sys.stderr)
+        return EXIT_FAULT
+    _conclude(session, settings, console)
+    return 0
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = WIDTH_REDIRECTED
+    return console
+
+
+def _measure(session: Session, settings: Settings, console: Console) -> None:
+    try:
+        with terse_warnings(console), _progress(console, session.measurements) as show:
+            session.measure_all(show)
+    except KeyboardInterrupt:
+        if session.samples:
+            _show_table(session, settings, console, "Interrupted: the rounds so far")
+        raise
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Callable[[str], None]]:
+    # It draws when told to, not from a thread of its own: nothing shall compete with the workers.
+    with Progress(
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("", total=total)
+        begun = itertools.count()
+
+        def show(description: str) -> None:
+            progress.update(task, description=description, completed=next(begun), refresh=True)
+
+        yield show
+
+
+def _show_table(session: Session, settings: Settings, console: Console, title: str) -> None:
+    figures = session.figures()
+    console.print(report.table(figures, settings, title))
+    for line in report.notes(figures, settings):
+        console.print(line, style="dim", soft_wrap=True)
+
+
+def _conclude(session: Session, settings: Settings, console: Console) -> None:
+    facts = session.facts()
+    verdict, recommendation = judge(facts), recommend(facts)
+    _show_table(session, settings, console, "")
+    console.print()
+    if facts.is_disturbed:
+        console.print(report.disturbance(facts), style="yellow", soft_wrap=True)
+    console.print(f"Bottleneck: {verdict or report.NO_WORKERS}", soft_wrap=True)
+    console.print(f"Recommended: {recommendation.why}", soft_wrap=True)
+    line = recommendation.line(settings.further_options)
+    console.print(f"    {line}", style="bold", soft_wrap=True)
+    console.print()
+    if settings.json is not None:
+        write_record(settings.json, session, settings, verdict, recommendation)
+        console.print(f"raw figures: {settings.json.resolve()}", soft_wrap=True)
+    if settings.plot is not None:
+        _plot(settings.plot, settings, facts, verdict, recommendation, console)
+
+
+def _plot(
+    path: Path,
+    settings: Settings,
+    facts: Facts,
+    verdict: Verdict | None,
+    recommendation: Recommendation,
+    console: Console,
+) -> None:
+    try:
+        from seqloader.bench.plot import write_plot
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        console.print(NO_MATPLOTLIB, soft_wrap=True)
+        return
+    write_plot(path, settings.target, facts, verdict, recommendation)
+    console.print(f"plot: {path.resolve()}", soft_wrap=True)
