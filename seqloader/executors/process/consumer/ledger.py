@@ -18,14 +18,18 @@ Rules
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from seqloader.executors.process.wire.records import EMPTY_ATTEMPT
+from seqloader.tickets import Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from seqloader.tickets import Ticket
+__all__ = ["EMPTY", "Ledger", "Verdict"]
 
-__all__ = ["Ledger", "Verdict"]
+EMPTY: Final = Ticket(0, 0, 0, EMPTY_ATTEMPT)
+"""Computes nothing: whoever takes it only loads the state it names."""
 
 
 class Verdict(NamedTuple):

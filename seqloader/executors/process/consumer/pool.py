@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import select
 import time
-from typing import Final
 
-from seqloader.executors.process.consumer import forks
+from seqloader.executors.process.consumer import forks, occupations
 from seqloader.executors.process.consumer.arena import Arenas, ArenaView
 from seqloader.executors.process.consumer.batch import ComputedBatch
 from seqloader.executors.process.consumer.crew import Crew, PoolOptions
 from seqloader.executors.process.consumer.decode import Decoder
-from seqloader.executors.process.consumer.ledger import Ledger
+from seqloader.executors.process.consumer.ledger import EMPTY, Ledger
 from seqloader.executors.process.consumer.pipes import ROOM_TO_WRITE, Pipes
 from seqloader.executors.process.consumer.starts import (
     Starts,
@@ -30,7 +29,6 @@ from seqloader.executors.process.wire import failures
 from seqloader.executors.process.wire.layouts import DEFINES
 from seqloader.executors.process.wire.records import (
     COMPUTED,
-    EMPTY_ATTEMPT,
     FAILED,
     RAISED,
     READY,
@@ -44,7 +42,6 @@ from seqloader.executors.process.wire.table import (
     FIRST_VERSION,
     FLOOR,
     ROW_WORDS,
-    SINCE,
     TABLE_BYTES,
     TAKEN,
     Table,
@@ -53,9 +50,6 @@ from seqloader.memory.descriptors import Descriptors
 from seqloader.tickets import Death, Lost, Outcome, Raised, Ticket
 
 __all__ = ["Pool"]
-
-EMPTY: Final = Ticket(0, 0, 0, EMPTY_ATTEMPT)
-"""Computes nothing; see `follow`."""
 
 RECORDS_AT_ONCE = select.PIPE_BUF // TICKET.size
 
@@ -339,18 +333,8 @@ class Pool:
             self._launch(worker.slot)
 
     def _kill_overdue(self) -> None:
-        assert self._table is not None and self._pipes is not None
-        words = self._table.words
-        now_ns = time.monotonic_ns()
-        living = [worker for worker in self.crew.workers.values() if not worker.overdue]
-        facts = [
-            (w.number, words[w.number * ROW_WORDS + TAKEN], words[w.number * ROW_WORDS + SINCE])
-            for w in living
-            if w.ready
-        ]
-        starting = [(w.number, w.born_ns) for w in living if not w.ready]
-        overdue = self._watchdog.overdue(facts, set(self._ledger.written), now_ns)
-        overdue += self._watchdog.never_ready(starting, now_ns)
+        assert self._table is not None
+        overdue = occupations.overdue(self._watchdog, self.crew, self._table, self._ledger)
         for number in overdue:
             self.crew.workers[number].kill_overdue()
 
@@ -358,26 +342,11 @@ class Pool:
         """(slot, process id) of the worker that computes a ticket now."""
         if self._table is None:
             return None
-        for worker in self.crew.workers.values():
-            serial = self._table.words[worker.number * ROW_WORDS + TAKEN]
-            if self._ledger.written.get(serial) == ticket:
-                return worker.slot, worker.pid
-        return None
+        return occupations.holder(ticket, self.crew, self._table, self._ledger)
 
     def busy(self) -> list[str]:
         """Which workers compute something or are not ready yet, in words."""
-        if self._table is None:
-            return []
-        found = []
-        for worker in self.crew.workers.values():
-            serial = self._table.words[worker.number * ROW_WORDS + TAKEN]
-            ticket = self._ledger.written.get(serial)
-            who = f"worker {worker.slot} (pid {worker.pid})"
-            if not worker.ready:
-                found.append(f"{who} is still starting")
-            elif ticket is not None and ticket is not EMPTY:
-                found.append(f"{who} computes batch {ticket.index} (epoch {ticket.epoch})")
-        return found
+        return [] if self._table is None else occupations.busy(self.crew, self._table, self._ledger)
 
     # --- discard, stop --------------------------------------------------------------------
 
