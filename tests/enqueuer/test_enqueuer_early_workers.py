@@ -12,7 +12,9 @@ import pytest
 from shared_sequences import Rows
 
 from seqloader import share
-from seqloader.errors import WorkerLostWarning
+from seqloader.errors import WorkerLostWarning, WorkerStartError
+from seqloader.executors.process.executor import ProcessExecutor
+from seqloader.randomness import Seeding
 
 
 class Pickled(Rows):
@@ -72,6 +74,21 @@ def test_a_worker_that_dies_while_it_waits_is_replaced(make_any):
     assert enqueuer.stats().respawns == 1
 
 
+def test_all_may_die_while_they_wait(make_any):
+    def kill_all(_):
+        workers = psutil.Process().children()
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+
+    enqueuer = make_any(Pickled(kill_all), workers=4)
+
+    with pytest.warns(WorkerLostWarning):
+        assert first_elements(enqueuer) == WHOLE
+    assert enqueuer.stats().respawns == 4
+
+
 def test_a_stop_while_it_is_pickled_stops(make_any, children):
     enqueuer = None
     sequence = Pickled(lambda _: enqueuer.stop())
@@ -95,3 +112,14 @@ def test_a_shared_array_made_while_it_is_pickled_arrives(make_any, without, monk
         return {"array": kept[-1]}
 
     assert first_elements(make_any(Pickled(sharing))) == [first + 1 for first in WHOLE]
+
+
+def test_an_executor_interrupted_before_its_first_state_is_not_reset():
+    executor = ProcessExecutor(1, tickets_ahead=1)
+    interrupted = Pickled(lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+
+    with pytest.raises(KeyboardInterrupt):
+        executor.start(interrupted, Seeding(0, False))
+    with pytest.raises(WorkerStartError, match="interrupted"):
+        executor.reset()
+    executor.stop(1.0)

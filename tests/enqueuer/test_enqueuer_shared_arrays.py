@@ -228,3 +228,16 @@ def test_when_a_hook_makes_another_array_the_one_before_the_last_is_gone(make_an
         list(enqueuer)
 
     assert sequence.counts == [1, 1, 1, 1]
+
+
+def nothing(slot):
+    """A `worker_init`: it might have dropped what opening the consumer's files needs."""
+
+
+def test_after_a_worker_init_other_workers_inherit_what_was_made_since(make_any):
+    with make_any(ReplacedWithProcess(table()), workers=1, worker_init=nothing) as enqueuer:
+        epochs = [[(value(rows), pid) for rows, pid in enqueuer] for _ in range(2)]
+
+    first, second = ({pid for _, pid in batches} for batches in epochs)
+    assert [row for row, _ in epochs[1]] == [row + 1 for row, _ in epochs[0]]
+    assert first.isdisjoint(second)

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from seqloader.errors import WorkerStartError
 from seqloader.executors.process.consumer.change import Bindings, bindings, same_bindings
 from seqloader.executors.process.consumer.crew import PoolOptions
 from seqloader.executors.process.consumer.pool import Pool
@@ -144,13 +145,18 @@ class ProcessExecutor:
             self._state.reclaim(pool.acknowledged())  # so that there are two at most, not three
             known = self._state.shared
             if self._state.publish(sequence, in_place=in_place):
-                if self._state.shared <= known or are_open_to_children():
+                if self._state.shared <= known or self._can_be_opened():
                     pool.follow(self._version())
                 else:
                     self._replace_workers()
         elif in_place or not self._inherits(sequence):
             self._inherit(sequence)
             self._replace_workers()
+
+    def _can_be_opened(self) -> bool:
+        """Whether workers that run can open shared arrays made since. Who drops privileges in
+        `worker_init` cannot, and a worker that fails ends the run: others inherit them instead."""
+        return self._worker_init is None and are_open_to_children()
 
     def _replace_workers(self) -> None:
         self._running().stop(1.0)
@@ -175,6 +181,8 @@ class ProcessExecutor:
         """Kill the workers and start others. From any state."""
         if self._pool is not None:
             self._pool.close()
+        if self._state is not None and not self._state.version:
+            raise WorkerStartError("start() was interrupted: there is no Sequence to work on")
         self._open()
 
     def wake(self) -> None:

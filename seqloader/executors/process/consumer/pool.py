@@ -128,7 +128,9 @@ class Pool:
         assert self._table is not None
         self.state = state
         self._table.words[FIRST_VERSION], self._table.words[FIRST_OFFSET] = state
+        ended = {fd for fd, _ in self._deaths_poll.poll(0)}
         for worker in self.crew.workers.values():
+            worker.excused = worker.watch in ended
             worker.version = state[0]
             worker.born_ns = time.monotonic_ns()  # what came before took the consumer's time
         os.write(self._gate[1], b"\0")  # nobody reads it: it is there for all
@@ -327,7 +329,8 @@ class Pool:
             self.arenas.retire(worker.number)
             start_errors = "" if worker.ready else worker.start_errors()
             worker.close()
-            if blamed is None and not worker.answered and self._starts.died():
+            excused = blamed is not None or worker.answered or worker.excused
+            if not excused and self._starts.died():
                 count = self._starts.in_a_row
                 raise died_too_often(count, death, ready=worker.ready, start_errors=start_errors)
             self._launch(worker.slot)

@@ -107,6 +107,8 @@ class WorkerProcess:
         self.ready = False
         self.answered = False
         """Whether it has reported on a ticket: it can work."""
+        self.excused = False
+        """Whether it ended while it waited for the first state: that says nothing of others."""
         self.overdue = False
         """Whether the consumer killed it because its batch took too long."""
         self.stack_text = ""
