@@ -4,7 +4,7 @@ Compared    seqloader, multiprocessing.Pool.imap (its input gated to 8 outstandi
 Varied      1.3 KB, 38.5 MB (np.full, and seqloader.empty) and 154 MB batches; seed
 Measured    batches/s, GB/s, CPU of the consumer and of all processes, memory at the end
 Held still  2 workers, 8 batches in flight, what __getitem__ does, what the consumer touches:
-            every label, and every 4096th element of the array unless "untouched" is said
+            every label, and one element of every page unless "untouched" is said
 Method      engines in turn A B C A B C, fresh interpreter each, warm-up not counted, every batch
             checked; ratios are taken within a round; median and spread over the rounds
 Not shown   decoding, page cache; epochs.py, startup.py and uneven.py have questions of their own
@@ -56,8 +56,8 @@ def cases(quick: bool) -> Sequence[Case]:
     ]
     beside = [
         Case("pipe, 64 bytes", "pipe"),
-        Case("38.5 MB, 1 process", "bandwidth", workers=1),
-        Case("38.5 MB, 2 processes", "bandwidth", workers=2),
+        Case("38.5 MB, 1 process", "bandwidth", "none", "Images", LARGE, workers=1),
+        Case("38.5 MB, 2 processes", "bandwidth", "none", "Images", LARGE, workers=2),
         Case("check of a 1.3 KB batch", "own_cost"),
         Case("check of a 38.5 MB batch", "own_cost", workload="Images", workload_options=LARGE),
     ]

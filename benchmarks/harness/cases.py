@@ -36,20 +36,29 @@ class Case:
     measure: str
     """A function of `harness.measures`."""
     engine: str = "none"
+    """The name of a peer; "none" for what is measured beside them."""
     workload: str = "Tiny"
     workload_options: Mapping[str, float] = field(default_factory=dict)
     workers: int = 2
     in_flight: int = 8
     seed: int | None = None
+    start_method: str = ""
+    """How worker processes are started, for peers that have a choice; empty for their default."""
     touch: bool = True
-    """Whether the consumer reads every 4096th element. The label is always read."""
+    """Whether the consumer reads one element of every page. The label is always read."""
     epochs: int = 1
+    goes_on: bool = False
+    """A stream is made of epochs that follow each other, for peers that know no bound."""
     warmup_s: float = 0.0
+    warmup_batches: int = 0
+    """Batches of warm-up at least: as many as it takes until all memory was used once."""
     measure_s: float = 0.0
     min_batches: int = 1
     time_limit_s: float = 60.0
     watch_memory: bool = False
     """Sample the memory of the process tree from outside while it runs (which slows it down)."""
+    max_rounds: int | None = None
+    """Rounds after which this case has been measured often enough; None for all there are."""
 
     def at(self, pace: Pace) -> Case:
         """The same case, measured for as long as `pace` says."""
@@ -61,12 +70,26 @@ class Case:
             time_limit_s=pace.time_limit_s,
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """What differs from the defaults, beside the name and the measure."""
+        return {
+            each.name: getattr(self, each.name)
+            for each in dataclasses.fields(self)
+            if each.name in ("name", "measure") or getattr(self, each.name) != _default(each)
+        }
+
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
+        return json.dumps(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str) -> Case:
         return cls(**json.loads(text))
+
+
+def _default(each: dataclasses.Field[Any]) -> Any:
+    if each.default_factory is not dataclasses.MISSING:
+        return each.default_factory()
+    return each.default
 
 
 @dataclass(frozen=True)
@@ -79,6 +102,17 @@ class Run:
     """A hang, a crash or an exception, in one line and the tail of what was printed."""
     wrong: bool = False
     """The failure is a batch out of order, lost, doubled, or with other content than computed."""
+    hung: bool = False
+    """It was killed at its time limit."""
+    round: int = 1
+    took_s: float = 0.0
+    """Wall time of all of it, interpreter, imports and warm-up included."""
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """All but the case, which is named only."""
+        facts = {
+            each.name: getattr(self, each.name)
+            for each in dataclasses.fields(self)
+            if each.name != "case" and getattr(self, each.name) != each.default
+        }
+        return {"case": self.case.name, "round": self.round, **facts}

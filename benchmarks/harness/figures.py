@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from harness.cases import Run
 
@@ -31,7 +31,7 @@ class Figures:
 
     def values(self, case: str, figure: str) -> list[float]:
         """One value for each round that brought one."""
-        return [value for value in self._by_round(case, figure) if value is not None]
+        return list(self._by_round(case, figure).values())
 
     def median(self, case: str, figure: str) -> float | None:
         values = self.values(case, figure)
@@ -45,6 +45,10 @@ class Figures:
         """`case` less `other`, round by round."""
         return self._compare(case, other, figure, lambda one, two: one - two)
 
+    def of(self, names: Collection[str]) -> Figures:
+        """Of these cases only."""
+        return Figures([run for run in self.runs if run.case.name in names])
+
     def failures(self) -> list[Run]:
         return [run for run in self.runs if run.failure is not None]
 
@@ -56,11 +60,15 @@ class Figures:
         ours = any(run.case.engine == "seqloader" for run in self.failures())
         return int(ours or any(run.wrong for run in self.runs))
 
-    def _by_round(self, case: str, figure: str) -> list[float | None]:
-        return [run.figures.get(figure) for run in self.runs if run.case.name == case]
+    def _by_round(self, case: str, figure: str) -> dict[int, float]:
+        return {
+            run.round: run.figures[figure]
+            for run in self.runs
+            if run.case.name == case and figure in run.figures
+        }
 
     def _compare(
         self, case: str, other: str, figure: str, operation: Callable[[float, float], float]
     ) -> list[float]:
-        pairs = zip(self._by_round(case, figure), self._by_round(other, figure), strict=True)
-        return [operation(one, two) for one, two in pairs if one is not None and two is not None]
+        ones, others = self._by_round(case, figure), self._by_round(other, figure)
+        return [operation(ones[round_], others[round_]) for round_ in ones if round_ in others]

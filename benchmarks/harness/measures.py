@@ -7,98 +7,136 @@ against it.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from harness import primitives, workloads
+from peers import Loader
+from peers import find as find_peer
+
+from harness import primitives, workloads, yardsticks
+from harness.bandwidth import bandwidth
 from harness.cases import Case
-from harness.engines import Engine, open_engine
+from harness.checks import WrongBatch, check_batch
 from harness.footprint import tree_cpu_s, tree_memory_bytes
 
-__all__ = ["WrongBatch", "check_batch", "find"]
+__all__ = ["find"]
 
 Figures = dict[str, float]
-STRIDE = 4096  # elements between two that the consumer touches
 
-
-class WrongBatch(Exception):
-    """A batch came out of order, was lost or doubled, or does not hold what was computed."""
-
-
-def check_batch(batch: Any, index: int, touch: bool) -> None:
-    """Raise WrongBatch unless this is batch `index`; with `touch`, read every 4096th element."""
-    array, labels = batch
-    if labels.item(0) != index or labels.item(-1) != index:
-        raise WrongBatch(f"batch {labels.item(0)} came where {index} was due")
-    if not touch:
-        return
-    value = workloads.expected(index)
-    if array.size <= STRIDE:
-        intact = array.item(0) == value
-    else:
-        intact = bool((array.reshape(-1)[::STRIDE] == value).all())
-    if not intact:
-        raise WrongBatch(f"batch {index} does not hold what was computed")
+WARMUP_CAP_S = 3.0
+"""A warm-up that waits for a number of batches is given up after this: an engine that slow has no
+memory that could get warm."""
+EPOCHS_CAP_S = 4.0
+"""Epochs are counted for no longer than this, though five at least."""
+MEMORY_SAMPLES = 3
+LIBRARIES = {
+    "grain": "grain.python",
+    "ray": "",  # reads its settings when it is imported, so its peer must do it
+    "seqloader": "seqloader.enqueuer",
+    "spdl_core": "spdl.pipeline",
+    "torch": "torch.utils.data",
+    "torchdata": "torchdata.stateful_dataloader",
+}
+"""Distribution -> what is imported to use it, where that is not its own name."""
 
 
 def stream(case: Case) -> Figures:
     """Batches a second, CPU and memory, in mid-epoch."""
     sequence = _sequence(case)
-    with _open(case, sequence) as engine:
-        batches = enumerate(engine.epoch())
-        _consume(case, batches, case.min_batches // 2, case.warmup_s)
+    with _open(case, sequence) as loader:
+        batches = _checked(case, loader, sequence)
+        _warm_up(case, batches)
 
         all_before_s, own_before_s = tree_cpu_s(), time.process_time()
         begun_s = time.perf_counter()
-        count, nbytes = _consume(case, batches, case.min_batches, case.measure_s)
+        count, items, nbytes = _consume(batches, case.min_batches, case.measure_s)
         wall_s = time.perf_counter() - begun_s
         own_s = time.process_time() - own_before_s
         all_s = tree_cpu_s() - all_before_s
 
-        memory_bytes = tree_memory_bytes(os.getpid())
+        memory_bytes = _memory_in_full_swing(batches)
     figures = {
         "batches": count,
         "batches_per_s": count / wall_s,
+        "items_per_s": items / wall_s,
         "gb_per_s": nbytes / wall_s / 1e9,
         "consumer_us": own_s / count * 1e6,
         "all_us": all_s / count * 1e6,
     }
-    if memory_bytes is not None:
+    if memory_bytes:
         figures["memory_mb"] = memory_bytes / 1e6
     return figures
 
 
-def _consume(
-    case: Case, batches: Iterator[tuple[int, Any]], min_batches: int, seconds: float
-) -> tuple[int, int]:
-    """Take batches for `seconds`, and `min_batches` at least. How many, and how many bytes."""
-    count = nbytes = 0
+def _checked(case: Case, loader: Loader, sequence: Any) -> Iterator[Any]:
+    """The batches of a stream, each checked; epoch after epoch where the case says so."""
+    while True:
+        count = 0
+        for index, batch in enumerate(loader.epoch()):
+            check_batch(batch, index, case.touch, sequence)
+            count += 1
+            yield batch
+        if not case.goes_on:
+            raise WrongBatch(f"the epoch ended {count} batches into a stream that has no end")
+        if count != len(sequence):
+            raise WrongBatch(f"an epoch of {len(sequence)} batches delivered {count}")
+
+
+def _warm_up(case: Case, batches: Iterator[Any]) -> None:
+    wanted = max(case.min_batches // 2, case.warmup_batches)
+    begun_s = time.perf_counter()
+    for count, _ in enumerate(batches, start=1):
+        elapsed_s = time.perf_counter() - begun_s
+        if count >= wanted and elapsed_s >= case.warmup_s:
+            return
+        if count >= case.min_batches // 2 and elapsed_s >= max(case.warmup_s, WARMUP_CAP_S):
+            return
+
+
+def _consume(batches: Iterator[Any], min_batches: int, seconds: float) -> tuple[int, int, int]:
+    """Take batches for `seconds`, and `min_batches` at least. How many, their labels and bytes."""
+    count = items = nbytes = 0
     end_s = time.perf_counter() + seconds
-    for index, batch in batches:
-        check_batch(batch, index, case.touch)
+    for array, labels in batches:
         count += 1
-        nbytes += batch[0].nbytes + batch[1].nbytes
+        items += len(labels)
+        nbytes += array.nbytes + labels.nbytes
         if count >= min_batches and time.perf_counter() >= end_s:
-            return count, nbytes
-    raise WrongBatch(f"the epoch ended {count} batches into a stream that has no end")
+            break
+    return count, items, nbytes
+
+
+def _memory_in_full_swing(batches: Iterator[Any]) -> int:
+    """The most memory seen, after the timing. While a sample is taken the queue fills up."""
+    peak_bytes = tree_memory_bytes(os.getpid()) or 0
+    for _ in range(MEMORY_SAMPLES - 1):
+        next(batches)
+        peak_bytes = max(peak_bytes, tree_memory_bytes(os.getpid()) or 0)
+    return peak_bytes
 
 
 def epochs(case: Case) -> Figures:
     """Milliseconds a whole epoch takes, turn-around included; two epochs are warm-up."""
     sequence = _sequence(case)
-    with _open(case, sequence) as engine:
+    with _open(case, sequence) as loader:
         for _ in range(2):
-            _whole_epoch(engine, sequence, case.touch)
-        first_ms = []
-        begun_s = time.perf_counter()
-        for _ in range(case.epochs):
-            first_ms.append(_whole_epoch(engine, sequence, case.touch) * 1e3)
-        wall_s = time.perf_counter() - begun_s
+            _whole_epoch(case, loader, sequence)
+        first_ms: list[float] = []
+        begun_s = now_s = time.perf_counter()
+        while len(first_ms) < case.epochs:
+            first_ms.append(_whole_epoch(case, loader, sequence) * 1e3)
+            now_s = time.perf_counter()
+            if len(first_ms) >= 5 and now_s - begun_s > EPOCHS_CAP_S:
+                break
+        wall_s = now_s - begun_s
     return {
-        "epoch_ms": wall_s / case.epochs * 1e3,
+        "epochs": len(first_ms),
+        "epoch_ms": wall_s / len(first_ms) * 1e3,
         "first_batch_ms": statistics.median(first_ms),
         "slowest_first_batch_ms": max(first_ms),
     }
@@ -108,11 +146,11 @@ def makespan(case: Case) -> Figures:
     """Seconds an epoch takes with its workers already running, against two ideals."""
     sequence = _sequence(case)
     walls_s = []
-    with _open(case, sequence) as engine:
-        _whole_epoch(engine, sequence, case.touch)  # the workers are there, and warm
+    with _open(case, sequence) as loader:
+        _whole_epoch(case, loader, sequence)  # the workers are there, and warm
         for _ in range(case.epochs):
             begun_s = time.perf_counter()
-            _whole_epoch(engine, sequence, case.touch)
+            _whole_epoch(case, loader, sequence)
             walls_s.append(time.perf_counter() - begun_s)
     wall_s = statistics.median(walls_s)
     return {
@@ -123,12 +161,16 @@ def makespan(case: Case) -> Figures:
 
 
 def first_batch(case: Case) -> Figures:
-    """Seconds from nothing to the first batch, to the last of one epoch, and the memory then."""
+    """Seconds from nothing to the first batch, to the last of one epoch, and the memory then.
+
+    A peer's library is imported before the clock starts: a program that trains has it already.
+    """
     sequence = _sequence(case)
+    _import_libraries(case.engine)
     begun_s = time.perf_counter()
-    with _open(case, sequence) as engine:
+    with _open(case, sequence) as loader:
         opened_s = time.perf_counter() - begun_s
-        first_s = opened_s + _whole_epoch(engine, sequence, case.touch)
+        first_s = opened_s + _whole_epoch(case, loader, sequence)
         figures = {"first_batch_s": first_s, "epoch_s": time.perf_counter() - begun_s}
         memory_bytes = tree_memory_bytes(os.getpid())
     if memory_bytes is not None:
@@ -136,21 +178,43 @@ def first_batch(case: Case) -> Figures:
     return figures
 
 
+def _import_libraries(engine: str) -> None:
+    os.environ.setdefault("KERAS_BACKEND", "numpy")  # as the peer does, before Keras is imported
+    for distribution in find_peer(engine).requires:
+        module = LIBRARIES.get(distribution, distribution)
+        if module:
+            importlib.import_module(module)
+
+
 def own_cost(case: Case) -> Figures:
     """What checking and touching a batch costs the consumer, as part of its figure."""
-    batch = _sequence(case)[7]
-    return {"check_us": primitives.seconds_each(lambda: check_batch(batch, 7, case.touch)) * 1e6}
+    sequence = _sequence(case)
+    batch = sequence[7]
+    check_s = primitives.seconds_each(lambda: check_batch(batch, 7, case.touch, sequence))
+    return {"check_us": check_s * 1e6}
 
 
-def _whole_epoch(engine: Engine, sequence: Any, touch: bool) -> float:
+def memory_limits(case: Case) -> Figures:
+    """How fast buffers of this workload's size are written, by as many processes."""
+    array, _ = _sequence(case)[0]
+    return bandwidth(array.nbytes, case.workers, case.in_flight)
+
+
+def loops(case: Case) -> Figures:
+    return yardsticks.loops(
+        _sequence(case), case.workers, case.touch, case.warmup_s, case.measure_s
+    )
+
+
+def _whole_epoch(case: Case, loader: Loader, sequence: Any) -> float:
     """Deliver and check one epoch; seconds until its first batch was there."""
     first_s = 0.0
     count = 0
     begun_s = time.perf_counter()
-    for index, batch in enumerate(engine.epoch()):
+    for index, batch in enumerate(loader.epoch()):
         if index == 0:
             first_s = time.perf_counter() - begun_s
-        check_batch(batch, index, touch)
+        check_batch(batch, index, case.touch, sequence)
         count += 1
     if count != len(sequence):
         raise WrongBatch(f"an epoch of {len(sequence)} batches delivered {count}")
@@ -161,10 +225,14 @@ def _sequence(case: Case) -> Any:
     return workloads.find(case.workload)(**case.workload_options)
 
 
-def _open(case: Case, sequence: Any) -> Any:
-    return open_engine(
-        case.engine, sequence, workers=case.workers, in_flight=case.in_flight, seed=case.seed
-    )
+def _open(case: Case, sequence: Any) -> contextlib.closing[Loader]:
+    options: dict[str, Any] = {}
+    if case.seed is not None:
+        options["seed"] = case.seed
+    if case.start_method:
+        options["start_method"] = case.start_method
+    loader = find_peer(case.engine).make_loader(sequence, case.workers, case.in_flight, **options)
+    return contextlib.closing(loader)
 
 
 def find(name: str) -> Callable[[Case], Figures]:
@@ -176,6 +244,9 @@ def find(name: str) -> Callable[[Case], Figures]:
         "first_batch": first_batch,
         "own_cost": own_cost,
         "pipe": lambda case: primitives.pipe(),
-        "bandwidth": lambda case: primitives.bandwidth(case.workers),
+        "bandwidth": memory_limits,
+        "loops": loops,
+        "sleepers": lambda case: yardsticks.sleepers(_sequence(case), case.workers),
+        "interpreters": lambda case: yardsticks.interpreters(case.workers),
     }
     return measures[name]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness import measures
 from harness.cases import Case
+from harness.checks import WrongBatch
 
 __all__ = ["main"]
 
@@ -20,7 +21,7 @@ def main(case_json: str, result_path: str) -> None:
     outcome: dict[str, object]
     try:
         outcome = {"figures": measures.find(case.measure)(case)}
-    except measures.WrongBatch as error:
+    except WrongBatch as error:
         outcome = {"wrong": str(error)}
     Path(result_path).write_text(json.dumps(outcome))
 

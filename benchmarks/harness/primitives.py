@@ -1,23 +1,18 @@
-"""What the machine itself can do in this run: a pipe, a fill, a copy.
+"""What a pipe of this machine costs in this run, and how long any call takes.
 
-They bound the figures beside which they are printed, and tell a slow engine from a busy machine.
+It bounds the figures beside which it is printed, and tells a slow engine from a busy machine.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-
-__all__ = ["bandwidth", "pipe", "seconds_each"]
+__all__ = ["pipe", "seconds_each"]
 
 RECORD = b"\0" * 64  # the size of a worker's report
-PICTURES = (64, 224, 224, 3)  # 38.5 MB of float32
 TRIAL_S = 0.01
 TRIALS = 5
 
@@ -64,35 +59,3 @@ def pipe() -> dict[str, float]:
         os.close(there[1])
         os.waitpid(echo_pid, 0)
     return {"pipe_write_read_us": write_read_us, "pipe_round_trip_us": round_trip_us}
-
-
-def bandwidth(processes: int) -> dict[str, float]:
-    """GB/s of `processes` at once, together: fresh `np.full`, a warm fill, a warm copy."""
-    context = multiprocessing.get_context("fork")
-    barrier = context.Barrier(processes)
-    with context.Pool(processes, initializer=_meet_at, initargs=(barrier,)) as pool:
-        each = pool.map(_bandwidth_of_one, range(processes), chunksize=1)
-    return {name: sum(one[name] for one in each) for name in each[0]}
-
-
-_barrier: Any = None
-
-
-def _meet_at(barrier: Any) -> None:
-    global _barrier
-    _barrier = barrier
-
-
-def _bandwidth_of_one(_: int) -> dict[str, float]:
-    source = np.full(PICTURES, 1.0, np.float32)
-    target = np.full(PICTURES, 2.0, np.float32)
-    calls: dict[str, Callable[[], object]] = {
-        "np_full_gb_per_s": lambda: np.full(PICTURES, 3.0, np.float32),
-        "fill_gb_per_s": lambda: target.fill(4.0),
-        "copy_gb_per_s": lambda: np.copyto(target, source),
-    }
-    figures = {}
-    for name, call in calls.items():
-        _barrier.wait(30)
-        figures[name] = source.nbytes / seconds_each(call) / 1e9
-    return figures

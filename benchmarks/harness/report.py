@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.cases import Run
@@ -12,7 +12,7 @@ from harness.figures import Figures, spread
 from harness.machine import Machine
 from harness.verdict import SPREAD_LIMIT, Row, short
 
-__all__ = ["show_failures", "show_figures", "show_machine", "show_rows", "show_table"]
+__all__ = ["row_cells", "show_failures", "show_figures", "show_machine", "show_rows", "show_table"]
 
 _COLUMNS = {
     "batches_per_s": "batches/s",
@@ -60,14 +60,33 @@ def show_figures(title: str, figures: Figures, names: Sequence[str]) -> None:
     show_table(title, ["", *(_COLUMNS[column] for column in shown), "spread"], rows)
 
 
-def show_rows(title: str, rows: Sequence[Row]) -> None:
-    """What was wanted, what was reached, and the verdict."""
-    cells = [[row.work, row.wanted, row.reached, row.range, row.verdict] for row in rows]
-    show_table(title, ["work", "wanted", "reached", "rounds", "verdict"], cells)
+def show_rows(title: str, rows: Sequence[Row], reasons: Mapping[str, str] | None = None) -> None:
+    """What was wanted, what was reached, the verdict, and why it is not ok where that is known."""
+    if not rows:
+        return
+    headings, cells = row_cells(rows)
+    show_table(title, headings, cells)
+    for row in rows:
+        if reasons is not None and row.verdict not in ("", "ok") and row.work in reasons:
+            print(f"{row.work}: {reasons[row.work]}")
     print(
         f"Medians of rounds. UNSTABLE: the rounds lie more than {SPREAD_LIMIT:.0%} of the median"
         " (or of an upper limit above it) apart, so this run cannot tell."
     )
+
+
+def row_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of judged rows; what no row says has no column."""
+    columns = {
+        "work": [row.work for row in rows],
+        "wanted": [row.wanted for row in rows],
+        "because": [row.basis for row in rows],
+        "reached": [row.reached for row in rows],
+        "rounds": [row.range for row in rows],
+        "verdict": [row.verdict for row in rows],
+    }
+    shown = {heading: cells for heading, cells in columns.items() if any(cells)}
+    return list(shown), [list(cells) for cells in zip(*shown.values(), strict=True)]
 
 
 def show_failures(failures: Sequence[Run]) -> None:
@@ -90,11 +109,12 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
         return
     table = rich_table.Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, overflow="fold", justify="left" if number == 0 else "right")
+        is_text = number == 0 or column in ("because", "notes")
+        table.add_column(column, overflow="fold", justify="left" if is_text else "right")
     for row in rows:
         table.add_row(*(rich_text.Text(cell, style=_style(cell)) for cell in row))
     # Redirected output has no width of its own: a table folded to 80 columns cannot be read.
-    width = None if sys.stdout.isatty() else 140
+    width = None if sys.stdout.isatty() else 170
     rich_console.Console(width=width).print(table)
 
 

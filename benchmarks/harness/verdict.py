@@ -27,13 +27,18 @@ class Row:
     unit: str
     at_least: float | None = None
     at_most: float | None = None
+    basis: str = ""
+    """Where the target comes from, if it was measured in the same run."""
+    beside: str = ""
+    """The same in other words, such as how many times the best peer it is."""
 
     @property
     def reached(self) -> str:
         """The median and its unit."""
         if not self.values:
             return "no figure"
-        return f"{short(statistics.median(self.values))} {self.unit}"
+        beside = f" ({self.beside})" if self.beside else ""
+        return f"{short(statistics.median(self.values))} {self.unit}{beside}"
 
     @property
     def range(self) -> str:
@@ -60,6 +65,7 @@ class Row:
         return {
             "work": self.work,
             "wanted": self.wanted,
+            "basis": self.basis,
             "reached": self.reached,
             "range": self.range,
             "verdict": self.verdict,

@@ -1,7 +1,8 @@
 """The Sequences that are measured. Importable classes, so that every engine can send them.
 
-Every batch is `(array, labels)`. Its labels and every element of its array follow from its index
-(`expected`), which is how the consumer checks the order, and the data, of every batch.
+Every batch is `(array, labels)`. Its labels and every element of its array that the consumer looks
+at follow from its index (`expected`, or `touched` of the Sequence), which is how the consumer
+checks the order, and the data, of every batch.
 
 They are duck-typed and do not import seqloader, so that no peer is measured with it loaded.
 """
@@ -9,6 +10,7 @@ They are duck-typed and do not import seqloader, so that no peer is measured wit
 from __future__ import annotations
 
 import heapq
+import importlib
 import random
 import time
 from typing import Any
@@ -16,7 +18,11 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "Copied",
+    "CopiedInArena",
     "HoldsArray",
+    "HoldsPaths",
+    "HoldsSharedArray",
     "Images",
     "ImagesInArena",
     "NewOrderEachEpoch",
@@ -33,7 +39,7 @@ DISTINCT = 4096  # values; float32 holds each exactly, and neighbours in the ord
 
 
 def expected(index: int) -> int:
-    """The value of every array element of batch `index`."""
+    """The value of every array element of batch `index` that the consumer looks at."""
     return index % DISTINCT
 
 
@@ -64,6 +70,35 @@ class NewOrderEachEpoch(Tiny):
         random.shuffle(self.order)
 
 
+class Copied:
+    """1 MB: a template is copied, and the index written into every page of the copy."""
+
+    def __init__(self, length: float = ENDLESS) -> None:
+        self.length = int(length)
+        self.template = np.zeros((256, 1024), np.float32)  # a row is a page
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Batch:
+        array = self.template.copy()
+        array[:, 0] = expected(index)
+        return array, np.full(32, index, np.int64)
+
+
+class CopiedInArena(Copied):
+    """The same copy, made in memory that `seqloader.empty` hands out."""
+
+    def __getitem__(self, index: int) -> Batch:
+        # Here, so that the engines that have no worker of ours need no seqloader.
+        from seqloader import empty
+
+        array = empty(self.template.shape, np.float32)
+        np.copyto(array, self.template)
+        array[:, 0] = expected(index)
+        return array, np.full(32, index, np.int64)
+
+
 class Images:
     """(batch, 224, 224, 3) float32 by `np.full`: 38.5 MB for 64 pictures, 154 MB for 256."""
 
@@ -83,7 +118,6 @@ class ImagesInArena(Images):
     """The same pictures, built in memory that `seqloader.empty` hands out."""
 
     def __getitem__(self, index: int) -> Batch:
-        # Here, so that the engines that have no worker of ours need no seqloader.
         from seqloader import empty
 
         images = empty(self.shape, np.float32)
@@ -100,8 +134,7 @@ class HoldsArray:
 
     def __init__(self, nbytes: float, length: float = 64) -> None:
         self.length = int(length)
-        rows = int(nbytes) // (self.length * 4)
-        self.array = np.empty((self.length, rows), np.float32)
+        self.array = self._allocate((self.length, int(nbytes) // (self.length * 4)))
         for index in range(self.length):
             self.array[index] = expected(index)
 
@@ -110,6 +143,37 @@ class HoldsArray:
 
     def __getitem__(self, index: int) -> Batch:
         return self.array[index, ::1024].copy(), np.full(32, index, np.int64)
+
+    def _allocate(self, shape: tuple[int, int]) -> np.ndarray[Any, Any]:
+        return np.empty(shape, np.float32)
+
+
+class HoldsSharedArray(HoldsArray):
+    """The same in `seqloader.shared_empty`, which workers map instead of receiving it."""
+
+    def _allocate(self, shape: tuple[int, int]) -> np.ndarray[Any, Any]:
+        array: np.ndarray[Any, Any] = shared_empty()(shape, np.float32)
+        return array
+
+
+def shared_empty() -> Any:
+    """`seqloader.shared_empty`, or None where the installed seqloader has none."""
+    return getattr(importlib.import_module("seqloader"), "shared_empty", None)
+
+
+class HoldsPaths(Tiny):
+    """A Sequence that holds a million (path, label) tuples, as a list of files does."""
+
+    def __init__(self, count: float = 1_000_000, length: float = 64) -> None:
+        super().__init__(length)
+        self.files = [
+            (f"train/class_{number % 1000:04d}/image_{number:08d}.jpeg", number % 1000)
+            for number in range(int(count))
+        ]
+
+    def __getitem__(self, index: int) -> Batch:
+        _, label = self.files[index]
+        return np.full((32, 8), expected(label), np.float32), np.full(32, index, np.int64)
 
 
 class Uneven:
@@ -155,12 +219,16 @@ class Uneven:
         return delivered_at_s[-1]
 
 
-_WORKLOADS = {
-    workload.__name__: workload
-    for workload in (Tiny, NewOrderEachEpoch, Images, ImagesInArena, HoldsArray, Uneven)
-}
-
-
 def find(name: str) -> Any:
     """The workload class of that name."""
-    return _WORKLOADS[name]
+    from harness import pictures
+
+    here = {
+        workload.__name__: workload
+        for workload in (
+            *(Tiny, NewOrderEachEpoch, Copied, CopiedInArena, Images, ImagesInArena),
+            *(HoldsArray, HoldsSharedArray, HoldsPaths, Uneven),
+            *(pictures.Pictures, pictures.PicturesInArena),
+        )
+    }
+    return here[name]

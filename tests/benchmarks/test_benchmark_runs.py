@@ -10,8 +10,9 @@ import numpy as np
 import psutil
 import pytest
 from harness.cases import Case
+from harness.checks import WrongBatch, check_batch
 from harness.footprint import tree_memory_bytes
-from harness.measures import WrongBatch, check_batch
+from harness.leftovers import FOLDER, named_memory, remove_since
 from harness.processes import in_turn, run_fresh
 from harness.workloads import ImagesInArena, Tiny, Uneven
 
@@ -68,13 +69,38 @@ def test_images_built_in_the_arena_arrive_intact() -> None:
     assert run_fresh(case).failure is None
 
 
-@pytest.mark.parametrize("measure", ["pipe", "bandwidth", "own_cost"])
-def test_primitives_of_the_machine_are_positive(measure: str) -> None:
-    run = run_fresh(Case("beside", measure, workers=1))
+@pytest.mark.parametrize(
+    ("measure", "workload"),
+    [
+        ("pipe", "Tiny"),
+        ("bandwidth", "Copied"),
+        ("own_cost", "Copied"),
+        ("loops", "Tiny"),
+        ("interpreters", "Tiny"),
+    ],
+)
+def test_what_is_measured_beside_the_peers_is_positive(measure: str, workload: str) -> None:
+    run = run_fresh(Case("beside", measure, workload=workload, workers=2, measure_s=0.01))
 
     assert run.failure is None
     assert run.figures
     assert all(value > 0 for value in run.figures.values())
+
+
+def test_sleepers_take_their_even_share_of_the_time() -> None:
+    run = run_fresh(Case("ideal", "sleepers", workload="Uneven", workload_options={"length": 32}))
+
+    assert run.failure is None
+    assert run.figures["over_even_share"] >= 1
+
+
+def test_streams_of_peers_without_a_bound_are_made_of_epochs() -> None:
+    five = {"length": 5}
+
+    run = run_fresh(Case("short", "stream", "loop", "Tiny", five, goes_on=True, min_batches=12))
+
+    assert run.failure is None
+    assert run.figures["batches"] >= 12
 
 
 def test_cases_take_turns() -> None:
@@ -82,7 +108,13 @@ def test_cases_take_turns() -> None:
 
     runs = in_turn([one, two], rounds=2)
 
-    assert [run.case.name for run in runs] == ["one", "two", "one", "two"]
+    assert [(run.case.name, run.round) for run in runs] == [
+        ("one", 1),
+        ("two", 1),
+        ("one", 2),
+        ("two", 2),
+    ]
+    assert all(run.took_s > 0 for run in runs)
 
 
 def test_hung_run_is_killed_with_its_workers() -> None:
@@ -93,6 +125,7 @@ def test_hung_run_is_killed_with_its_workers() -> None:
     run = run_fresh(case)
 
     assert run.failure == "hung: killed after 2 s"
+    assert run.hung
     assert not run.wrong
     left = [p for p in psutil.process_iter(["cmdline"]) if marker in str(p.info["cmdline"])]
     _, alive = psutil.wait_procs(left, timeout=10)
@@ -113,7 +146,7 @@ def test_crashed_run_shows_the_end_of_what_it_printed() -> None:
 
     assert not run.wrong
     assert "exit status 1" in str(run.failure)
-    assert "unknown engine" in str(run.failure)
+    assert "no peer is named 'an engine nobody wrote'" in str(run.failure)
 
 
 def test_check_accepts_the_batch_that_is_due() -> None:
@@ -127,7 +160,7 @@ def test_check_rejects_another_batch_of_the_same_value() -> None:
 
 @pytest.mark.parametrize("touch", [True, False])
 def test_check_sees_altered_data_where_it_touches(touch: bool) -> None:
-    array = np.full((4, 4096), 7, np.float32)
+    array = np.full((4, 1024), 7, np.float32)  # a row is a page
     array[2, 0] = 8
     batch = array, np.full(4, 7, np.int64)
 
@@ -164,3 +197,18 @@ def test_shared_memory_is_counted_once(mapped: bool) -> None:
     assert after_bytes is not None
     # Our part of the libraries changes with the number of other processes that map them.
     assert 0.8 * nbytes < after_bytes - before_bytes < 1.2 * nbytes
+
+
+@pytest.mark.skipif(not FOLDER.is_dir(), reason="needs /dev/shm")
+def test_memory_that_a_killed_run_left_is_removed_unless_somebody_uses_it() -> None:
+    before = named_memory()
+    left, used = (FOLDER / f"benchmark-test-{uuid.uuid4().hex}" for _ in range(2))
+    left.write_bytes(b"left")
+    with used.open("wb"):
+        remove_since(before)
+        assert not left.exists()
+        assert used.exists()
+
+    remove_since(before)
+
+    assert not used.exists()

@@ -1,0 +1,200 @@
+"""The plots of the page: bars that are sorted, with a line where the machine's limit was measured.
+
+Drawn from stored results, by matplotlib, without a screen.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.chapter import Chapter, Plot
+from harness.contestants import Contestant
+from harness.figures import Figures
+from harness.results import Results
+from harness.tables import Entry, entries
+from harness.verdict import short
+
+__all__ = ["Bar", "bars", "draw", "file_name"]
+
+OURS_COLOUR = "#3f51b5"
+PEER_COLOUR = "#9fb0c0"
+YARDSTICK_COLOUR = "#dcdcdc"
+LIMIT_COLOUR = "#c62828"
+QUIET_COLOUR = "#666666"
+LINE_INCHES = 0.27
+WIDTH_INCHES = 8.5
+LOG_FACTOR = 12.0
+"""Values further apart than this are drawn on a logarithmic axis."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What is drawn for one line of a table."""
+
+    label: str
+    contestant: Contestant
+    values: Sequence[float]
+    """One for each round; none where `why_not` says why."""
+    why_not: str = ""
+
+    @property
+    def median(self) -> float:
+        ordered = sorted(self.values)
+        half = len(ordered) // 2
+        return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def file_name(chapter: Chapter, plot: Plot) -> str:
+    """Of the picture in the folder of the pictures."""
+    return f"{chapter.name}{plot.suffix}.png"
+
+
+def draw(chapter: Chapter, results: Results, folder: Path) -> list[Path]:
+    """Write the chapter's plots into the folder, those that have anything to show."""
+    paths = []
+    for plot in chapter.plots:
+        shown = bars(chapter, plot, results)
+        if any(bar.values for bar in shown):
+            path = folder / file_name(chapter, plot)
+            _draw(chapter, plot, shown, results.figures(chapter.name), path)
+            paths.append(path)
+    return paths
+
+
+def bars(chapter: Chapter, plot: Plot, results: Results) -> list[Bar]:
+    """Best first; those that brought no figure last, with the reason."""
+    figures = results.figures(chapter.name)
+    found = [_bar(entry, chapter, plot, figures) for entry in entries(chapter, results)]
+    measured = [bar for bar in found if bar.values]
+    measured.sort(key=lambda bar: bar.median, reverse=plot.more_is_better)
+    return [*measured, *(bar for bar in found if not bar.values and bar.why_not)]
+
+
+def _bar(entry: Entry, chapter: Chapter, plot: Plot, figures: Figures) -> Bar:
+    values = plot.column.values(figures, chapter.name, entry.label)
+    if plot.column.less == entry.label:
+        values = []  # the difference to itself
+    why_not = "" if values else "; ".join(entry.notes)
+    return Bar(entry.label, entry.contestant, values, why_not)
+
+
+def _draw(chapter: Chapter, plot: Plot, shown: Sequence[Bar], figures: Figures, path: Path) -> None:
+    matplotlib: Any = importlib.import_module("matplotlib")
+    matplotlib.use("Agg")
+    pyplot: Any = importlib.import_module("matplotlib.pyplot")
+    figure, axes = pyplot.subplots(
+        figsize=(WIDTH_INCHES, 1.3 + LINE_INCHES * len(shown)), layout="constrained"
+    )
+    limit = _limit(chapter, plot, figures)
+    lowest, highest = _range(shown, limit)
+    axes.set_xlim(lowest, highest)
+    is_log = lowest > 0
+    if is_log:
+        axes.set_xscale("log")
+        ticker: Any = importlib.import_module("matplotlib.ticker")
+        axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: short(value)))
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    for place, bar in enumerate(shown):
+        _draw_bar(axes, place, bar, lowest, highest)
+    if limit is not None:
+        axes.axvline(limit, color=LIMIT_COLOUR, linewidth=1.2, linestyle="--")
+    axes.set_yticks(range(len(shown)), [bar.label for bar in shown], fontsize=9)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlabel(_axis_words(plot, is_log), fontsize=9)
+    axes.set_title(_title(chapter, plot, shown, limit), fontsize=10, loc="left")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="#e5e5e5", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    for label, bar in zip(axes.get_yticklabels(), shown, strict=True):
+        if bar.contestant.is_ours:
+            label.set_fontweight("bold")
+    figure.savefig(path, dpi=130, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def _draw_bar(axes: Any, place: int, bar: Bar, lowest: float, highest: float) -> None:
+    if not bar.values:
+        text = bar.why_not if len(bar.why_not) <= 90 else f"{bar.why_not[:89]}…"
+        axes.annotate(
+            text,
+            (0, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            style="italic",
+            color=QUIET_COLOUR,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            zorder=3,
+        )
+        return
+    median = max(bar.median, lowest)
+    axes.barh(
+        place,
+        median - lowest,
+        left=lowest,
+        height=0.72,
+        color=_colour(bar.contestant),
+        hatch="///" if bar.contestant.reservation else None,
+        edgecolor="white" if bar.contestant.reservation else "none",
+    )
+    least, most = min(bar.values), max(bar.values)
+    if most > least:
+        axes.plot([max(least, lowest), most], [place, place], color="#222222", linewidth=1.1)
+    axes.annotate(
+        short(bar.median),
+        (min(max(most, median), highest), place),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+        color="#222222",
+    )
+
+
+def _range(shown: Sequence[Bar], limit: float | None) -> tuple[float, float]:
+    """The axis: from zero, or logarithmic, from a power of ten, where values lie far apart."""
+    values = [value for bar in shown for value in bar.values]
+    highest = max([*values, *([] if limit is None else [limit])])
+    medians = [bar.median for bar in shown if bar.values]
+    if min(values) > 0 and max(medians) > LOG_FACTOR * min(medians):
+        lowest = 10.0 ** math.floor(math.log10(min(values)) - 0.1)
+        return lowest, highest * (highest / lowest) ** 0.1
+    return 0.0, max(highest, 1e-9) * 1.12
+
+
+def _limit(chapter: Chapter, plot: Plot, figures: Figures) -> float | None:
+    if not plot.limit:
+        return None
+    name = f"{chapter.name}: {plot.limit}"
+    median = figures.median(name, plot.limit_figure or plot.column.figure)
+    return None if median is None else median * plot.column.scale
+
+
+def _axis_words(plot: Plot, is_log: bool) -> str:
+    better = "more is better" if plot.more_is_better else "less is better"
+    return f"{plot.column.heading} ({better}{', logarithmic' if is_log else ''})"
+
+
+def _title(chapter: Chapter, plot: Plot, shown: Sequence[Bar], limit: float | None) -> str:
+    explained = []
+    if limit is not None:
+        explained.append(f"dashed: {plot.limit_words}")
+    if any(bar.values and bar.contestant.reservation for bar in shown):
+        explained.append("hatched: with a reservation, see the table")
+    words = f"{chapter.title}: {plot.column.heading}"
+    return "\n".join([words, *(["; ".join(explained)] if explained else [])])
+
+
+def _colour(contestant: Contestant) -> str:
+    if contestant.is_ours:
+        return OURS_COLOUR
+    return YARDSTICK_COLOUR if contestant.is_yardstick else PEER_COLOUR

@@ -1,0 +1,87 @@
+"""What every peer looks like from outside: named facts, and a loader that delivers epochs."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, Protocol, cast
+
+__all__ = ["Loader", "Peer", "end_epoch"]
+
+
+class Loader(Protocol):
+    """Delivers the batches of a Sequence in order, epoch after epoch."""
+
+    def epoch(self) -> Iterator[Any]:
+        """Begin an epoch, and deliver its batches; the Sequence's `on_epoch_end` runs after them.
+
+        A batch is valid until the next one is asked for. Some peers use its memory again then.
+        """
+
+    def close(self) -> None:
+        """Stop everything that was started, also in mid-epoch."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One way to compute batches ahead, and what may be expected of it."""
+
+    name: str
+    """As tables show it."""
+    module: str
+    """Has `make_loader(sequence, workers, queue, **options)`. Imported when it is first needed."""
+    requires: tuple[str, ...] = ()
+    """Distributions; the first one names the version. None: the standard library is enough."""
+    ordered: bool = True
+    bounded: bool = True
+    """Whether it stops computing at all while the consumer takes nothing."""
+    windows: int = 1
+    """How many times `queue` it then has ahead, beside those of `surplus`."""
+    surplus: int = 2
+    """Batches that each worker may have ahead beside that, in its hands and in its stages."""
+    is_yardstick: bool = False
+    """Something to measure others by, not a competitor."""
+    reservation: str = ""
+    """What to know when its row is compared with the others: shown beside it."""
+    start_methods: tuple[str, ...] = ()
+    """Values that `make_loader` takes as `start_method`; the first is the default."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What this entry passes to `make_loader`, when several share a module."""
+
+    def missing(self) -> tuple[str, ...]:
+        """The distributions it requires that are not installed. Imports none of them."""
+        return tuple(name for name in self.requires if not _is_installed(name))
+
+    def version(self) -> str:
+        """What is measured, such as "torch 2.13.0"."""
+        if not self.requires:
+            return f"Python {platform.python_version()}"
+        name = self.requires[0]
+        return f"{name} {metadata.version(name)}"
+
+    def most_ahead(self, workers: int, queue: int) -> int | None:
+        """Batches computed at most beyond those delivered; None where nothing bounds them."""
+        return self.windows * queue + self.surplus * workers if self.bounded else None
+
+    def make_loader(self, sequence: Any, workers: int, queue: int, **options: Any) -> Loader:
+        """A loader that is ready to be asked for an epoch."""
+        make = importlib.import_module(self.module).make_loader
+        return cast(Loader, make(sequence, workers, queue, **{**self.options, **options}))
+
+
+def end_epoch(sequence: Any) -> None:
+    """Call the hook of a Sequence that has one, for the peers that do not."""
+    on_epoch_end = getattr(sequence, "on_epoch_end", None)
+    if on_epoch_end is not None:
+        on_epoch_end()
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,73 @@
+"""What the loaders made of torch's `DataLoader` have in common: its options, its epochs, its end.
+
+The Sequence is a map-style dataset whose items are batches already, so `batch_size=None`.
+`persistent_workers` keeps the processes from one epoch to the next, as the documentation advises;
+they then keep the Sequence they got at their start. `prefetch_factor` is counted per worker.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from peers.peer import end_epoch
+
+__all__ = ["TorchLoader", "to_numpy"]
+
+
+class TorchLoader:
+    """Delivers the epochs of a DataLoader or of one of its subclasses."""
+
+    def __init__(
+        self,
+        loader_class: Callable[..., Any],
+        sequence: Any,
+        workers: int,
+        queue: int,
+        start_method: str,
+        timeout_s: float | None,
+        **options: Any,
+    ) -> None:
+        self._sequence = sequence
+        self._loader: Any = loader_class(
+            sequence,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=max(1, queue // workers),
+            persistent_workers=True,
+            multiprocessing_context=start_method,
+            timeout=timeout_s or 0,  # 0: none
+            **options,
+        )
+        self._batches: Any = None
+
+    def epoch(self) -> Iterator[Any]:
+        self._batches = iter(self._loader)
+        while True:
+            # Not a for loop: that would keep a reference to the iterator while the consumer has
+            # the batch, and only the last reference ends the workers.
+            try:
+                batch = next(self._batches)
+            except StopIteration:
+                break
+            yield to_numpy(batch)
+        end_epoch(self._sequence)
+
+    def close(self) -> None:
+        # An exception that came out of the iterator may refer to it, in a cycle. An iterator that
+        # is collected together with that cycle waits in vain for its workers to leave.
+        gc.collect()
+        # Torch has no method for it. To drop the loader and its iterator is the documented way.
+        self._batches = self._loader = None
+
+
+def to_numpy(nest: Any) -> Any:
+    """The same nest with the tensors in it as arrays that share their memory."""
+    if hasattr(nest, "numpy"):
+        return nest.numpy()
+    if isinstance(nest, (tuple, list)):
+        return tuple(to_numpy(item) for item in nest)
+    if isinstance(nest, dict):
+        return {key: to_numpy(value) for key, value in nest.items()}
+    return nest
