@@ -1,0 +1,84 @@
+"""What was seen of one trial: raw, before anybody judges it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Facts", "Raised"]
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception in the consumer."""
+
+    type: str
+    message: str = ""
+    text: str = ""
+    """Type and message of it and of what caused it, with notes: a traceback without the code."""
+    own: bool = False
+    """It is an instance of the user's own class."""
+    after_s: float | None = None
+    """Seconds since the fault fell."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the peer's `make_loader` was given beside the usual."""
+    struck: bool = True
+    """Whether the fault fell at all."""
+    hung: bool = False
+    """Nothing happened for so long that the watcher ended everything."""
+    phase: str = "done"
+    """The last thing the program did: opening, iterating, closing, leaving, done."""
+    length: int = 0
+    """Batches of an epoch."""
+    delivered: tuple[int, ...] = ()
+    """Batches that came in order, for each epoch that was begun."""
+    whole: bool = False
+    """All epochs were delivered that were to be."""
+    wrong: str = ""
+    """What was wrong with the data."""
+    raised: Raised | None = None
+    again: bool = False
+    """After that, another epoch was asked for."""
+    raised_again: Raised | None = None
+    exit_status: int | None = 0
+    """As `subprocess` has it; None if the watcher ended it."""
+    wanted_status: int | None = None
+    seconds: float = 0.0
+    """From the start to the end of the program, or to the moment the watcher gave up."""
+    ended_after_s: float | None = None
+    """From the fault (or from leaving) to the end of the program."""
+    tracebacks: int = 0
+    lines: int = 0
+    """On standard error."""
+    noise: str = ""
+    """What came on standard error after the script had ended."""
+    stderr_tail: str = ""
+    counted_before: Mapping[str, int] = field(default_factory=dict)
+    counted_after: Mapping[str, int] = field(default_factory=dict)
+    left_processes: tuple[str, ...] = ()
+    left_files: tuple[str, ...] = ()
+    """In /dev/shm and in the folder for temporary files."""
+    worker_pids: tuple[int, ...] = ()
+    """All processes that computed a batch."""
+    trouble: str = ""
+    """Why the trial itself could not be held."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Facts:
+        def value(name: str) -> Any:
+            held = values[name]
+            if name in ("raised", "raised_again"):
+                return None if held is None else Raised(**held)
+            return tuple(held) if isinstance(held, list) else held
+
+        known = {each.name for each in dataclasses.fields(cls)}
+        return cls(**{name: value(name) for name in values if name in known})

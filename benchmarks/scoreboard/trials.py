@@ -1,0 +1,153 @@
+"""Which trials are held, and their running: some at a time, each watched from outside."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from scoreboard.catalogue import Fault, find
+from scoreboard.facts import Facts
+from scoreboard.own_shm import command_in_own_shm, namespace
+from scoreboard.trial import SILENT_S, Trial
+
+__all__ = ["AT_A_TIME", "Trials", "hold", "plan"]
+
+BENCHMARKS: Final = Path(__file__).resolve().parent.parent
+AT_A_TIME: Final = 2
+LIMIT_S: Final = 200.0
+"""A watcher ends long before; if it does not, something is wrong with it."""
+TRIES: Final = 3
+"""A trial in which the fault came too late to strike is held anew so often."""
+
+
+def plan(
+    faults: Sequence[Fault],
+    peers: Sequence[Any],
+    trials: int | None,
+    silent_s: float = SILENT_S,
+) -> list[Trial]:
+    """All trials, fault by fault: a peer that is slow to end does not keep the others waiting."""
+    return [
+        Trial(fault.name, peer.name, number, number, _options(fault, peer), silent_s)
+        for fault in faults
+        for peer in peers
+        if not (fault.needs_workers and peer.is_yardstick)
+        for number in range(1, (fault.full_trials if trials is None else trials) + 1)
+    ]
+
+
+def _options(fault: Fault, peer: Any) -> dict[str, Any]:
+    if fault.is_spawned:
+        for method in ("spawn", "forkserver"):
+            if method in peer.start_methods:
+                return {"start_method": method}
+    return {}
+
+
+class Trials:
+    """Holds trials, and can be stopped at any moment with all that they started."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._is_stopped = False
+
+    def run(self, trials: Sequence[Trial], done: Callable[[Trial, Facts], None]) -> None:
+        """Hold all, and call `done` after each, in this thread."""
+        # Without a /dev/shm of its own, a trial cannot be told from one that runs beside it.
+        workers = AT_A_TIME if namespace() else 1
+        pool = concurrent.futures.ThreadPoolExecutor(workers)
+        try:
+            futures = {pool.submit(self.hold, trial): trial for trial in trials}
+            for future in concurrent.futures.as_completed(futures):
+                done(futures[future], future.result())
+        finally:
+            self._is_stopped = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            self._end_running()
+            pool.shutdown(wait=True)
+
+    def hold(self, trial: Trial) -> Facts:
+        """Hold one; anew if the fault came too late."""
+        facts = self._hold_once(trial)
+        for number in range(1, TRIES):
+            if facts.struck or facts.trouble or not facts.whole:
+                break
+            again = Trial(**{**vars(trial), "seed": trial.seed + 1000 * number})
+            facts = self._hold_once(again)
+        return facts
+
+    def _hold_once(self, trial: Trial) -> Facts:
+        fault = find(trial.fault)
+        if fault.shm_mb and namespace() is None:
+            return Facts(trouble="not possible here: no file system may be mounted")
+        with tempfile.TemporaryDirectory(prefix="facts-") as folder:
+            path = Path(folder, "facts.json")
+            command = [sys.executable, "-m", "scoreboard.watcher", trial.to_json(), str(path)]
+            with tempfile.TemporaryFile() as printed:
+                status = self._watch(command_in_own_shm(command, fault.shm_mb), printed)
+                if path.exists():
+                    return Facts.from_dict(json.loads(path.read_text()))
+                printed.seek(0)
+                tail = printed.read()[-500:].decode(errors="replace")
+        return Facts(trouble=f"the watcher ended with exit status {status}: {tail}")
+
+    def _watch(self, command: Sequence[str], printed: Any) -> int | None:
+        with self._lock:
+            if self._is_stopped:
+                return None
+            watcher = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+                start_new_session=True,
+            )
+            self._running.add(watcher)
+        try:
+            return watcher.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            self._end(watcher)
+            with self._lock:
+                self._running.discard(watcher)
+
+    def _end_running(self) -> None:
+        with self._lock:
+            for watcher in self._running:
+                if watcher.stdin is not None:
+                    watcher.stdin.close()  # it ends all that it started, and then itself
+
+    @staticmethod
+    def _end(watcher: subprocess.Popen[bytes]) -> None:
+        if watcher.stdin is not None and not watcher.stdin.closed:
+            watcher.stdin.close()
+        try:
+            watcher.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            watcher.kill()
+            watcher.wait()
+
+
+GRACE_S: Final = 15.0
+
+
+def hold(trial: Trial) -> Facts:
+    """Hold one trial."""
+    return Trials().hold(trial)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with this package importable, in the program and in the workers that it starts."""
+    paths = [str(BENCHMARKS), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}

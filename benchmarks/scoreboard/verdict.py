@@ -1,0 +1,161 @@
+"""From facts to an outcome, by rules that know no peer. Pure."""
+
+from __future__ import annotations
+
+import enum
+import signal
+from dataclasses import dataclass
+from typing import Final
+
+from scoreboard.catalogue import Fault, Rule
+from scoreboard.clarity import is_clear, is_own, tells_of_a_missing_guard
+from scoreboard.facts import Facts
+
+__all__ = ["GROWTH", "PROMPT_S", "Outcome", "Verdict", "good_outcome", "judge", "worst"]
+
+PROMPT_S: Final = 5.0
+"""A program that has to end is given so long, from Ctrl-C or from its last line."""
+GROWTH: Final = 10
+"""So many more processes, threads or descriptors are a leak: one for every second epoch."""
+INTERRUPTED: Final = (-signal.SIGINT, 128 + signal.SIGINT, 1)
+"""Exit statuses after Ctrl-C: by the signal, as a shell says it, or by an uncaught exception."""
+
+
+class Outcome(enum.Enum):
+    """From good to bad."""
+
+    COMPLETE = "complete"
+    CLEAR = "clear error"
+    UNCLEAR = "unclear error"
+    LEAK = "leak"
+    HANG = "hang"
+    WRONG = "wrong data"
+    UNTRIED = "not tried"
+    """The fault never fell, or the trial could not be held."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    outcome: Outcome
+    why: str = ""
+    """The fact that decided."""
+
+
+def judge(facts: Facts, fault: Fault) -> Verdict:
+    """What came of a trial."""
+    if facts.trouble:
+        return Verdict(Outcome.UNTRIED, facts.trouble)
+    if not facts.struck:
+        return Verdict(Outcome.UNTRIED, _before_the_fault(facts))
+    if facts.wrong:
+        return Verdict(Outcome.WRONG, facts.wrong)
+    if facts.hung:
+        return Verdict(Outcome.HANG, f"while {facts.phase}")
+    left = (*facts.left_processes, *facts.left_files)
+    if left:
+        return Verdict(Outcome.LEAK, f"left: {', '.join(left)}")
+    return _RULES[fault.rule](facts, fault)
+
+
+def good_outcome(fault: Fault) -> Outcome:
+    """What a good loader's trial comes to."""
+    return Outcome.CLEAR if fault.rule is Rule.REFUSE else Outcome.COMPLETE
+
+
+def worst(outcomes: list[Outcome]) -> Outcome:
+    """That of several trials which counts."""
+    tried = [outcome for outcome in outcomes if outcome is not Outcome.UNTRIED]
+    return max(tried or outcomes, key=list(Outcome).index)
+
+
+def _go_on(facts: Facts, fault: Fault) -> Verdict:
+    if facts.raised is not None:
+        clear = is_clear(facts.raised, facts.worker_pids) or (
+            fault.program == "no_guard"
+            and tells_of_a_missing_guard(facts.raised.text + facts.stderr_tail)
+        )
+        return Verdict(Outcome.CLEAR if clear else Outcome.UNCLEAR, facts.raised.type)
+    if facts.exit_status:
+        return Verdict(Outcome.UNCLEAR, f"the program ended {_by(facts.exit_status)}")
+    if not facts.whole:
+        return Verdict(Outcome.WRONG, "the program ended before its epochs were over")
+    return Verdict(Outcome.COMPLETE)
+
+
+def _refuse(facts: Facts, fault: Fault) -> Verdict:
+    if facts.whole:
+        return Verdict(Outcome.WRONG, "all epochs were delivered, though one batch cannot be")
+    return _go_on(facts, fault)
+
+
+def _raise(facts: Facts, fault: Fault) -> Verdict:
+    raised = facts.raised
+    if raised is None:
+        if facts.exit_status:
+            return _go_on(facts, fault)
+        return Verdict(Outcome.WRONG, f"{fault.raises} was raised, and nobody heard of it")
+    if not is_own(raised, fault.raises, fault.says, type_matters=fault.type_matters):
+        return Verdict(Outcome.UNCLEAR, f"{raised.type} in place of {fault.raises}")
+    if facts.raised_again is not None:
+        return Verdict(Outcome.CLEAR, f"the next epoch raised {facts.raised_again.type}")
+    if fault.asks_again and not facts.whole:
+        return Verdict(Outcome.CLEAR, "the next epoch did not come")
+    return Verdict(Outcome.COMPLETE)
+
+
+def _end(facts: Facts, fault: Fault) -> Verdict:
+    if facts.raised is not None:
+        return Verdict(Outcome.UNCLEAR, f"{facts.raised.type} was raised")
+    if facts.ended_after_s is not None and facts.ended_after_s > PROMPT_S:
+        return Verdict(Outcome.UNCLEAR, f"it took {facts.ended_after_s:.1f} s to end")
+    if facts.wanted_status is None:
+        if facts.exit_status not in INTERRUPTED:
+            return Verdict(Outcome.UNCLEAR, f"the program ended {_by(facts.exit_status)}")
+        if facts.tracebacks > 1:
+            return Verdict(Outcome.UNCLEAR, f"{facts.tracebacks} tracebacks")
+        return Verdict(Outcome.COMPLETE)
+    if facts.exit_status != facts.wanted_status:
+        return Verdict(Outcome.UNCLEAR, f"the program ended {_by(facts.exit_status)}")
+    if facts.noise:
+        return Verdict(Outcome.UNCLEAR, "noise on standard error")
+    return Verdict(Outcome.COMPLETE)
+
+
+def _vanish(facts: Facts, fault: Fault) -> Verdict:
+    return Verdict(Outcome.COMPLETE)  # what is left has been looked at for all rules
+
+
+def _stay_flat(facts: Facts, fault: Fault) -> Verdict:
+    if facts.raised is not None or facts.exit_status:
+        return _go_on(facts, fault)
+    for name, after in facts.counted_after.items():
+        before = facts.counted_before[name]
+        if after >= before + GROWTH:
+            return Verdict(Outcome.LEAK, f"{name}: {before}, then {after}")
+    if not facts.counted_after:
+        return Verdict(Outcome.WRONG, "the program ended before its epochs were over")
+    return Verdict(Outcome.COMPLETE)
+
+
+_RULES: Final = {
+    Rule.GO_ON: _go_on,
+    Rule.REFUSE: _refuse,
+    Rule.RAISE: _raise,
+    Rule.END: _end,
+    Rule.VANISH: _vanish,
+    Rule.STAY_FLAT: _stay_flat,
+}
+
+
+def _by(status: int | None) -> str:
+    if status is not None and status < 0:
+        return f"by {signal.Signals(-status).name}"
+    return f"with exit status {status}"
+
+
+def _before_the_fault(facts: Facts) -> str:
+    if facts.raised is not None:
+        return f"{facts.raised.type} before the fault fell: {facts.raised.message}"
+    if facts.hung:
+        return f"nothing happened while {facts.phase}, before the fault fell"
+    return "it was over before the fault fell"

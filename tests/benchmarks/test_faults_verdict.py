@@ -1,0 +1,322 @@
+"""What the fault scoreboard makes of the facts of a trial: pure, nothing is started here."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from scoreboard import blows, victims
+from scoreboard.account import Account
+from scoreboard.catalogue import FAULTS, Fault, Rule, find
+from scoreboard.clarity import is_clear
+from scoreboard.facts import Facts, Raised
+from scoreboard.scrub import scrub
+from scoreboard.trial import Trial
+from scoreboard.trials import BENCHMARKS, plan
+from scoreboard.verdict import Outcome, good_outcome, judge, worst
+
+COMPLETE, CLEAR, UNCLEAR = Outcome.COMPLETE, Outcome.CLEAR, Outcome.UNCLEAR
+LEAK, HANG, WRONG, UNTRIED = Outcome.LEAK, Outcome.HANG, Outcome.WRONG, Outcome.UNTRIED
+
+GO_ON = find("worker killed in __getitem__")
+POISON = find("poison index")
+TWO_PART = find("exception with two arguments")
+OWN_TYPE = find("exception defined in __main__")
+HOOK = find("on_epoch_end raises")
+CTRL_C = find("Ctrl-C")
+EXIT = find("exit with a live iterator")
+CONSUMER = find("consumer killed")
+FLAT = find("iterators abandoned")
+NO_GUARD = find("no __main__ guard")
+
+DEATH = Raised("RuntimeError", text="RuntimeError: DataLoader worker (pid 12) is killed by signal")
+RAW = Raised("EOFError", text="EOFError: ")
+TOLD = Raised("WorkerError", text="WorkerError: TornPage: page 7 is torn, on shelf north")
+OWN = Raised("TornPage", text="TornPage: whatever it says", own=True)
+COUNTS = {"processes": 2, "threads": 1, "descriptors": 9}
+
+
+def facts(**values: Any) -> Facts:
+    """Of a trial that went well, but for what is given."""
+    return dataclasses.replace(Facts(length=40, delivered=(40,), whole=True), **values)
+
+
+def outcome(fault: Fault, **values: Any) -> Outcome:
+    return judge(facts(**values), fault).outcome
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_wrong_data_counts_before_a_hang_before_a_leak_before_the_rest(fault: Fault) -> None:
+    bad: dict[str, Any] = {"raised": RAW, "whole": False, "exit_status": 9}
+    leak = {**bad, "left_processes": ("1 x worker",)}
+    hang = {**leak, "hung": True, "exit_status": None}
+    wrong = {**hang, "wrong": "batch 2 came where batch 3 was due"}
+
+    assert outcome(fault, **wrong) is WRONG
+    assert outcome(fault, **hang) is HANG
+    assert outcome(fault, **leak) is LEAK
+    assert outcome(fault, left_files=("/dev/shm/psm_1",)) is LEAK
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_fault_that_never_fell_is_not_judged(fault: Fault) -> None:
+    assert outcome(fault, struck=False) is UNTRIED
+    assert outcome(fault, struck=False, hung=True) is UNTRIED
+    assert outcome(fault, struck=False, raised=RAW) is UNTRIED
+    assert outcome(fault, trouble="not possible here") is UNTRIED
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, COMPLETE),
+        ({"raised": DEATH, "whole": False}, CLEAR),
+        ({"raised": RAW, "whole": False}, UNCLEAR),
+        ({"raised": RAW}, UNCLEAR),
+        ({"whole": False}, WRONG),
+        ({"whole": False, "exit_status": -7}, UNCLEAR),
+        ({"exit_status": 1}, UNCLEAR),
+    ],
+)
+def test_rule_go_on(values: dict[str, Any], expected: Outcome) -> None:
+    assert outcome(GO_ON, **values) is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, WRONG),
+        ({"whole": False}, WRONG),
+        ({"raised": DEATH, "whole": False}, CLEAR),
+        ({"raised": RAW, "whole": False}, UNCLEAR),
+        ({"exit_status": -9, "whole": False}, UNCLEAR),
+    ],
+)
+def test_rule_refuse(values: dict[str, Any], expected: Outcome) -> None:
+    assert outcome(POISON, **values) is expected
+
+
+@pytest.mark.parametrize(
+    ("fault", "values", "expected"),
+    [
+        (TWO_PART, {"raised": OWN, "again": True}, COMPLETE),
+        (TWO_PART, {"raised": TOLD, "again": True}, COMPLETE),
+        (TWO_PART, {"raised": RAW, "again": True}, UNCLEAR),
+        (TWO_PART, {"raised": DEATH, "again": True}, UNCLEAR),
+        (TWO_PART, {"raised": OWN, "again": True, "raised_again": RAW, "whole": False}, CLEAR),
+        (TWO_PART, {"raised": OWN, "again": True, "whole": False}, CLEAR),
+        (TWO_PART, {}, WRONG),
+        (TWO_PART, {"exit_status": 1}, UNCLEAR),
+        (OWN_TYPE, {"raised": OWN, "again": True}, COMPLETE),
+        (OWN_TYPE, {"raised": TOLD, "again": True}, UNCLEAR),
+        (HOOK, {"raised": OWN, "whole": False}, COMPLETE),
+        (HOOK, {"raised": RAW, "whole": False}, UNCLEAR),
+        (HOOK, {}, WRONG),
+    ],
+)
+def test_rule_raise(fault: Fault, values: dict[str, Any], expected: Outcome) -> None:
+    assert outcome(fault, **values) is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"exit_status": -2, "tracebacks": 1}, COMPLETE),
+        ({"exit_status": 130, "tracebacks": 0}, COMPLETE),
+        ({"exit_status": 1, "tracebacks": 1}, COMPLETE),
+        ({"exit_status": -2, "tracebacks": 2}, UNCLEAR),
+        ({"exit_status": 0}, UNCLEAR),
+        ({"exit_status": -6, "tracebacks": 1}, UNCLEAR),
+        ({"exit_status": -2, "tracebacks": 1, "ended_after_s": 5.1}, UNCLEAR),
+        ({"exit_status": 1, "raised": RAW}, UNCLEAR),
+    ],
+)
+def test_rule_end_after_an_interrupt(values: dict[str, Any], expected: Outcome) -> None:
+    assert outcome(CTRL_C, **{"whole": False, **values}) is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, COMPLETE),
+        ({"exit_status": 0}, UNCLEAR),
+        ({"exit_status": -6}, UNCLEAR),
+        ({"noise": "Exception ignored in"}, UNCLEAR),
+        ({"stderr_tail": "what was printed before"}, COMPLETE),
+        ({"ended_after_s": 4.9}, COMPLETE),
+        ({"ended_after_s": 5.1}, UNCLEAR),
+    ],
+)
+def test_rule_end_of_the_script(values: dict[str, Any], expected: Outcome) -> None:
+    assert outcome(EXIT, **{"exit_status": 7, "wanted_status": 7, **values}) is expected
+
+
+def test_rule_vanish_asks_only_what_is_left() -> None:
+    assert outcome(CONSUMER, exit_status=-9, whole=False) is COMPLETE
+    assert outcome(CONSUMER, exit_status=-9, left_processes=("2 x worker",)) is LEAK
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_rule_stay_flat(name: str) -> None:
+    def grown(by: int) -> dict[str, Any]:
+        return {"counted_before": COUNTS, "counted_after": {**COUNTS, name: COUNTS[name] + by}}
+
+    assert outcome(FLAT, **grown(0)) is COMPLETE
+    assert outcome(FLAT, **grown(9)) is COMPLETE
+    assert outcome(FLAT, **grown(10)) is LEAK
+    assert outcome(FLAT, **grown(-1)) is COMPLETE
+    assert outcome(FLAT) is WRONG
+    assert outcome(FLAT, raised=RAW) is UNCLEAR
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RuntimeError: DataLoader worker (pid(s) 4711) exited unexpectedly",
+        "BrokenProcessPool: A process in the process pool was terminated abruptly",
+        "TerminatedWorkerError: A worker process managed by the executor was unexpectedly "
+        "terminated. The exit codes of the workers are {SIGKILL(-9)}",
+        "RayActorError: The actor died unexpectedly before finishing this task.",
+        "WorkerLostError: batch 7 was tried 3 times and its worker died each time, by SIGKILL",
+        "RuntimeError: Grain worker process 0 was terminated, exit code -9",
+        "RuntimeError: DataLoader timed out after 5 seconds",
+        "OSError: [Errno 24] Too many open files",
+        "RuntimeError: unable to mmap: No space left on device",
+        "ValueError: nothing in words, but 4711 is in it",
+        "RuntimeError: Subprocess exited with code 1, it crashed",
+    ],
+)
+def test_errors_that_tell_what_happened_are_clear(text: str) -> None:
+    assert is_clear(Raised(text.partition(":")[0], text=text), worker_pids=[4711])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EOFError: ",
+        "ConnectionResetError: [Errno 104] Connection reset by peer",
+        "RuntimeError: received 0 items of ancdata",
+        "BrokenPipeError: [Errno 32] Broken pipe",
+        "Empty: ",
+        "RuntimeError: generator raised StopIteration",
+        "UnpicklingError: pickle data was truncated",
+        "ValueError: 47110 is no pid of a worker",
+    ],
+)
+def test_errors_from_which_nobody_can_tell_are_unclear(text: str) -> None:
+    assert not is_clear(Raised(text.partition(":")[0], text=text), worker_pids=[4711])
+
+
+def test_advice_on_the_guard_counts_on_standard_error_where_that_is_the_fault() -> None:
+    advice = 'the idiom: if __name__ == "__main__": freeze_support()'
+
+    assert outcome(NO_GUARD, raised=RAW, stderr_tail=advice) is CLEAR
+    assert outcome(NO_GUARD, raised=RAW) is UNCLEAR
+    assert outcome(GO_ON, raised=RAW, stderr_tail=advice) is UNCLEAR
+
+
+def test_worst_outcome_of_several_trials_counts_and_untried_ones_do_not() -> None:
+    assert worst([COMPLETE, CLEAR, COMPLETE]) is CLEAR
+    assert worst([LEAK, HANG, UNCLEAR]) is HANG
+    assert worst([HANG, WRONG]) is WRONG
+    assert worst([UNTRIED, COMPLETE]) is COMPLETE
+    assert worst([UNTRIED]) is UNTRIED
+
+
+def test_good_outcome_is_an_error_only_where_nothing_better_is_possible() -> None:
+    errors = [fault.name for fault in FAULTS if good_outcome(fault) is not COMPLETE]
+
+    assert errors == ["poison index"]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_fault_names_what_exists(fault: Fault) -> None:
+    assert (BENCHMARKS / "scoreboard" / "programs" / f"{fault.program}.py").exists()
+    assert issubclass(getattr(victims, fault.sequence), victims.Numbered)
+    assert not fault.blow or callable(blows.find(fault.blow))
+    assert fault.done.endswith(".")
+    assert fault.good.endswith(".")
+    assert (fault.rule is Rule.RAISE) == bool(fault.raises)
+    assert find(fault.name) is fault
+
+
+def test_names_of_faults_are_unique() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+
+
+def test_events_become_facts() -> None:
+    account = Account(TWO_PART, begun=100.0)
+    for event in (
+        {"event": "opening", "at": 100.1, "options": {"timeout_s": 2.0}},
+        {"event": "ready", "at": 101.0},
+        {"event": "epoch", "at": 101.0},
+        {"event": "batch", "at": 101.2},
+        {"event": "raised", "at": 101.5, "type": "E", "message": "m", "text": "E: m", "own": True},
+        {"event": "again", "at": 101.6},
+        {"event": "epoch", "at": 101.6},
+        {"event": "raised", "at": 102.0, "type": "F", "message": "", "text": "F: ", "own": False},
+        {"event": "closing", "at": 102.0},
+    ):
+        account.add(event)
+
+    seen = account.facts(
+        status=0,
+        ended=103.0,
+        struck=101.25,
+        errors=b"Traceback (most recent call last)\nF\n",
+        left=(["1 x worker"], []),
+        worker_pids=[5],
+    )
+
+    assert account.is_ready
+    assert seen.options == {"timeout_s": 2.0}
+    assert (seen.delivered, seen.whole, seen.again, seen.hung) == ((1, 0), False, True, False)
+    assert seen.raised == Raised("E", "m", "E: m", own=True, after_s=0.25)
+    assert seen.raised_again == Raised("F", "", "F: ", own=False, after_s=0.75)
+    assert (seen.seconds, seen.ended_after_s) == (3.0, 1.75)
+    assert (seen.tracebacks, seen.lines, seen.phase) == (1, 2, "closing")
+    assert Facts.from_dict(seen.to_dict()) == seen
+
+
+def test_only_what_was_printed_after_leaving_is_noise() -> None:
+    account = Account(EXIT, begun=0.0)
+    account.add({"event": "leaving", "at": 1.0, "status": 7, "printed": len(b"before\n")})
+
+    seen = account.facts(
+        status=7, ended=1.5, struck=0.0, errors=b"before\nafter\n", left=([], []), worker_pids=[]
+    )
+
+    assert (seen.noise, seen.wanted_status, seen.ended_after_s) == ("after\n", 7, 0.5)
+
+
+def test_stored_texts_name_no_path_of_this_machine() -> None:
+    text = scrub(f'File "{BENCHMARKS}/x.py"; /tmp/t-abcd_123/tmp/y; node 10.1.2.3 \x1b[31mred')
+
+    assert text == 'File "<repository>/benchmarks/x.py"; <trial>/tmp/y; node <address> red'
+
+
+class AnyPeer:
+    def __init__(self, name: str, *, yardstick: bool = False, starts: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.is_yardstick = yardstick
+        self.start_methods = starts
+
+
+def test_plan_leaves_out_what_does_not_apply_and_tells_spawned_peers_how_to_start() -> None:
+    loop = AnyPeer("loop", yardstick=True)
+    pool = AnyPeer("pool", starts=("fork", "spawn"))
+
+    assert plan([GO_ON, NO_GUARD], [loop, pool], None) == [
+        Trial(GO_ON.name, "pool", 1, 1),
+        Trial(NO_GUARD.name, "loop", 1, 1),
+        Trial(NO_GUARD.name, "pool", 1, 1, {"start_method": "spawn"}),
+    ]
+
+
+def test_plan_has_several_trials_where_chance_decides() -> None:
+    random = find("worker killed at a random time, 1 MB")
+    peer = AnyPeer("pool")
+
+    assert [trial.seed for trial in plan([random], [peer], None)] == [1, 2, 3, 4, 5]
+    assert len(plan([random], [peer], 2)) == 2
