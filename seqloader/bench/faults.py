@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SequenceFault", "fault_text", "users_code"]
+    from seqloader.bench.settings import Settings
+
+__all__ = ["SequenceFault", "fault_text", "users_code", "without_enqueuer"]
 
 PACKAGE = str(Path(__file__).parent.parent)
 IMPORT_MACHINERY = "<frozen importlib"
+ADVICE_IN_PROGRAMS = re.compile(r"Reproduce it alone with: enqueuer\.compute\((\d+), epoch=\d+\)")
 
 
 class SequenceFault(Exception):
@@ -51,6 +55,15 @@ def fault_text(error: BaseException) -> str:
         link.stack = traceback.StackSummary.from_list([*theirs])
         link = link.__cause__ or link.__context__
     return "".join(whole.format()).rstrip()
+
+
+def without_enqueuer(text: str, settings: Settings) -> str:
+    """The same, with advice for somebody who has a command line and no enqueuer."""
+    made = "".join(f" --arg {each}" for each in settings.arg)
+    where = f"where sequence comes from {settings.target}{made}"
+    return ADVICE_IN_PROGRAMS.sub(
+        lambda found: f"Reproduce it alone with: sequence[{found[1]}], {where}", text
+    )
 
 
 def _is_ours(frame: traceback.FrameSummary) -> bool:

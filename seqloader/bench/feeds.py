@@ -61,7 +61,7 @@ def loop_feed(sequence: Any, found: LoopCount) -> Feed:
 
 def _loop(sequence: Any, found: LoopCount) -> Iterator[Any]:
     for epoch in itertools.count():
-        with users_code(f"raised at the begin of epoch {epoch}, in the plain loop"):
+        with users_code(f"raised at the beginning of epoch {epoch}, in the plain loop"):
             run_hook(sequence, "on_epoch_begin")
             count = found.batches_per_epoch = count_batches(sequence)
         served = 0

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SPREAD_LIMIT", "Facts", "Figures", "Sample", "Work"]
+__all__ = ["FED_SHARE", "SPREAD_LIMIT", "Facts", "Figures", "Sample", "Work"]
 
-UNDISTURBED = 0.75
-"""Of the usable CPUs: as many must be left by other programs, or the figures tell little."""
+DISTURBING_CPUS = 0.5
+"""As many of the usable CPUs, taken by other programs, and the figures tell little."""
+DISTURBING_SHARE = 0.05
+"""Of the usable CPUs: of many, half a one is nothing."""
+FED_SHARE = 0.05
+"""Of a training step: a loop that waits less is fed."""
 SLOWEST = 0.99
 """Not the longest of all: one hiccup of the machine would make it."""
 SPREAD_LIMIT = 0.5
@@ -68,8 +72,8 @@ class Figures:
     """A worker's time for one batch."""
     wait_s: float | None = None
     memory_bytes: int | None = None
-    spread: float = 0.0
-    """Of the rate, see `SPREAD_LIMIT`."""
+    spread: float | None = None
+    """Of the rate, see `SPREAD_LIMIT`; None: one round has none."""
     slowest_per_s: float = 0.0
     fastest_per_s: float = 0.0
 
@@ -93,7 +97,7 @@ class Figures:
             busy_s=median(each.busy_s / each.batches for each in samples),
             wait_s=median(waits) if waits else None,
             memory_bytes=max(memory) if memory else None,
-            spread=(max(rates) - min(rates)) / rate,
+            spread=(max(rates) - min(rates)) / rate if len(rates) > 1 else None,
             slowest_per_s=min(rates),
             fastest_per_s=max(rates),
         )
@@ -111,7 +115,7 @@ class Figures:
     @property
     def is_unstable(self) -> bool:
         """Whether the rounds lie too far apart."""
-        return self.spread > SPREAD_LIMIT
+        return self.spread is not None and self.spread > SPREAD_LIMIT
 
     def efficiency(self, loop: Figures) -> float:
         """1.0: every worker is as fast as the loop alone."""
@@ -182,8 +186,15 @@ class Facts:
     @property
     def is_disturbed(self) -> bool:
         """Whether other programs took CPUs that this process could have used."""
-        left = self.machine_cpus - self.others
-        return self.machine_cpus > 0 and left < UNDISTURBED * self.cpus
+        taken = self.cpus - (self.machine_cpus - self.others)
+        limit = max(DISTURBING_CPUS, DISTURBING_SHARE * self.cpus)
+        return self.machine_cpus > 0 and taken > limit
+
+    def feeds_the_step(self, row: Figures) -> bool:
+        """Whether the training loop hardly waits; not where there is no step."""
+        if self.step_s is None or row.wait_s is None:
+            return False
+        return row.wait_s <= FED_SHARE * self.step_s
 
     def period_s(self, row: Figures) -> float:
         """Seconds from step to step of the training loop, or from batch to batch without one."""

@@ -96,7 +96,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="where the plot goes (default: ./%(default)s)",
     )
     parser.add_argument("--no-plot", dest="plot", action="store_const", const=None)
-    parser.add_argument("--json", type=file_to_be, metavar="FILE", help="store the raw figures")
+    parser.add_argument("--json", type=_record_to_be, metavar="FILE", help="store the raw figures")
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -115,4 +115,15 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 def _worker_counts(text: str) -> tuple[int, ...]:
     number = at_least(0)
-    return tuple(sorted({number(each) for each in text.split(",")}))
+    try:
+        return tuple(sorted({number(each) for each in text.split(",")}))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of whole numbers >= 0, such as 0,1,2"
+        ) from None
+
+
+def _record_to_be(text: str) -> Path:
+    if text == "-":
+        raise argparse.ArgumentTypeError("the table goes to standard output: name a file")
+    return file_to_be(text)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from seqloader.bench import words
-from seqloader.bench.verdict import FED_SHARE
+from seqloader.bench.figures import FED_SHARE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def write_plot(
     _waits(wait, facts, recommendation)
     figure.suptitle(f"seqloader bench {target}", fontsize=13, fontweight="bold")
     if verdict is not None:
-        said = textwrap.fill(f"{verdict.bottleneck}: {verdict.seen}", VERDICT_CHARS)
+        said = textwrap.fill(f"{verdict.cause}: {verdict.seen}", VERDICT_CHARS)
         figure.supxlabel(said, fontsize=8.5, color="#444444")
     figure.savefig(path)
 

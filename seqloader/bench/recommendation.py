@@ -58,7 +58,7 @@ def recommend(facts: Facts) -> Recommendation:
     why = [_why_workers(facts, row)]
     if workers:
         why.append(why_queue)
-    if facts.loop.batches_per_s * ENOUGH >= row.batches_per_s and facts.step_s is None:
+    if facts.loop.batches_per_s >= row.batches_per_s and facts.step_s is None:
         why.append(
             f"a plain loop without an enqueuer delivers {words.rate(facts.loop.batches_per_s)}"
         )
@@ -68,25 +68,33 @@ def recommend(facts: Facts) -> Recommendation:
 def _why_workers(facts: Facts, row: Figures) -> str:
     said = words.count(row.workers or 0, "worker")
     if facts.step_s is not None and row.wait_s is not None:
-        others = "the least that was measured" if row is facts.rows[-1] else "and more hardly help"
         return (
             f"with {said} the loop waits {words.duration(row.wait_s)} after each step of "
-            f"{words.duration(facts.step_s)}, {others}"
+            f"{words.duration(facts.step_s)}{_beside_others(facts, row)}"
         )
     best = max(facts.rows, key=lambda each: each.batches_per_s)
     if best is row:
-        return f"{said}: {words.rate(row.batches_per_s)}, the most that was measured"
+        return f"{said}: {words.rate(row.batches_per_s)}, the most of the numbers measured"
     return (
         f"{said}: {words.rate(row.batches_per_s)}, within {1 - ENOUGH:.0%} of the most "
         f"({words.rate(best.batches_per_s)} with {best.name})"
     )
 
 
+def _beside_others(facts: Facts, row: Figures) -> str:
+    best = min(facts.rows, key=facts.period_s)
+    hardly = ", and more hardly help" if best is facts.rows[-1] and best is not row else ""
+    if any(map(facts.feeds_the_step, facts.rows)):
+        return hardly or (", the least of the numbers measured" if best is row else "")
+    return f": no number measured feeds the step; {row.workers or 0} comes nearest{hardly}"
+
+
 def _queue(facts: Facts, row: Figures) -> tuple[int, str]:
     """The window, as wide as measured at least: what is narrower was not seen to keep the pace."""
     workers = row.workers or 0
     measured = row.queue
-    needed = min(WIDEST_WINDOW, facts.window_needed(workers))
+    # Batches that had to wait for a CPU look uneven.
+    needed = 0 if facts.is_disturbed else min(WIDEST_WINDOW, facts.window_needed(workers))
     queue, why = measured, ""
     if needed > measured:
         queue = needed

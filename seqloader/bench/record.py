@@ -27,10 +27,10 @@ def write_record(
     path: Path,
     session: Session,
     settings: Settings,
-    verdict: Verdict | None,
-    recommendation: Recommendation,
+    verdict: Verdict | None = None,
+    recommendation: Recommendation | None = None,
 ) -> None:
-    """Write everything that is known to the file `path`."""
+    """Write everything that is known to the file `path`; no recommendation: it is incomplete."""
     facts = dataclasses.asdict(session.facts())
     for row in (facts["loop"], *facts["rows"]):
         row["rounds"] = [dataclasses.asdict(each) for each in session.samples[row["workers"]]]
@@ -44,7 +44,9 @@ def write_record(
         "settings": dataclasses.asdict(settings),
         "facts": facts,
         "verdict": None if verdict is None else dataclasses.asdict(verdict),
-        "recommendation": {
+        "recommendation": None
+        if recommendation is None
+        else {
             **dataclasses.asdict(recommendation),
             "line": recommendation.line(settings.further_options),
         },

@@ -14,13 +14,28 @@ from seqloader.bench.figures import SPREAD_LIMIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from rich.console import Console
+
     from seqloader.bench.figures import Facts, Figures
     from seqloader.bench.session import Session
     from seqloader.bench.settings import Settings
 
-__all__ = ["NO_WORKERS", "disturbance", "heading", "notes", "table"]
+__all__ = [
+    "NO_WORKERS",
+    "disturbance",
+    "fitting_table",
+    "heading",
+    "notes",
+    "table",
+    "table_width",
+]
 
 UNKNOWN = "-"
+START_UP, SPREAD, RATE_OF_BYTES = "start-\nup (s)", "spread", "MB/s"
+EFFICIENCY, CONSUMER, MEMORY = "effi-\nciency", "consumer\n(us/batch)", "memory\n(MB)"
+SPARED = (CONSUMER, RATE_OF_BYTES, SPREAD, MEMORY, START_UP, EFFICIENCY)
+"""Columns that go first where there is no room for all."""
+WIDEST_TABLE = 1000
 NO_WORKERS = "no workers were measured: --workers 0,1,2 would show what they bring"
 
 
@@ -38,7 +53,28 @@ def heading(sequence: Any, settings: Settings, session: Session) -> str:
     )
 
 
-def table(figures: Sequence[Figures], settings: Settings, title: str = "") -> Table:
+def fitting_table(
+    figures: Sequence[Figures], settings: Settings, title: str, console: Console
+) -> Table:
+    """The table, without the columns of `SPARED` for which a terminal is too narrow."""
+    for number in range(len(SPARED) + 1):
+        grid = table(figures, settings, title, without=SPARED[:number])
+        if table_width(grid, console) <= console.width:
+            break
+    return grid
+
+
+def table_width(grid: Table, console: Console) -> int:
+    """Characters that it takes to show all of it."""
+    return console.measure(grid, options=console.options.update(max_width=WIDEST_TABLE)).maximum
+
+
+def table(
+    figures: Sequence[Figures],
+    settings: Settings,
+    title: str = "",
+    without: Sequence[str] = (),
+) -> Table:
     """A row for the loop, and one for each number of workers."""
     grid = Table(
         title=title or None,
@@ -48,6 +84,7 @@ def table(figures: Sequence[Figures], settings: Settings, title: str = "") -> Ta
         pad_edge=False,
     )
     columns = _columns(figures[0], settings)
+    columns = {name: cell for name, cell in columns.items() if name not in without}
     for heading_text in columns:
         grid.add_column(heading_text, justify="right", no_wrap=True)
     for row in figures:
@@ -59,18 +96,18 @@ def table(figures: Sequence[Figures], settings: Settings, title: str = "") -> Ta
 def _columns(loop: Figures, settings: Settings) -> dict[str, Callable[[Figures], str]]:
     columns: dict[str, Callable[[Figures], str]] = {
         "workers": lambda row: row.name,
-        "start-\nup (s)": lambda row: f"{row.startup_s:.2f}",
+        START_UP: lambda row: f"{row.startup_s:.2f}",
         "batches/s": lambda row: words.short(row.batches_per_s),
-        "spread": _spread,
-        "MB/s": lambda row: _known(row.nbytes or None, row.batches_per_s / 1e6),
-        "effi-\nciency": lambda row: f"{row.efficiency(loop):.0%}",
+        SPREAD: _spread,
+        RATE_OF_BYTES: lambda row: _known(row.nbytes or None, row.batches_per_s / 1e6),
+        EFFICIENCY: lambda row: f"{row.efficiency(loop):.0%}",
     }
     if settings.step_ms is not None:
         columns["waits (s/\n100 steps)"] = lambda row: _known(row.wait_s, 100.0)
     columns |= {
-        "consumer\n(us/batch)": lambda row: words.short(row.consumer_s * 1e6),
-        "workers\nbusy": lambda row: f"{row.busy_share:.0%}" if row.workers else UNKNOWN,
-        "memory\n(MB)": lambda row: _known(row.memory_bytes, 1e-6),
+        CONSUMER: lambda row: words.short(row.consumer_s * 1e6),
+        "workers\nbusy": lambda row: words.share(row.busy_share) if row.workers else UNKNOWN,
+        MEMORY: lambda row: _known(row.memory_bytes, 1e-6),
     }
     return columns
 
@@ -80,6 +117,8 @@ def _known(value: float | None, factor: float) -> str:
 
 
 def _spread(row: Figures) -> str:
+    if row.spread is None:
+        return UNKNOWN
     return f"{row.spread:.0%}" + ("\nUNSTABLE" if row.is_unstable else "")
 
 
@@ -87,7 +126,7 @@ def disturbance(facts: Facts) -> str:
     """What to make of figures that other programs have spoiled."""
     return (
         f"Other programs kept {facts.others:.1f} of {words.count(facts.machine_cpus, 'CPU')} busy "
-        "meanwhile: rates are too low, and what follows may be wrong."
+        "meanwhile: rates are too low. Measure again."
     )
 
 

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from seqloader.bench import report
-from seqloader.bench.faults import SequenceFault, fault_text
+from seqloader.bench.faults import SequenceFault, fault_text, without_enqueuer
+from seqloader.bench.losses import tell_losses
 from seqloader.bench.recommendation import recommend
 from seqloader.bench.record import write_record
 from seqloader.bench.session import Session
 from seqloader.bench.target import load_sequence, parse_arguments
 from seqloader.bench.verdict import judge
-from seqloader.demo.report import terse_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,14 +50,14 @@ def run_bench(settings: Settings) -> int:
         console.print(report.heading(sequence, settings, session), soft_wrap=True)
         _measure(session, settings, console)
     except SequenceFault as fault:
-        print(fault_text(fault.error), file=sys.stderr)
+        print(without_enqueuer(fault_text(fault.error), settings), file=sys.stderr)
         return EXIT_FAULT
     _conclude(session, settings, console)
     return 0
 
 
 def _console() -> Console:
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = WIDTH_REDIRECTED
     return console
@@ -65,16 +65,22 @@ def _console() -> Console:
 
 def _measure(session: Session, settings: Settings, console: Console) -> None:
     try:
-        with terse_warnings(console), _progress(console, session.measurements) as show:
+        with tell_losses(console), _progress(console, session.measurements) as show:
             session.measure_all(show)
     except KeyboardInterrupt:
         if session.samples:
             _show_table(session, settings, console, "Interrupted: the rounds so far")
+            if settings.json is not None:
+                write_record(settings.json, session, settings)
+                console.print(f"raw figures: {settings.json.resolve()}", soft_wrap=True)
         raise
 
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[str], None]]:
+    if not console.is_terminal:
+        yield _say_rounds()
+        return
     # It draws when told to, not from a thread of its own: nothing shall compete with the workers.
     with Progress(
         BarColumn(),
@@ -93,9 +99,25 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[str], None]]:
         yield show
 
 
+def _say_rounds() -> Callable[[str], None]:
+    """A line for each round, beside the output that somebody redirects."""
+    said: set[str] = set()
+
+    def show(description: str) -> None:
+        round_of = description.partition(":")[0]
+        if round_of not in said:
+            said.add(round_of)
+            print(f"measuring: {round_of}", file=sys.stderr, flush=True)
+
+    return show
+
+
 def _show_table(session: Session, settings: Settings, console: Console, title: str) -> None:
     figures = session.figures()
-    console.print(report.table(figures, settings, title))
+    if not console.is_terminal:
+        whole = report.table_width(report.table(figures, settings, title), console)
+        console.width = max(WIDTH_REDIRECTED, whole)
+    console.print(report.fitting_table(figures, settings, title, console))
     for line in report.notes(figures, settings):
         console.print(line, style="dim", soft_wrap=True)
 
@@ -105,7 +127,7 @@ def _conclude(session: Session, settings: Settings, console: Console) -> None:
     verdict, recommendation = judge(facts), recommend(facts)
     _show_table(session, settings, console, "")
     console.print()
-    if facts.is_disturbed:
+    if facts.is_disturbed and verdict is None:
         console.print(report.disturbance(facts), style="yellow", soft_wrap=True)
     console.print(f"Bottleneck: {verdict or report.NO_WORKERS}", soft_wrap=True)
     console.print(f"Recommended: {recommendation.why}", soft_wrap=True)

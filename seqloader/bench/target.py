@@ -79,6 +79,8 @@ def load_sequence(target: str, arguments: Arguments) -> Any:
     module_name, colon, attribute = target.rpartition(":")
     if not colon:
         module_name = target
+    if module_name.endswith(":"):
+        raise TargetError(f"{target} has two colons side by side: write one colon, {FORMS}")
     module = _load_module(module_name)
     if not attribute or not colon:
         raise TargetError(

@@ -14,7 +14,7 @@ Asked in this order, and the first that is so is the verdict:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -24,12 +24,12 @@ from seqloader.bench.recommendation import choose
 if TYPE_CHECKING:
     from seqloader.bench.figures import Facts, Figures
 
-__all__ = ["FED_SHARE", "Bottleneck", "Verdict", "judge", "judged_row"]
+__all__ = ["Bottleneck", "Verdict", "judge", "judged_row"]
 
 NEARLY_ALL_MEMORY = 0.8
 """Of what could be had: beyond that the kernel begins to look for somebody to kill."""
-FED_SHARE = 0.05
-"""Of a training step: a loop that waits less is fed."""
+GAIN = 0.05
+"""Of an epoch of the plain loop: what workers save, at least, or they save nothing to speak of."""
 EPOCHS_TO_PAY = 5
 """Workers that have not earned their start after so many epochs start too slowly."""
 BUSY = 0.8
@@ -67,9 +67,16 @@ class Verdict:
     bottleneck: Bottleneck
     seen: str
     advice: str
+    doubt: str = ""
+    """Why it may be wrong; empty where nothing speaks against it."""
 
     def __str__(self) -> str:
-        return f"{self.bottleneck}: {self.seen}. {self.advice}."
+        return f"{self.cause}: {self.seen}. {self.advice}."
+
+    @property
+    def cause(self) -> str:
+        """The bottleneck, with the doubt."""
+        return f"{self.doubt}; perhaps {self.bottleneck}" if self.doubt else self.bottleneck
 
 
 def judged_row(facts: Facts) -> Figures:
@@ -80,7 +87,7 @@ def judged_row(facts: Facts) -> Figures:
     """
     chosen = choose(facts)
     with_workers = [row for row in facts.rows if row.workers]
-    if chosen.workers or not with_workers or _feeds_the_step(facts, chosen):
+    if chosen.workers or not with_workers or facts.feeds_the_step(chosen):
         return chosen
     return min(with_workers, key=facts.period_s)
 
@@ -88,7 +95,7 @@ def judged_row(facts: Facts) -> Figures:
 def judge(facts: Facts) -> Verdict | None:
     """The verdict; None where nothing can be said, because no worker was measured."""
     row = judged_row(facts)
-    if not row.workers and not _feeds_the_step(facts, row):
+    if not row.workers and not facts.feeds_the_step(row):
         return None
     questions = (
         _memory,
@@ -100,11 +107,15 @@ def judge(facts: Facts) -> Verdict | None:
         _window,
         _transport,
     )
-    for ask in questions:
-        verdict = ask(facts, row)
-        if verdict is not None:
-            return verdict
-    return _compute(facts, row)
+    answers = (ask(facts, row) for ask in questions)
+    verdict = next((each for each in answers if each is not None), None) or _compute(facts, row)
+    return replace(verdict, doubt=_doubt(facts))
+
+
+def _doubt(facts: Facts) -> str:
+    if not facts.is_disturbed:
+        return ""
+    return f"Other programs kept {facts.others:.1f} CPUs: measure again"
 
 
 def _memory(facts: Facts, row: Figures) -> Verdict | None:
@@ -121,14 +132,8 @@ def _memory(facts: Facts, row: Figures) -> Verdict | None:
     )
 
 
-def _feeds_the_step(facts: Facts, row: Figures) -> bool:
-    if facts.step_s is None or row.wait_s is None:
-        return False
-    return row.wait_s <= FED_SHARE * facts.step_s
-
-
 def _step(facts: Facts, row: Figures) -> Verdict | None:
-    if not _feeds_the_step(facts, row):
+    if not facts.feeds_the_step(row):
         return None
     assert facts.step_s is not None and row.wait_s is not None
     return Verdict(
@@ -148,7 +153,8 @@ def _start_up(facts: Facts, row: Figures) -> Verdict | None:
     epoch_s = count * facts.period_s(row)
     start_s = row.startup_s - facts.loop.startup_s
     saved_s = loop_epoch_s - epoch_s
-    if saved_s <= 0 or start_s <= EPOCHS_TO_PAY * saved_s:
+    noise = max(GAIN, facts.loop.spread or 0.0, row.spread or 0.0)
+    if saved_s <= noise * loop_epoch_s or start_s <= EPOCHS_TO_PAY * saved_s:
         return None
     return Verdict(
         Bottleneck.START_UP,
@@ -203,9 +209,9 @@ def _consumer(facts: Facts, row: Figures) -> Verdict | None:
     loop_s = facts.loop.batch_s
     return Verdict(
         Bottleneck.CONSUMER,
-        f"the consumer's own thread is busy {share:.0%} of the time, since taking a batch costs it "
-        f"{words.duration(row.consumer_s)}, and the plain loop needs {words.duration(loop_s)} to "
-        "compute one",
+        f"the consumer's own thread is busy {words.share(share)} of the time, since taking a batch "
+        f"costs it {words.duration(row.consumer_s)}, and the plain loop needs "
+        f"{words.duration(loop_s)} to compute one",
         "Make batches larger, so that fewer are handed over"
         if row.nbytes < SMALL_NBYTES
         else "Do less with a batch in that thread: no copy=True, no conversion of whole arrays",
@@ -220,10 +226,12 @@ def _window(facts: Facts, row: Figures) -> Verdict | None:
         return None  # the consumer takes longer for a whole window: it never sees the slow batch
     return Verdict(
         Bottleneck.WINDOW,
-        f"{_with(row)}, busy {row.busy_share:.0%} of the time, one batch in a hundred takes "
-        f"{facts.unevenness:.1f} times as long as most: while it is due, the others "
+        f"{_with(row)}, busy {words.share(row.busy_share)} of the time, one batch in a hundred "
+        f"takes {facts.unevenness:.1f} times as long as most: while it is due, the others "
         f"have filled the window of {row.queue}",
-        f"Measure again with --queue {needed}, or make the slow batches faster",
+        "Make the slow batches faster, if a quiet machine shows them, too"
+        if facts.is_disturbed
+        else f"Measure again with --queue {needed}, or make the slow batches faster",
     )
 
 
@@ -240,9 +248,9 @@ def _transport(facts: Facts, row: Figures) -> Verdict | None:
         )
     else:
         seen = (
-            f"{_with(row)}, busy {row.busy_share:.0%} of the time, and a consumer, busy "
-            f"{row.consumer_s * row.batches_per_s:.0%}, the rest goes into waking each other for "
-            f"each of {words.rate(row.batches_per_s)}"
+            f"{_with(row)}, busy {words.share(row.busy_share)} of the time, and a consumer, busy "
+            f"{words.share(row.consumer_s * row.batches_per_s)}, the rest goes into waking each "
+            f"other for each of {words.rate(row.batches_per_s)}"
         )
     return Verdict(Bottleneck.TRANSPORT, seen, _lighter(facts, row))
 
@@ -272,7 +280,7 @@ def _compute(facts: Facts, row: Figures) -> Verdict:
         Bottleneck.COMPUTE,
         f"{_with(row)} __getitem__ takes {words.duration(took_s)} of the "
         f"{words.duration(both_s)} that a worker spends on a batch, {how}, and workers are "
-        f"busy {row.busy_share:.0%} of the time",
+        f"busy {words.share(row.busy_share)} of the time",
         _more_compute(facts, row, waits=waits),
     )
 
@@ -286,7 +294,10 @@ def _more_compute(facts: Facts, row: Figures, *, waits: bool) -> str:
     if waits:
         return f"Measure more workers than {most}: those that wait need no CPU of their own"
     if most < facts.cpus:
-        return f"Measure more workers, up to the {facts.cpus} CPUs, or make __getitem__ faster"
+        return (
+            f"Measure more workers than {most}, up to the {facts.cpus} CPUs, or make __getitem__ "
+            "faster"
+        )
     return f"Make __getitem__ faster: {words.count(facts.cpus, 'CPU')} give no more"
 
 

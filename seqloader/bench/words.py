@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["TimeUnit", "count", "duration", "rate", "short", "size", "time_unit"]
+__all__ = ["TimeUnit", "count", "duration", "rate", "share", "short", "size", "time_unit"]
 
 
 class TimeUnit(NamedTuple):
@@ -48,6 +48,11 @@ def size(nbytes: float) -> str:
 def rate(batches_per_s: float) -> str:
     """`88,600 batches/s`."""
     return f"{short(batches_per_s)} batches/s"
+
+
+def share(value: float) -> str:
+    """`99%`; clocks that disagree make no more than `100%`."""
+    return f"{min(1.0, value):.0%}"
 
 
 def count(number: int, noun: str) -> str:

@@ -53,7 +53,7 @@ def run_demo(settings: Settings, console: Console | None = None) -> int:
     Raises:
         NoPicturesError: There are no pictures, or one of them cannot be read.
     """
-    console = console or Console(highlight=False)
+    console = console or Console(highlight=False, emoji=False)
     photographs = photographs_in(settings.images)
     with _crop_folder(settings.keep) as folder:
         _say_pictures(console, settings, photographs, folder)

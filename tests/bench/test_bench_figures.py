@@ -82,6 +82,13 @@ def test_figures_are_medians_over_the_rounds():
     assert figures.queue == 8
 
 
+def test_one_round_has_no_spread():
+    figures = Figures.of(2, [SAMPLE])
+
+    assert figures.spread is None
+    assert not figures.is_unstable
+
+
 def test_efficiency_is_of_the_loop_times_workers():
     loop = Figures(None, 100.0)
 
@@ -212,6 +219,8 @@ def test_shared_memory_is_counted_once_whether_it_is_mapped_or_not(mapped):
         (words.size(1280), "1.28 kB"),
         (words.size(38_535_168), "38.5 MB"),
         (words.size(12), "12 bytes"),
+        (words.share(0.987), "99%"),
+        (words.share(1.012), "100%"),
         (words.rate(88_559.2), "88,559 batches/s"),
         (words.count(0, "worker"), "no workers"),
         (words.count(1, "batch"), "1 batch"),

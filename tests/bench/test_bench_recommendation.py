@@ -93,6 +93,40 @@ def test_a_plain_loop_that_is_as_fast_is_said():
     assert "plain loop" not in recommend(computing()).why
 
 
+@pytest.mark.parametrize(("loop_rate", "is_said"), [(101.0, True), (100.0, True), (99.0, False)])
+def test_any_faster_plain_loop_is_said(loop_rate, is_said):
+    known = facts(row(0, 100.0), loop=replace(LOOP, batches_per_s=loop_rate))
+
+    assert ("a plain loop without an enqueuer" in recommend(known).why) is is_said
+
+
+@pytest.mark.parametrize(
+    ("waits_s", "said"),
+    [
+        ({1: 0.2, 2: 0.1}, "no number measured feeds the step; 2 comes nearest"),
+        ({1: 0.2, 2: 0.1, 4: 0.3}, "no number measured feeds the step; 2 comes nearest"),
+        (
+            {1: 0.101, 2: 0.1},
+            "no number measured feeds the step; 1 comes nearest, and more hardly help",
+        ),
+        ({1: 0.001, 2: 0.0}, "30.0 ms, and more hardly help"),
+        ({1: 0.001, 2: 0.0, 4: 0.001}, "30.0 ms"),  # 2 wait less, and 4 do not
+        ({1: 0.2, 2: 0.0}, "30.0 ms, the least of the numbers measured"),
+    ],
+)
+def test_it_is_said_whether_the_step_is_fed_and_by_how_many(waits_s, said):
+    rows = [row(count, 100.0 * count, wait_s=wait_s) for count, wait_s in waits_s.items()]
+
+    assert recommend(facts(*rows, step_s=0.030)).why.endswith(said)
+
+
+def test_what_other_programs_disturbed_widens_no_window():
+    uneven = replace(WORK, slowest_s=0.2)
+
+    assert recommend(computing(work=uneven)).queue == 39
+    assert recommend(computing(work=uneven, others=2.0)).queue == 10
+
+
 @pytest.mark.parametrize(
     ("known", "options", "line"),
     [

@@ -132,6 +132,7 @@ def test_a_file_is_imported_under_its_own_name_with_its_folder_on_the_path(write
         ("nowhere/data.py:ready", [], "There is no file nowhere/data.py"),
         ("data/train:ready", [], "data/train is not a Python file"),
         ("two words:ready", [], "'two words' is not the name of a module"),
+        ("{module}.py::ready", [], "write one colon"),
         (":ready", [], "'' is not the name of a module"),
     ],
 )

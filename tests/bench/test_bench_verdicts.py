@@ -104,7 +104,7 @@ def test_bottleneck_follows_from_the_facts(known, bottleneck):
 @pytest.mark.parametrize(
     ("known", "advice"),
     [
-        (computing(), "Measure more workers, up to the 4 CPUs"),
+        (computing(), "Measure more workers than 2, up to the 4 CPUs"),
         (computing(cpus=2), "Make __getitem__ faster: 2 CPUs give no more"),
         (facts(row(1, 97.0), row(2, 98.0)), "more workers do not help"),
         (computing(loop=replace(LOOP, cpus=0.05)), "those that wait need no CPU of their own"),
@@ -166,10 +166,52 @@ def test_a_loop_that_others_slow_down_does_not_count_as_waiting():
 
 @pytest.mark.parametrize(
     ("others", "machine_cpus", "disturbed"),
-    [(0.0, 4, False), (1.0, 4, False), (1.1, 4, True), (5.0, 4, True), (50.0, 64, False)],
+    [(0.0, 4, False), (0.5, 4, False), (0.6, 4, True), (5.0, 4, True), (50.0, 64, False)],
 )
 def test_other_programs_disturb_where_they_take_usable_cpus(others, machine_cpus, disturbed):
     assert computing(others=others, machine_cpus=machine_cpus).is_disturbed is disturbed
+
+
+@pytest.mark.parametrize(
+    ("rate", "spread", "bottleneck"),
+    [
+        (105.0, 0.0, COMPUTE),  # 1.00 s and 0.95 s: nobody would see that
+        (106.0, 0.0, START_UP),
+        (150.0, 0.40, COMPUTE),  # a third less, and rounds further apart than that
+        (150.0, 0.30, START_UP),
+    ],
+)
+def test_what_noise_may_be_is_nothing_that_workers_save(rate, spread, bottleneck):
+    known = facts(row(1, rate, startup_s=60.0, spread=spread), batches_per_epoch=100)
+
+    verdict = judge(known)
+
+    assert verdict is not None
+    assert verdict.bottleneck is bottleneck
+    assert ("Measure more workers than 1" in verdict.advice) is (bottleneck is COMPUTE)
+
+
+def test_a_verdict_about_a_disturbed_machine_is_doubted():
+    said = str(judge(computing(others=1.26)))
+
+    assert said.startswith(
+        "Other programs kept 1.3 CPUs: measure again; perhaps compute in workers: with 2 workers"
+    )
+    assert "perhaps" not in str(judge(computing()))
+
+
+def test_a_disturbed_machine_makes_no_wider_window_advisable():
+    known = replace(uneven(queue=10), others=2.0)
+
+    verdict = judge(known)
+
+    assert verdict is not None
+    assert verdict.bottleneck is WINDOW
+    assert "--queue" not in verdict.advice
+
+
+def test_nobody_is_busy_for_more_than_all_of_the_time():
+    assert "busy 100% of the time" in str(judge(facts(row(2, 190.0, busy_share=1.012))))
 
 
 def test_without_workers_there_is_no_verdict_but_that_the_step_is_fed():
