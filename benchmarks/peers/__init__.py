@@ -26,7 +26,7 @@ PEERS: tuple[Peer, ...] = (
         bounded=False,
         reservation="no back-pressure: computes the whole epoch ahead",
     ),
-    Peer("Keras 3", "peers.keras3", requires=("keras",)),
+    Peer("Keras 3", "peers.keras3", requires=("keras", "jax")),
     Peer("torch numpy", "peers.torch_numpy", requires=("torch",), start_methods=_ANY_START),
     Peer("torch tensors", "peers.torch_tensors", requires=("torch",), start_methods=_ANY_START),
     Peer(

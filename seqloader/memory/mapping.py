@@ -12,10 +12,9 @@ import mmap
 import os
 import sys
 from itertools import starmap
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+import numpy as np
 
 __all__ = ["Mapping"]
 
@@ -26,20 +25,6 @@ _PRIVATE: Final = mmap.MAP_PRIVATE | (0x4000 if sys.platform == "linux" else 0)
 """With MAP_NORESERVE: pages that are never written to need no promise of memory."""
 _FIXED: Final = 0x10
 """MAP_FIXED of Linux and macOS; Python does not name it."""
-
-
-class _Mapped:
-    """Address and size of mapped memory, unmapped when this object ends."""
-
-    _place: tuple[int, int] | None = None
-
-    def __init__(self, libc: Any, address: int, size: int) -> None:
-        self._unmap = libc.munmap
-        self._place = address, size
-
-    def __del__(self) -> None:
-        if self._place is not None:
-            self._unmap(*self._place)
 
 
 class Mapping:
@@ -58,8 +43,10 @@ class Mapping:
 
     _libc: Any = None
     """None also in an object whose construction was interrupted: its finalizer asks."""
-    _addresses: Sequence[int | None] = ()
+    _addresses: list[int | None] | tuple[()] = ()
     """One, once it is mapped."""
+    _end: Any = None
+    """Holds what unmaps it when it ends; see `_unmapping`."""
     _failed: Any = _MAP_FAILED
 
     def __init__(self, fd: int, size: int, *, private: bool = False) -> None:
@@ -78,9 +65,12 @@ class Mapping:
         self._advise = libc.madvise
         self._libc = libc
         self._addresses = []
+        self._end = np.empty(1, object)
         # Mapped and stored in one call into C: an interrupt finds it known, or not there.
         self._addresses.extend(starmap(libc.mmap, ((None, size, _READ_WRITE, flags, fd, 0),)))
         self.address = _checked(self._addresses[0], size)
+        ends = map(self._end.fill, starmap(_unmapping(libc, self.address, size), ((),)))
+        list(ends)  # made and stored in one call, for the same reason
 
     def make_private(self, fd: int) -> None:
         """Map the same file again, at the same addresses, privately. Writes so far are kept."""
@@ -106,12 +96,23 @@ class Mapping:
             return False
         return True
 
-    def __del__(self, mapped: type[_Mapped] = _Mapped) -> None:
-        # The garbage collector calls the finalizers of a whole cycle before it lets go of any
-        # part, and one of the others may still read the memory. What is made now ends after them.
-        for address in self._addresses:
-            if address is not None and address != self._failed:
-                self._kept = mapped(self._libc, address, self.size)
+    def __del__(self) -> None:
+        if self._end is None or self._end[0] is None:  # an interrupt came before there was one
+            for address in self._addresses:
+                if address is not None and address != self._failed:
+                    self._libc.munmap(address, self.size)
+
+
+def _unmapping(libc: Any, address: int, size: int) -> type:
+    """A type whose object, at its end, unmaps that memory: by C alone.
+
+    An interrupt inside a finalizer in Python would be dropped there, and the memory stay mapped.
+    And the garbage collector calls the finalizers of a whole cycle before it lets go of any part,
+    while one of the others may still read the memory. So the object is held by a numpy array: the
+    collector does not look into those, and what they hold ends with them, after that.
+    """
+    end = staticmethod(functools.partial(libc.munmap, address, size))
+    return type("Mapped", (), {"__slots__": (), "__del__": end})
 
 
 def _checked(address: int | None, size: int) -> int:
