@@ -3,6 +3,8 @@
 Memory is PSS (a page shared by n processes counts 1/n in each) plus the shared memory files that
 the processes hold open, each counted once and whole: a page of such a file is in nobody's PSS
 while nobody maps it. Linux only; elsewhere the memory is unknown.
+
+seqloader has one like it for its commands; no peer is measured with seqloader loaded.
 """
 
 from __future__ import annotations

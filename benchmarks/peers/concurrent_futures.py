@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
 
+from peers.adopted import adopt, compute
 from peers.peer import end_epoch
 
 __all__ = ["make_loader"]
@@ -47,7 +48,7 @@ class FuturesLoader:
         self._executor = ProcessPoolExecutor(
             workers,
             mp_context=multiprocessing.get_context(start_method),
-            initializer=_adopt,
+            initializer=adopt,
             initargs=(sequence,),
         )
 
@@ -55,25 +56,13 @@ class FuturesLoader:
         length = len(self._sequence)
         futures: deque[Future[Any]] = deque()
         for index in range(min(self._queue, length)):
-            futures.append(self._executor.submit(_compute, index))
+            futures.append(self._executor.submit(compute, index))
         for index in range(self._queue, self._queue + length):
             batch = futures.popleft().result(self._timeout_s)
             if index < length:
-                futures.append(self._executor.submit(_compute, index))
+                futures.append(self._executor.submit(compute, index))
             yield batch
         end_epoch(self._sequence)
 
     def close(self) -> None:
         self._executor.shutdown(cancel_futures=True)
-
-
-_adopted: Any = None
-
-
-def _adopt(sequence: Any) -> None:
-    global _adopted
-    _adopted = sequence
-
-
-def _compute(index: int) -> Any:
-    return _adopted[index]

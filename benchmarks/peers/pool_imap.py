@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from peers.adopted import adopt, compute
 from peers.peer import end_epoch
 
 __all__ = ["make_loader"]
@@ -56,13 +57,13 @@ class PoolImap:
         self._gate = _Gate(queue)
         self._is_broken = False
         context = multiprocessing.get_context(start_method)
-        self._pool = context.Pool(workers, initializer=_adopt, initargs=(sequence,))
+        self._pool = context.Pool(workers, initializer=adopt, initargs=(sequence,))
         atexit.register(self._shut_gate)  # later than the pool's own, so it is called before
 
     def epoch(self) -> Iterator[Any]:
         self._shut_gate()  # that of an epoch that was left
         gate = self._gate = _Gate(self._queue)
-        results: Any = self._pool.imap(_compute, gate.pass_range(len(self._sequence)), self._chunk)
+        results: Any = self._pool.imap(compute, gate.pass_range(len(self._sequence)), self._chunk)
         timeout = () if self._timeout_s is None or self._chunk > 1 else (self._timeout_s,)
         take = results.next if timeout else results.__next__
         while True:
@@ -113,15 +114,3 @@ class _Gate:
         """The pool's feeding thread may be waiting for a permit: let it go, and feed no more."""
         self._is_shut = True
         self._permits.release()
-
-
-_adopted: Any = None
-
-
-def _adopt(sequence: Any) -> None:
-    global _adopted
-    _adopted = sequence
-
-
-def _compute(index: int) -> Any:
-    return _adopted[index]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from seqloader.demo.chaos import Chaos
-from seqloader.demo.memory import tree_memory_bytes
 from seqloader.enqueuer import OrderedEnqueuer
+from seqloader.footprint import tree_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-from contextlib import contextmanager
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
 
-from seqloader.errors import WorkerLostWarning
+from seqloader.losses import telling_losses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from rich.console import Console
 
@@ -81,21 +79,11 @@ def table(plain: Pass, enqueued: Pass) -> Table:
     return grid
 
 
-@contextmanager
-def terse_warnings(console: Console) -> Iterator[None]:
+def terse_warnings(console: Console) -> AbstractContextManager[None]:
     """Show every `WorkerLostWarning` as one line on `console`, all other warnings as usual."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", WorkerLostWarning)
-        usual = warnings.showwarning
 
-        def show(
-            message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any
-        ) -> None:
-            if not issubclass(category, WorkerLostWarning):
-                usual(message, category, filename, lineno, *rest)
-                return
-            line = Text(str(message).partition("\n")[0], style="dim")
-            console.print(line, no_wrap=True, overflow="ellipsis")
+    def tell(text: str) -> None:
+        line = Text(text.partition("\n")[0], style="dim")
+        console.print(line, no_wrap=True, overflow="ellipsis")
 
-        warnings.showwarning = show  # type: ignore[assignment]  # *rest: file and line
-        yield
+    return telling_losses(tell)

@@ -2,7 +2,8 @@
 
 Linux tells how much of a process is private or files (PSS: a page that n processes map counts 1/n
 in each). Shared memory is counted apart, by the nameless files that the processes hold open, each
-once and whole: what nobody maps at the moment is in nobody's PSS.
+once and whole: what nobody maps at the moment is in nobody's PSS. Elsewhere it is what each process
+holds alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -41,8 +43,8 @@ def machine_cpu_s() -> float:
     return sum(getattr(times, kind, 0.0) for kind in kinds)
 
 
-def tree_memory_bytes() -> int | None:
-    """Memory of this process and all below it, or None where the system does not tell."""
+def tree_memory_bytes() -> int:
+    """Memory of this process and all below it; what they share counts once on Linux."""
     me = psutil.Process()
     own_bytes = mapped_bytes = 0
     files: dict[tuple[int, int], int] = {}
@@ -50,10 +52,10 @@ def tree_memory_bytes() -> int | None:
         folder = Path(f"/proc/{process.pid}")
         try:
             rollup = (folder / "smaps_rollup").read_text()
-        except OSError:
-            if process == me:
-                return None
-            continue  # it has ended
+        except OSError:  # it has ended, or there is no such file on this system
+            with suppress(psutil.Error):
+                own_bytes += process.memory_full_info().uss
+            continue
         sizes = _sizes(rollup)
         own_bytes += sizes.get("Pss_Anon", 0) + sizes.get("Pss_File", 0)
         mapped_bytes += sizes.get("Pss_Shmem", 0)
