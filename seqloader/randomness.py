@@ -6,13 +6,14 @@ In the consumer's process each thread has its own, since the thread executor com
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from seqloader.seeds import BATCH, GLOBALS, HOOKS, PROCESS, check_seed, derive
+from seqloader.seeds import BATCH, GLOBALS, HOOKS, PROCESS, SAMPLE, check_seed, derive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,19 @@ class BatchContext:
         return self._inside("position").position
 
     @property
+    def padding(self) -> bool:
+        """Whether this batch only fills up its shard, with `remainder="pad"`: it is one that
+        another shard delivers in this epoch as well. RuntimeError outside a batch."""
+        return self._inside("padding").padding
+
+    @property
+    def seed(self) -> int:
+        """The enqueuer's seed, given or drawn. RuntimeError outside a batch."""
+        self._inside("seed")
+        assert self._seed is not None
+        return self._seed
+
+    @property
     def rng(self) -> Generator:
         """The batch's own `numpy.random.Generator`: the same object throughout the batch.
 
@@ -64,13 +78,29 @@ class BatchContext:
             generator = fields.setdefault("_rng", self._make_generator())
         return generator
 
+    def sample_rng(self, sample_index: int) -> Generator:
+        """A new `numpy.random.Generator` for one sample, at the beginning of its numbers.
+
+        They depend on (seed, epoch, sample_index) alone: an augmentation drawn from it does not
+        change with the batch size, the order, the worker or the shard. Outside a batch: unseeded.
+
+        Args:
+            sample_index: which sample, >= 0, in a numbering that does not change.
+        """
+        if sample_index < 0:
+            raise ValueError(f"sample_index must be at least 0, not {sample_index}")
+        return self._generator(SAMPLE, operator.index(sample_index))
+
     def _make_generator(self) -> Generator:
+        return self._generator(BATCH, 0 if self._ticket is None else self._ticket.index)
+
+    def _generator(self, domain: int, which: int) -> Generator:
         # Imported late: it takes 20 ms, and many Sequences draw no random number.
         from numpy.random import PCG64, Generator, SeedSequence
 
         if self._ticket is None:
             return Generator(PCG64())
-        key = (BATCH, self._ticket.epoch, self._ticket.index)
+        key = (domain, self._ticket.epoch, which)
         return Generator(PCG64(SeedSequence(self._seed, spawn_key=key)))
 
     def _inside(self, name: str) -> Ticket:

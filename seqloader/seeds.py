@@ -13,7 +13,10 @@ __all__ = [
     "GLOBALS",
     "HASH",
     "HOOKS",
+    "MIX",
     "PROCESS",
+    "SAMPLE",
+    "SAMPLE_ORDER",
     "SHUFFLE",
     "check_seed",
     "derive",
@@ -35,6 +38,12 @@ HASH: Final = 0xB47C_0005
 """`PYTHONHASHSEED` of worker processes."""
 PROCESS: Final = 0xB47C_0006
 """The global generators at the start of a worker process, by slot."""
+SAMPLE: Final = 0xB47C_0007
+"""`batch_context().sample_rng`, by epoch and sample."""
+SAMPLE_ORDER: Final = 0xB47C_0008
+"""The order of samples in a `BatchedSequence` or `ArraySequence`, by epoch."""
+MIX: Final = 0xB47C_0009
+"""Where a `WeightedMix` begins in its pattern, by level."""
 
 
 def check_seed(seed: SupportsIndex) -> int:

@@ -18,6 +18,8 @@ class Ticket(NamedTuple):
     position: int
     index: int  # type: ignore[assignment]  # a field, where tuples have a method
     attempt: int = 0
+    padding: bool = False
+    """Whether it repeats another shard's batch of this epoch, so that all have as many."""
 
 
 class Death(NamedTuple):

@@ -185,7 +185,7 @@ class Pool:
                 break  # reports come first; collect() goes on
             serial = ledger.next_serial
             records = b"".join(
-                TICKET.pack(serial + n, t.epoch, t.position, t.index, t.attempt, version, offset)
+                TICKET.pack(serial + n, *t, version, offset)
                 for n, t in zip(range(count), unwritten, strict=False)
             )
             if not pipes.send(records):

@@ -29,8 +29,8 @@ RECORD_BYTES: Final = 64
 EMPTY_ATTEMPT: Final = (1 << 64) - 1
 """Attempt of a ticket that computes nothing: whoever takes it only loads the state it names."""
 
-TICKET: Final = struct.Struct("=QQQqQQQ8x")
-"""serial, epoch, position, index, attempt, state version, state offset."""
+TICKET: Final = struct.Struct("=QQQqQQQQ")
+"""serial, epoch, position, index, attempt, padding, state version, state offset."""
 
 REPORT: Final = struct.Struct("=QQQQQQIIII")
 """See `Report`."""

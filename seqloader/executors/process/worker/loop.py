@@ -97,7 +97,7 @@ class Loop:
         read, unpack, now = os.read, TICKET.unpack, time.monotonic_ns
         tickets, row, floor = self._tickets, self._row, self._floor
         while record := read(tickets, RECORD_BYTES):
-            serial, epoch, position, index, attempt, version, offset = unpack(record)
+            serial, epoch, position, index, attempt, padding, version, offset = unpack(record)
             started = now()
             row[SINCE] = started
             row[TAKEN] = serial
@@ -107,7 +107,8 @@ class Loop:
                 if attempt == EMPTY_ATTEMPT:
                     self._write(serial, DROPPED)
                 else:
-                    self._answer(serial, Ticket(epoch, position, index, attempt), started)
+                    ticket = Ticket(epoch, position, index, attempt, bool(padding))
+                    self._answer(serial, ticket, started)
             row[TAKEN] = 0
             if self._acknowledged != self._version:
                 self._acknowledge()
