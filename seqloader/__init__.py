@@ -17,6 +17,7 @@ from seqloader.arrays import zeros as zeros
 from seqloader.errors import (
     EnqueuerStopped,
     ForkedEnqueuerError,
+    ResumeError,
     SeqloaderError,
     SeqloaderWarning,
     SlowBatchWarning,
@@ -42,6 +43,7 @@ __all__ = [
     "EnqueuerStopped",
     "ForkedEnqueuerError",
     "OrderedEnqueuer",
+    "ResumeError",
     "SeqloaderError",
     "SeqloaderWarning",
     "Sequence",

@@ -3,7 +3,7 @@
 Actors and the rules of tearing, mending and stopping are in lifecycle.py. Further rules:
 
     R4  A batch is delivered by the last act of `__next__` (see iterators.py); until then it waits
-        in `_handovers`, and the same thread gets it again.
+        in the epoch's `handovers`, and the same thread gets it again.
     R5  An epoch ends once; whoever ends it first takes `_delivery` away, then runs the hook.
     R6  An error in a hook, in `len()`, in sending the Sequence or in the epoch's batches stops
         everything before it is raised.
@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from seqloader import messages
+from seqloader.bookmarks import Bookmarks
 from seqloader.delivery import Delivery
 from seqloader.errors import (
     EnqueuerStopped,
@@ -25,9 +26,9 @@ from seqloader.errors import (
     WorkerStartError,
     as_raisable,
 )
-from seqloader.handovers import Handover, Handovers
 from seqloader.lifecycle import ERROR_STOP_TIMEOUT_S, Lifecycle
-from seqloader.order import Plan
+from seqloader.order import Cursor
+from seqloader.planning import planned
 from seqloader.sequence import count_batches, overrides_hook, run_hook
 from seqloader.stats import Counters, Stats
 from seqloader.tickets import Lost, Raised, Ticket
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from seqloader.handovers import Handover
     from seqloader.iterators import EpochIterator, StreamIterator
     from seqloader.options import Options
+    from seqloader.order import Plan
 
 __all__ = ["PATIENCE_S", "Consumption"]
 
@@ -57,28 +60,29 @@ class Consumption(Lifecycle, Generic[Batch]):
         self._counters = Counters()
         self._consumer = 0
         """Thread that asked for a batch last."""
+        self._cursor = Cursor()
+        """Where the epoch under way began; between epochs, where the coming one will."""
         self._delivery: Delivery | None = None
-        self._handovers = Handovers()
+        self._marks = Bookmarks()
         self._stream: object = None
         """Shared by all `get()`s of one stream; None while batches go to a `for`."""
-        self._next_epoch = 0
-        self._endless_from = 0
         self._empty_epochs = 0
         """Epochs in a row that held no batch."""
         self._warned_skip = False
+        self._end_is_due = False
+        """Whether `stop()` is about to run the hook of an epoch that is not under way any more."""
 
     @property
     def epoch(self) -> int:
         """Number of the epoch under way; between epochs, of the coming one."""
-        delivery = self._delivery
-        return self._next_epoch if delivery is None else delivery.epoch
+        return self._cursor.epoch
 
     def stats(self) -> Stats:
         """A snapshot. Takes no lock: any thread, any time."""
         delivery, executor = self._delivery, self._executor
         window = None if delivery is None else delivery.window
         return self._counters.snapshot(
-            in_flight=0 if window is None else window.next - window.due,
+            in_flight=0 if window is None else window.ahead,
             held_bytes=getattr(executor, "held_bytes", 0),
         )
 
@@ -89,24 +93,37 @@ class Consumption(Lifecycle, Generic[Batch]):
     # --- what the life cycle asks for -----------------------------------------------------
 
     def _forget(self) -> None:
-        if self._delivery is not None:
-            self._note_end(self._delivery)
-            self._delivery.window.arrived.clear()  # whoever keeps the iterator keeps no memory
+        delivery = self._delivery
+        if delivery is not None:
+            self._note_end(delivery)
+            delivery.window.arrived.clear()  # whoever keeps the iterator keeps no memory
+            delivery.handovers.clear()
         self._delivery = None
         self._stream = None
-        self._handovers.clear()
+        if not self._end_is_due:
+            self._marks.between_epochs(self._cursor)
 
     def _resume(self) -> None:
-        if self._delivery is not None:
-            self._delivery.restart(self._handovers.next_position)
-            self._delivery.fill()
+        delivery = self._delivery
+        if delivery is not None:
+            delivery.restart(self._cursor.skipped.get(delivery.epoch))
+            delivery.fill()
 
     def _due_end(self) -> Callable[[], object]:
         delivery = self._delivery
         own = self._consumer == threading.get_ident()
         if delivery is None or not own or not delivery.asked or delivery.failed:
             return super()._due_end()
-        return lambda: self._run_hook("on_epoch_end", delivery.sequence, delivery.epoch)
+        self._end_is_due = True
+
+        def end() -> None:
+            try:
+                self._run_hook("on_epoch_end", delivery.sequence, delivery.epoch)
+            finally:
+                self._end_is_due = False
+                self._marks.between_epochs(self._cursor)
+
+        return end
 
     # --- epochs ---------------------------------------------------------------------------
 
@@ -141,30 +158,41 @@ class Consumption(Lifecycle, Generic[Batch]):
     def _begin_epoch(self) -> Delivery:
         executor = self._executor
         assert executor is not None
-        epoch = self._next_epoch
+        marks, epoch = self._marks, self._cursor.epoch
         self._torn = True
+        self._end_is_due = False
         try:
+            marks.beginning(self.sequence)
             self._run_hook("on_epoch_begin", self.sequence, epoch)
             count = count_batches(self.sequence)
             if self._stopping:
                 raise EnqueuerStopped(f"stop() was called while epoch {epoch} began")
-            first = self._endless_from if count is None else 0
-            plan = Plan(count, self.shuffle, self.options.seed, epoch, first=first)
+            plan = self._make_plan(count)
+            cursor = self._cursor
             executor.load(self.sequence, in_place=self._may_have_changed())
-            limit, counters = self.max_queue_size, self._counters
             delivery = Delivery(
-                plan, executor, self.options, counters, limit=limit, sequence=self.sequence
+                plan,
+                executor,
+                self.options,
+                self._counters,
+                limit=self.max_queue_size,
+                sequence=self.sequence,
+                start=cursor.position,
+                skips=cursor.skipped.get(epoch),
             )
-            self.must_refresh = False
-            self._handovers.clear()
-            self._delivery = delivery
-            self._next_epoch = epoch + 1
             delivery.fill()
+            # After `load`: the workers compute with what the Sequence was when the epoch began.
+            self.must_refresh = marks.begun(cursor, delivery, self.sequence)
+            self._delivery = delivery
         except BaseException:
             self._shut_down(ERROR_STOP_TIMEOUT_S)
             raise
         self._torn = False
         return delivery
+
+    def _make_plan(self, count: int | None) -> Plan:
+        """The plan of the epoch that `_cursor` stands in, for a Sequence of that many batches."""
+        return planned(count, self._cursor, self.shuffle, self.options)
 
     def _may_have_changed(self) -> bool:
         names = ("on_epoch_begin", "on_epoch_end")
@@ -172,6 +200,7 @@ class Consumption(Lifecycle, Generic[Batch]):
 
     def _run_hook(self, name: str, sequence: Any, epoch: int) -> None:
         if overrides_hook(sequence, name):
+            self._marks.freeze(sequence)
             self._seeding.hook(epoch, lambda: run_hook(sequence, name), name=name)
 
     def _end_epoch(self) -> None:
@@ -182,15 +211,12 @@ class Consumption(Lifecycle, Generic[Batch]):
         self._torn = True
         try:
             self._note_end(delivery)
-            delivery.drop()
-            if not executor.discard(PATIENCE_S):
-                text = messages.stuck_warning(delivery.epoch, PATIENCE_S, self._busy())
-                messages.issue(SlowBatchWarning(text))
-                executor.discard()
+            self._settle(delivery)
             self._delivery = None  # before the hook: an epoch ends once, also if it raises
-            self._handovers.clear()
+            delivery.handovers.clear()
             if delivery.asked and not self._stopping:
                 self._run_hook("on_epoch_end", delivery.sequence, delivery.epoch)
+            self._marks.between_epochs(self._cursor)
         except BaseException:
             self._shut_down(ERROR_STOP_TIMEOUT_S)
             raise
@@ -200,14 +226,26 @@ class Consumption(Lifecycle, Generic[Batch]):
             if not delivery.complete:
                 self._raise_stopped(delivery)
 
+    def _settle(self, delivery: Delivery) -> None:
+        """Drop what was computed ahead, and wait until nothing is in work."""
+        executor = self._executor
+        assert executor is not None
+        delivery.drop()
+        if not executor.discard(PATIENCE_S):
+            text = messages.stuck_warning(delivery.epoch, PATIENCE_S, self._busy())
+            messages.issue(SlowBatchWarning(text))
+            executor.discard()
+
     def _note_end(self, delivery: Delivery) -> None:
-        undelivered = self._handovers.undelivered(threading.get_ident())
-        if delivery.plan.count is None:
-            position = self._handovers.next_position if undelivered is None else undelivered
-            self._endless_from = delivery.plan.index(position)
         if not delivery.asked:
-            self._next_epoch = delivery.epoch
-        elif delivery.window.finished and undelivered is None and not delivery.failed:
+            return  # it is as if it had not begun
+        undelivered = delivery.handovers.undelivered(threading.get_ident())
+        first = 0
+        if delivery.plan.count is None:
+            position = delivery.handovers.next_position if undelivered is None else undelivered
+            first = delivery.plan.reached(position)
+        self._cursor = self._cursor.at(delivery.epoch + 1, first=first)
+        if delivery.window.finished and undelivered is None and not delivery.failed:
             delivery.complete = True
             self._empty_epochs = 0 if delivery.served else self._empty_epochs + 1
 
@@ -221,7 +259,7 @@ class Consumption(Lifecycle, Generic[Batch]):
                 delivery is not None
                 and delivery.asked
                 and delivery.window.finished
-                and self._handovers.undelivered(me) is None
+                and delivery.handovers.undelivered(me) is None
             ):
                 self._issue_warnings(delivery)
                 self._end_epoch()
@@ -234,7 +272,7 @@ class Consumption(Lifecycle, Generic[Batch]):
         with self._lock:
             me = self._enter()
             self._be_running()
-            handover = self._handovers.waiting(me)
+            handover = self._waiting(me)
             if handover is None:
                 before = self._delivery
                 handover = self._find_next(None, stream=True)
@@ -268,7 +306,8 @@ class Consumption(Lifecycle, Generic[Batch]):
         if iterator.run == self._run and self.running:
             raise RuntimeError(
                 f"this iterator of epoch {epoch} is stale: a later iter(), get() or `for` has "
-                "begun another epoch, and there is one iterator at a time"
+                "begun another epoch, or seek() or load_state_dict() has gone elsewhere, and "
+                "there is one iterator at a time"
             )
         raise EnqueuerStopped(
             f"the enqueuer was stopped, by stop() or by an error, before epoch {epoch} was "
@@ -296,7 +335,7 @@ class Consumption(Lifecycle, Generic[Batch]):
 
     def _find_for(self, me: int, *, stream: bool) -> Handover:
         """The next batch for a thread, found now, or found before and never delivered."""
-        handover = self._handovers.waiting(me)
+        handover = self._waiting(me)
         if handover is None:
             handover = self._find_next(me, stream=stream)
         handover.thread = me
@@ -308,6 +347,10 @@ class Consumption(Lifecycle, Generic[Batch]):
             handover.counted = True
             self._counters.delivered += 1
         return handover
+
+    def _waiting(self, me: int) -> Handover | None:
+        """The batch that was found before for this thread, or for whoever asks."""
+        return None if self._delivery is None else self._delivery.handovers.waiting(me)
 
     def _find_next(self, me: int | None, *, stream: bool) -> Handover:
         """Wait for the next batch and take it out of the window; for nobody, if only to show it."""
@@ -331,9 +374,9 @@ class Consumption(Lifecycle, Generic[Batch]):
 
     def _check_not_empty(self, delivery: Delivery) -> None:
         if delivery.plan.count == 0 or self._empty_epochs >= 2:
-            why = (
-                "its length is 0" if delivery.plan.count == 0 else "every batch was None or skipped"
-            )
+            why = messages.nothing_text(delivery.plan.length, self.options.shard.count)
+            if delivery.plan.count != 0:
+                why = "every batch was None or skipped"
             self._shut_down(ERROR_STOP_TIMEOUT_S)
             raise ValueError(
                 f"get() found nothing in epoch {delivery.epoch}: {why}, so it would never return"
@@ -418,10 +461,10 @@ class Consumption(Lifecycle, Generic[Batch]):
             self._left_out(delivery, left_out)
         elif batch is not None:
             delivery.served += 1
-            handover = self._handovers.add(batch, position, me)
+            handover = delivery.handovers.add(batch, position, me)
             self._torn = False
             return handover
-        self._handovers.leave_out(position)
+        delivery.handovers.leave_out(position)
         self._torn = False
         return None
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from seqloader import messages
 from seqloader.errors import WorkerLostWarning
+from seqloader.handovers import Handovers
 from seqloader.order import Window
 from seqloader.tickets import Death, Lost, Raised, RebuildError, Ticket
 
 if TYPE_CHECKING:
     from seqloader.executors.protocol import Executor
     from seqloader.options import Options
-    from seqloader.order import Plan
+    from seqloader.order import Plan, Ranges
     from seqloader.stats import Counters
     from seqloader.tickets import Computed, Outcome
 
@@ -45,14 +47,21 @@ class Delivery:
         *,
         limit: int,
         sequence: Any = None,
+        start: int = 0,
+        skips: Ranges | None = None,
     ) -> None:
         self.epoch = plan.epoch
         self.sequence = sequence
         """Whose hooks belong to this epoch; the enqueuer may have been given another meanwhile."""
         self.plan = plan
         self.window: Window[Computed | Raised | Lost] = Window(
-            limit=limit, byte_limit=options.max_queue_bytes, end=plan.count
+            limit=limit,
+            byte_limit=options.max_queue_bytes,
+            end=plan.count,
+            due=start,
+            skips=skips,
         )
+        self.handovers = Handovers(start)
         self.asked = False
         """Whether a batch was asked for: else no hook runs at its end."""
         self.peeked = False
@@ -61,8 +70,8 @@ class Delivery:
         """Whether it ended with every batch delivered."""
         self.failed = False
         """Whether it ended in an error: no hook runs."""
-        self.served = 0
-        """Batches handed over; None batches do not count."""
+        self.served = start
+        """Batches handed over; None batches do not count. Those before the start do."""
         self.warnings: deque[Warning] = deque()
         """To be issued where an exception can lose nothing: a filter may turn them into errors."""
         self._executor = executor
@@ -74,6 +83,8 @@ class Delivery:
         """Positions that were tried again after a garbage collection."""
         self._indices: list[int] = []
         self._indices_from = 0
+        padding_from = plan.padding_from
+        self._padding_from = sys.maxsize if padding_from is None else padding_from
 
     # --- tickets --------------------------------------------------------------------------
 
@@ -82,7 +93,8 @@ class Delivery:
         window, submit, epoch = self.window, self._executor.submit, self.epoch
         while window.may_issue():
             position = window.issue()
-            submit(Ticket(epoch, position, self._index(position), 0))
+            padding = position >= self._padding_from
+            submit(Ticket(epoch, position, self._index(position), 0, padding))
 
     def _index(self, position: int) -> int:
         offset = position - self._indices_from
@@ -93,15 +105,29 @@ class Delivery:
             self._indices_from, offset = position, 0
         return self._indices[offset]
 
-    def restart(self, position: int) -> None:
-        """Forget what is in flight; the next position to hand over is `position`."""
-        for answer in self.window.restart(position):
-            if not isinstance(answer, tuple):
-                answer.discard()
+    def restart(self, skips: Ranges | None = None) -> None:
+        """Forget what is in flight: it goes on with what was not handed over, nor is skipped."""
+        self._give_back(self.window.restart(self.handovers.next_position))
+        if skips is not None:
+            self.window.skip(skips)
 
     def drop(self) -> None:
         """Give back what was computed ahead and will not be handed over."""
-        self.restart(self.window.due)
+        self._give_back(self.window.restart(self.window.due))
+
+    def skip(self, positions: Ranges, me: int) -> None:
+        """Do not deliver these, of what this thread was not given yet."""
+        undelivered = self.handovers.undelivered(me)
+        if undelivered is not None and undelivered in positions:
+            self.handovers.withdraw(undelivered)
+        self._give_back(self.window.skip(positions))
+        self.fill()
+
+    @staticmethod
+    def _give_back(answers: list[Computed | Raised | Lost]) -> None:
+        for answer in answers:
+            if not isinstance(answer, tuple):
+                answer.discard()
 
     # --- outcomes -------------------------------------------------------------------------
 
@@ -130,6 +156,9 @@ class Delivery:
     def _note_raised(self, raised: Raised) -> None:
         self._counters.busy_s[raised.slot] += raised.busy_s
         position = raised.ticket.position
+        if not self.window.awaits(position):
+            self.window.arrive(position, raised)
+            return
         if isinstance(raised.error, MemoryError) and self._relieve(raised):
             return
         tries = self._raised[position] = self._raised.get(position, 0) + 1
@@ -156,7 +185,7 @@ class Delivery:
     def _note_lost(self, lost: Lost) -> None:
         position = lost.ticket.position
         tries = self._lost[position] = self._lost.get(position, 0) + 1
-        again = tries <= self._options.crash_retries
+        again = tries <= self._options.crash_retries and self.window.awaits(position)
         self._note_death(lost.ticket, lost.death, again=again)
         if again:
             self._try_again(lost.ticket)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from seqloader.consumption import Consumption
 from seqloader.iterators import EpochIterator, StreamIterator
-from seqloader.options import checked_options
-from seqloader.sequence import check_sequence, count_batches
+from seqloader.options import checked_options, checked_place
+from seqloader.planning import share_of
+from seqloader.resumption import Resumption
+from seqloader.sequence import check_sequence, count_batches, overrides_hook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from seqloader.executors.protocol import Executor
+    from seqloader.options import Options
     from seqloader.stats import Stats
 
 __all__ = ["OrderedEnqueuer"]
@@ -56,6 +58,11 @@ class OrderedEnqueuer(Generic[Batch]):
         worker_env: Environment variables of the workers.
         threads_per_worker: For BLAS and OpenMP. None: 1, unless the environment says otherwise.
         copy: Deliver private memory instead of views.
+        shard: Our part of every epoch, as (id, count): global positions id, id + count, ... of one
+            order that is the same for any count. "auto": as torch.distributed, JAX or Keras say,
+            where they are initialised, or `RANK` and `WORLD_SIZE` in the environment.
+        remainder: What becomes of batches that cannot be dealt out evenly: "drop" them, "pad" with
+            repeated ones (marked by `batch_context().padding`), or "uneven" shards. None: an error.
 
     Yields:
         Batches whose arrays are writable views into shared memory. A view lives as long as anything
@@ -91,6 +98,8 @@ class OrderedEnqueuer(Generic[Batch]):
         worker_env: Mapping[str, str] | None = None,
         threads_per_worker: int | None = None,
         copy: bool = False,
+        shard: tuple[int, int] | str | None = None,
+        remainder: str | None = None,
     ) -> None:
         check_sequence(sequence)
         options = checked_options(
@@ -109,10 +118,13 @@ class OrderedEnqueuer(Generic[Batch]):
             worker_env=worker_env,
             threads_per_worker=threads_per_worker,
             copy=copy,
+            shard=shard,
+            remainder=remainder,
         )
         _check_shuffle(sequence, shuffle)
+        _check_shares(sequence, options)
         self.use_multiprocessing = use_multiprocessing
-        self._consumption: Consumption[Batch] = Consumption(sequence, shuffle, options)
+        self._consumption: Resumption[Batch] = Resumption(sequence, shuffle, options)
 
     # --- what one asks it -----------------------------------------------------------------
 
@@ -153,6 +165,12 @@ class OrderedEnqueuer(Generic[Batch]):
         return self._consumption.options.seed
 
     @property
+    def shard(self) -> tuple[int, int]:
+        """Our part of every epoch: (id, count); (0, 1) is the whole."""
+        shard = self._consumption.options.shard
+        return shard.id, shard.count
+
+    @property
     def epoch(self) -> int:
         """Number of the epoch under way; between epochs, of the coming one."""
         return self._consumption.epoch
@@ -162,11 +180,11 @@ class OrderedEnqueuer(Generic[Batch]):
         return self._consumption.running
 
     def __len__(self) -> int:
-        """Number of batches of the coming epoch, read from the Sequence now."""
+        """Number of batches that a whole epoch has on this shard, read from the Sequence now."""
         count = count_batches(self.sequence)
         if count is None:
             raise TypeError("an endless Sequence has no length")
-        return count
+        return share_of(count, self._consumption.options)
 
     def stats(self) -> Stats:
         """A snapshot of what has been done so far. Any thread."""
@@ -240,6 +258,62 @@ class OrderedEnqueuer(Generic[Batch]):
         """If the last batch of the epoch was handed out, end the epoch now, in this thread."""
         self._consumption.join_end_of_epoch()
 
+    # --- resume ---------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands: after the last batch delivered. What is in flight does not count.
+
+        A plain dictionary that JSON can write, below 1 KB, whatever the length of the Sequence.
+        (Not counting what was named to `skip()`, and what the Sequence's own `state_dict()`
+        returns, if it has one: that is carried along.) Any thread, any moment.
+        """
+        return self._consumption.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> None:
+        """Go on where `state` was saved: the next batch is the one that would have come next.
+
+        It is computed at once; nothing before it is computed again. Order and random numbers are
+        those of the uninterrupted run, with any number of workers, executor and start method. On
+        another number of shards, what remained of the epoch is dealt out anew: load it on each.
+        Without a `seed` of its own, the enqueuer takes that of the state. An epoch under way is cut
+        without a hook, and iterators over it are stale.
+
+        Args:
+            state: What `state_dict()` returned.
+            strict: False takes what can be taken of a state that does not fit, and warns.
+
+        Raises:
+            ResumeError: It does not fit: another length, seed, shuffle or version. Nothing has
+                changed.
+        """
+        self._consumption.load_state_dict(state, strict)
+
+    def seek(self, epoch: int, position: int = 0) -> None:
+        """Go on at any place: the next batch is that of `position` in `epoch`, on this shard.
+
+        An epoch under way is cut without a hook, and iterators over it are stale. In an endless
+        Sequence, positions are counted from its first batch.
+
+        Raises:
+            ResumeError: The epoch has fewer positions.
+        """
+        self._consumption.seek(checked_place("epoch", epoch), checked_place("position", position))
+
+    def skip(self, positions: Iterable[int], *, epoch: int | None = None) -> None:
+        """Leave out these positions, for instance those around a spike of the loss.
+
+        They are not computed, and not delivered; other positions keep their numbers. Saved states
+        remember them. With several shards, call it alike on each.
+
+        Args:
+            positions: Of this shard, not delivered yet; a `range` may be of any length.
+            epoch: None: the one under way; between epochs, the coming one.
+        """
+        number = None if epoch is None else checked_place("epoch", epoch)
+        self._consumption.skip(positions, number)
+
+    # --- changes --------------------------------------------------------------------------
+
     def refresh(self) -> None:
         """Say that the Sequence was changed in place, outside of its hooks.
 
@@ -255,6 +329,17 @@ def _check_shuffle(sequence: Any, shuffle: Any) -> None:
         raise ValueError(
             "an endless Sequence (num_batches is None) cannot be shuffled: its order has no end"
         )
+
+
+def _check_shares(sequence: Any, options: Options) -> None:
+    if options.shard.count == 1 or options.remainder is not None:
+        return
+    try:
+        count = count_batches(sequence)
+    except Exception:  # as below; then it is said where the epoch begins
+        return
+    if count is not None and not overrides_hook(sequence, "on_epoch_begin"):
+        share_of(count, options)
 
 
 def _is_endless(sequence: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 __all__ = [
     "EnqueuerStopped",
     "ForkedEnqueuerError",
+    "ResumeError",
     "SeqloaderError",
     "SeqloaderWarning",
     "SlowBatchWarning",
@@ -45,6 +46,18 @@ class EnqueuerStopped(SeqloaderError):
 
 class ForkedEnqueuerError(SeqloaderError):
     """The enqueuer was inherited by a forked child: it belongs to the process that made it."""
+
+
+class ResumeError(SeqloaderError):
+    """A saved state does not fit: it was saved by another run, or the data have changed since.
+
+    Attributes:
+        differences: a sentence for each thing that differs.
+    """
+
+    def __init__(self, message: str, *, differences: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.differences = differences
 
 
 class WorkerStartError(SeqloaderError):

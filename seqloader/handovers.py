@@ -26,10 +26,10 @@ class Handovers:
 
     __slots__ = ("_last", "_next", "_strays")
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
         self._last: Handover | None = None
         self._strays: dict[int, Handover] = {}
-        self._next = 0
+        self._next = first
 
     @property
     def next_position(self) -> int:
@@ -38,11 +38,17 @@ class Handovers:
         last = self._last
         return self._next if last is None else last.position + 1
 
-    def clear(self) -> None:
-        """Forget everything: another epoch."""
-        self._last = None
-        self._strays.clear()
-        self._next = 0
+    @property
+    def delivered(self) -> int:
+        """The first position of the epoch that was neither delivered nor left out. Any thread.
+
+        A batch that waits to be returned is not delivered yet: whoever saves this and goes on from
+        it later gets that batch.
+        """
+        last = self._last
+        if last is None:
+            return self._next
+        return last.position if last.batch is not None else last.position + 1
 
     def add(self, batch: Any, position: int, thread: int | None) -> Handover:
         """A batch is about to be returned to a thread; None: it is only shown."""
@@ -52,6 +58,17 @@ class Handovers:
     def leave_out(self, position: int) -> None:
         """There is nothing to hand over at this position."""
         self._next = position + 1
+
+    def clear(self) -> None:
+        """The epoch is over: keep the number, and no batch."""
+        self._next = self.delivered
+        self._last = None
+        self._strays.clear()
+
+    def withdraw(self, position: int) -> None:
+        """The batch that waits at this position is not to be handed over after all."""
+        self._next = position + 1
+        self._last = None
 
     def waiting(self, me: int) -> Handover | None:
         """A batch that was found for this thread and never reached it, or was only shown."""

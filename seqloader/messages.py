@@ -18,10 +18,14 @@ __all__ = [
     "death_text",
     "generators_warning",
     "held_note",
+    "hooks_warning",
     "idle_warning",
     "issue",
+    "lenient_warning",
     "lost_error",
     "lost_warning",
+    "nothing_text",
+    "remainder_error",
     "skip_warning",
     "slow_warning",
     "stack_text",
@@ -200,4 +204,44 @@ def held_note(batches: int, nbytes: int) -> str:
         f"the training process still refers to {batches} batches of {nbytes / GIB:.2f} GiB in all: "
         "a list of batches, or small views that keep whole batches. If you keep parts of batches, "
         "copy them, or use copy=True"
+    )
+
+
+def nothing_text(length: int | None, shards: int) -> str:
+    """Why an epoch has no position."""
+    if not length:
+        return "its length is 0"
+    return f"of {length} batches over {shards} shards, none is left for this one"
+
+
+def remainder_error(batches: int, shards: int) -> str:
+    """The batches cannot be dealt out evenly, and nothing was said about the rest."""
+    each, rest = divmod(batches, shards)
+    return (
+        f"{batches} batches cannot be dealt out evenly to {shards} shards: {rest} would be left "
+        "over. In synchronous training, a rank with one step more than the others waits for them "
+        "for ever; so say what is to become of the rest, the same on every rank. "
+        f'remainder="drop": nobody gets it, and each shard has {each}. remainder="pad": batches '
+        f"are repeated until each shard has {each + 1}; batch_context().padding marks them. "
+        'remainder="uneven": the first shards get one batch more, for evaluation and the like'
+    )
+
+
+def hooks_warning(kind: str, hooks: list[str], epoch: int) -> str:
+    """A run goes on in an epoch whose predecessors' hooks have not run on this object."""
+    return (
+        f"the run goes on in epoch {epoch}, and {kind} overrides {' and '.join(hooks)} but has no "
+        "state_dict(): what the hook did in the epochs before has not been done to this object, so "
+        "order or content of its batches may differ from the uninterrupted run's. To mend it, "
+        f"give {kind} state_dict() and load_state_dict(state) with what the hook changes; or do "
+        "without the hook, and derive it in __getitem__ from batch_context().epoch"
+    )
+
+
+def lenient_warning(differences: list[str]) -> str:
+    """A state was loaded with strict=False that does not fit."""
+    return (
+        "the state does not fit, and strict=False took what can be taken: epoch, position, skips, "
+        "and what follows from them. It goes on with what is here, not as saved, in: "
+        + "; ".join(differences)
     )

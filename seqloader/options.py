@@ -13,6 +13,8 @@ from seqloader.cpus import usable_cpus
 from seqloader.executors.inline import InlineExecutor
 from seqloader.executors.protocol import Executor
 from seqloader.executors.thread import ThreadExecutor
+from seqloader.order import REMAINDERS, Shard
+from seqloader.shards import resolve_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Options",
     "checked_options",
+    "checked_place",
     "checked_queue_size",
     "checked_timeout",
     "checked_workers",
@@ -52,6 +55,9 @@ class Options:
     worker_env: Mapping[str, str]
     threads_per_worker: int | None
     copy: bool
+    shard: Shard
+    remainder: str | None
+    """None: the length must be dealt out evenly."""
 
     def make_executor(self, workers: int, tickets_ahead: int) -> Executor:
         """An executor that is not started yet; the user's own, if one was given."""
@@ -93,6 +99,8 @@ def checked_options(
     worker_env: Mapping[str, str] | None,
     threads_per_worker: int | None,
     copy: bool,
+    shard: Any = None,
+    remainder: str | None = None,
 ) -> Options:
     """Check every argument; TypeError or ValueError says what is wrong and what was meant."""
     kind = _executor(executor, use_multiprocessing)
@@ -113,6 +121,9 @@ def checked_options(
         timeout_s = _seconds("timeout_s", timeout_s, wanted, least=1e-9)
         if workers == 0:
             raise ValueError("timeout_s needs workers: with workers=0 the consumer computes itself")
+    if remainder is not None and remainder not in REMAINDERS:
+        names = ", ".join(f'"{name}"' for name in REMAINDERS)
+        raise ValueError(f"remainder must be one of {names}, not {remainder!r}")
     if not isinstance(copy, bool):
         raise TypeError(f"copy must be True or False, not {copy!r}")
     return Options(
@@ -131,6 +142,8 @@ def checked_options(
         worker_env=_environment(worker_env),
         threads_per_worker=_integer("threads_per_worker", threads_per_worker, 1),
         copy=copy,
+        shard=resolve_shard(shard),
+        remainder=remainder,
     )
 
 
@@ -149,6 +162,14 @@ def checked_queue_size(max_queue_size: int | None) -> int | None:
     """The bound on batches ahead; never unbounded, as 0 was in the classic API."""
     hint = "the classic 0, an unbounded queue, is not offered: it computed the whole epoch ahead"
     return _integer("max_queue_size", max_queue_size, 1, hint)
+
+
+def checked_place(name: str, value: Any) -> int:
+    """An epoch or a position."""
+    number = _integer(name, value, 0)
+    if number is None:
+        raise TypeError(f"{name} must be an integer, not None")
+    return number
 
 
 def checked_timeout(timeout: Any) -> float:

@@ -24,6 +24,7 @@ PUBLIC = {
     "BatchContext",
     "EnqueuerStopped",
     "ForkedEnqueuerError",
+    "ResumeError",
     "OrderedEnqueuer",
     "SeqloaderError",
     "SeqloaderWarning",

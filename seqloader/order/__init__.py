@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from seqloader.order.plan import Plan, Shard
+from seqloader.order.cursor import Cursor
+from seqloader.order.plan import REMAINDERS, Plan, Shard
+from seqloader.order.ranges import Ranges
 from seqloader.order.shuffle import SHUFFLE_VERSION
 from seqloader.order.window import Window
 
-__all__ = ["SHUFFLE_VERSION", "Plan", "Shard", "Window"]
+__all__ = ["REMAINDERS", "SHUFFLE_VERSION", "Cursor", "Plan", "Ranges", "Shard", "Window"]

@@ -1,7 +1,7 @@
 """The plan of an epoch: which index is due at which position, here on this shard.
 
-A pure function of (length, shuffle, seed, epoch, shard), and for an endless Sequence of its first
-index. It keeps nothing, and takes the same memory for any length.
+A pure function of (length, shuffle, seed, epoch, shard), and of where in the epoch it begins. It
+keeps nothing, and takes the same memory for any length.
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from seqloader.order.ranges import Ranges
 from seqloader.order.shuffle import LONGEST, permutation
 from seqloader.seeds import check_seed, shuffle_key
 
 if TYPE_CHECKING:
     from seqloader.order.shuffle import Permutation
 
-__all__ = ["Plan", "Shard"]
+__all__ = ["REMAINDERS", "Plan", "Shard"]
+
+REMAINDERS: Final = ("drop", "pad", "uneven")
+"""What may become of the batches that cannot be dealt out evenly."""
+NOTHING: Final = Ranges()
 
 FEW: Final = 16
 """Up to so many positions are faster one by one than in arrays."""
@@ -46,7 +51,12 @@ class Plan:
     """The order of one epoch on one shard.
 
     All shards share one global order; shard j of n delivers its positions j, j + n, j + 2n, ...
-    So their union is the epoch, each index once, whatever n is; shards may differ by one batch.
+    So their union is the epoch, each index once, whatever n is. Where n does not divide what is to
+    be delivered, `remainder` says what becomes of the rest.
+
+    An epoch that was begun on another number of shards goes on from a global position (`first`),
+    without those that were skipped then (`left_out`): what remains is dealt out in the same way,
+    and this shard's positions count from 0 again.
 
     Args:
         length: Batches in the epoch, over all shards; None: endless.
@@ -54,7 +64,11 @@ class Plan:
         seed: An int >= 0.
         epoch: Number of the pass, from 0.
         shard: Our part.
-        first: Of an endless Sequence: the index at the first shard's position 0.
+        first: Where in the global order the first shard's position 0 is. Beyond the length: at the
+            end of the epoch.
+        remainder: "uneven": the first shards deliver one batch more. "drop": the rest is delivered
+            by nobody. "pad": batches from the beginning are repeated to fill up the others.
+        left_out: Global positions that nobody delivers.
     """
 
     length: int | None
@@ -63,6 +77,8 @@ class Plan:
     epoch: int = 0
     shard: Shard = Shard()
     first: int = 0
+    remainder: str = "uneven"
+    left_out: Ranges = NOTHING
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -70,46 +86,81 @@ class Plan:
             raise ValueError(f"epoch must be at least 0, not {self.epoch}")
         if self.first < 0:
             raise ValueError(f"first must be at least 0, not {self.first}")
+        if self.remainder not in REMAINDERS:
+            raise ValueError(f"remainder must be one of {REMAINDERS}, not {self.remainder!r}")
         if self.length is None:
             if self.shuffle:
                 raise ValueError(
                     "an endless Sequence (num_batches is None) has no whole to shuffle: "
                     "use shuffle=False, or give it a length"
                 )
-            return
-        if self.length < 0:
+        elif self.length < 0:
             raise ValueError(f"length must be at least 0, not {self.length}")
-        if self.first:
-            raise ValueError(f"first={self.first} needs an endless Sequence, not a length")
-        if self.shuffle and self.length > LONGEST:
+        elif self.shuffle and self.length > LONGEST:
             raise ValueError(f"a length of {self.length} cannot be shuffled; at most 2**62 can")
+        else:
+            object.__setattr__(self, "first", min(self.first, self.length))
+        if self.left_out:
+            relevant = self.left_out.within(self.first, self.length)
+            object.__setattr__(self, "left_out", relevant)
 
     @property
     def count(self) -> int | None:
         """Positions on this shard; None: endless."""
-        if self.length is None:
+        remaining, shards = self.remaining, self.shard.count
+        if remaining is None or self.remainder == "uneven":
+            return self.padding_from
+        return remaining // shards if self.remainder == "drop" else -(-remaining // shards)
+
+    @property
+    def padding_from(self) -> int | None:
+        """The first position on this shard that would repeat a batch; None: endless."""
+        remaining = self.remaining
+        if remaining is None:
             return None
-        return -((self.shard.id - self.length) // self.shard.count)
+        return max(0, -((self.shard.id - remaining) // self.shard.count))
+
+    @property
+    def remaining(self) -> int | None:
+        """Batches from `first` on that all shards together deliver; None: endless."""
+        return None if self.length is None else self.length - self.first - len(self.left_out)
 
     def index(self, position: int) -> int:
         """Return the index due at `position`. IndexError where there is none."""
         self._check(position, position + 1)
-        due = self.first + position * self.shard.count + self.shard.id
+        due = self._global(position * self.shard.count + self.shard.id)
         return self._permutation().one(due) if self.shuffle else due
 
     def indices(self, start: int, stop: int) -> list[int]:
         """Return the indices due at `start` ... `stop` - 1: the same, and faster for many."""
         self._check(start, stop)
-        step, offset = self.shard.count, self.first + self.shard.id
-        due = range(offset + start * step, offset + stop * step, step)
-        if not self.shuffle:
-            return list(due)
-        order = self._permutation()
-        if len(due) <= FEW:
-            return [order.one(position) for position in due]
-        positions = np.arange(due.start, due.stop, step, dtype=np.uint64)
-        indices: list[int] = order.many(positions).tolist()
+        real = self.padding_from
+        if stop - start <= FEW or (real is not None and stop > real):
+            return [self.index(position) for position in range(start, stop)]
+        step, offset = self.shard.count, self.shard.id
+        if not self.shuffle and not self.left_out:
+            offset += self.first
+            return list(range(offset + start * step, offset + stop * step, step))
+        turns = np.arange(offset + start * step, offset + stop * step, step, dtype=np.uint64)
+        turns += np.uint64(self.first)
+        due = self.left_out.nths_outside(turns)
+        indices: list[int] = (self._permutation().many(due) if self.shuffle else due).tolist()
         return indices
+
+    def reached(self, position: int) -> int:
+        """Where in the global order all shards together are, when each is before `position`."""
+        turn = position * self.shard.count
+        if self.remaining is not None and turn >= self.remaining:
+            assert self.length is not None
+            return self.length
+        return self._global(turn)
+
+    def _global(self, turn: int) -> int:
+        """The global position whose turn it is, when turns are counted over all shards."""
+        remaining = self.remaining
+        if remaining is not None and turn >= remaining:
+            turn %= remaining  # padding
+        return self.left_out.nth_outside(self.first + turn)
 
     def _permutation(self) -> Permutation:
         assert self.length is not None

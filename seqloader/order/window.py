@@ -5,6 +5,8 @@ Pure: it counts positions and keeps what arrived for them. It knows no executor,
     due <= position < next    issued; `arrived` holds those that are answered
     position < due            handed over
     position >= next          not issued yet
+    position in skips         never issued; or issued before that was known, then its answer counts
+                              as ahead until it comes, and is refused
 
 Rules
     R1  At most `limit` positions are issued ahead of the consumer: beside the one it has, and,
@@ -19,6 +21,8 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from seqloader.order.ranges import Ranges
+
 __all__ = ["Window"]
 
 Answer = TypeVar("Answer")
@@ -30,6 +34,9 @@ class Window(Generic[Answer]):
     __slots__ = (
         "_byte_limit",
         "_limit",
+        "_skips",
+        "_unwanted",
+        "ahead",
         "arrived",
         "due",
         "end",
@@ -39,13 +46,24 @@ class Window(Generic[Answer]):
     )
 
     def __init__(
-        self, *, limit: int, byte_limit: int | None = None, end: int | None, due: int = 0
+        self,
+        *,
+        limit: int,
+        byte_limit: int | None = None,
+        end: int | None,
+        due: int = 0,
+        skips: Ranges | None = None,
     ) -> None:
         self._limit = limit
         self._byte_limit = byte_limit
+        self._skips = skips
+        self._unwanted: set[int] = set()
+        """Positions that were issued, are skipped, and have not been answered."""
         self.end = end
-        self.due = due
-        self.next = due
+        self.due = self._following(due)
+        self.next = self.due
+        self.ahead = 0
+        """Batches waiting and in work."""
         self.arrived: dict[int, Answer] = {}
         self.largest_bytes: int | None = None
         self.wanted = False
@@ -61,9 +79,9 @@ class Window(Generic[Answer]):
         position = self.next
         if position == self.end:
             return False
-        ahead = position - self.due
-        if ahead == 0:
+        if position == self.due:
             return True
+        ahead = self.ahead
         if ahead >= self._limit + self.wanted:
             return False
         if self._byte_limit is None:
@@ -75,12 +93,24 @@ class Window(Generic[Answer]):
     def issue(self) -> int:
         """Take the next position to be requested. `may_issue` has said yes."""
         position = self.next
-        self.next = position + 1
+        self.next = position + 1 if self._skips is None else self._following(position + 1)
+        self.ahead += 1
         return position
+
+    def awaits(self, position: int) -> bool:
+        """Whether an answer for this position would be kept."""
+        return (
+            self.due <= position < self.next
+            and position not in self.arrived
+            and (self._skips is None or position not in self._skips)
+        )
 
     def arrive(self, position: int, answer: Answer, nbytes: int | None = None) -> bool:
         """Keep the answer for a position; False where it has one or does not wait for one."""
-        if not self.due <= position < self.next or position in self.arrived:
+        if not self.awaits(position):
+            if position in self._unwanted:
+                self._unwanted.remove(position)
+                self.ahead -= 1
             return False
         if nbytes is not None and (self.largest_bytes is None or nbytes > self.largest_bytes):
             self.largest_bytes = nbytes
@@ -90,7 +120,8 @@ class Window(Generic[Answer]):
     def hand_over(self) -> Answer:
         """Take the answer of the position due, which has arrived, out of the window."""
         answer = self.arrived.pop(self.due)
-        self.due += 1
+        self.due = self.due + 1 if self._skips is None else self._following(self.due + 1)
+        self.ahead -= 1
         self.wanted = False
         return answer
 
@@ -98,13 +129,38 @@ class Window(Generic[Answer]):
         """Forget everything issued; `due` is the next position. Returns the answers dropped."""
         dropped = list(self.arrived.values())
         self.arrived.clear()
-        self.due = self.next = due
+        self._unwanted.clear()
+        self.due = self.next = self._following(due)
+        self.ahead = 0
         self.wanted = False
         return dropped
+
+    def skip(self, skips: Ranges) -> list[Answer]:
+        """Leave out these positions, and those known before. Returns the answers dropped."""
+        issued = self.due
+        while issued < self.next:
+            if issued in skips and issued not in self.arrived:
+                self._unwanted.add(issued)
+            issued = self._following(issued + 1)
+        dropped = [self.arrived.pop(position) for position in [*self.arrived] if position in skips]
+        self.ahead -= len(dropped)
+        self._skips = skips if self._skips is None else self._skips | skips
+        self.due, self.next = self._following(self.due), self._following(self.next)
+        return dropped
+
+    def _following(self, position: int) -> int:
+        """The first position from here on that is not skipped, or the end."""
+        if self._skips is None:
+            return position
+        following = self._skips.after(position)
+        return following if self.end is None else min(following, self.end)
 
     def check(self) -> None:
         """Assert the rules; for tests."""
         assert 0 <= self.due <= self.next
         assert self.end is None or self.next <= self.end
-        assert self.next - self.due <= self._limit + self.wanted or self.next == self.due + 1
-        assert all(self.due <= position < self.next for position in self.arrived)
+        waiting = {p for p in range(self.due, self.next) if not self._skips or p not in self._skips}
+        assert self.ahead == len(waiting) + len(self._unwanted)
+        assert self.ahead <= self._limit + self.wanted or len(waiting) == 1
+        assert self.arrived.keys() <= waiting
+        assert not self._unwanted & waiting

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqloader.order import Plan, Shard
+from seqloader.order import Cursor, Plan, Ranges, Shard
 
 SEEDS = st.integers(0, 2**128)
 SHARDS = st.integers(1, 8).flatmap(lambda n: st.builds(Shard, st.integers(0, n - 1), st.just(n)))
@@ -136,6 +136,71 @@ def test_indices_are_whole_python_ints(plan: Plan, data: st.DataObject) -> None:
     assert kinds == {int}
 
 
+@given(
+    length=st.integers(0, 300),
+    shuffle=st.booleans(),
+    count=st.integers(1, 9),
+    position=st.integers(0, 40),
+    others=st.integers(1, 9),
+    data=st.data(),
+)
+def test_what_remains_is_dealt_out_exactly_once_to_another_number_of_shards(
+    length: int, shuffle: bool, count: int, position: int, others: int, data: st.DataObject
+) -> None:
+    skipped = Ranges.of(data.draw(st.sets(st.integers(0, 40), max_size=8)))
+    epoch = [Plan(length, shuffle, seed=5, epoch=2, shard=Shard(id, count)) for id in range(count)]
+    before = {plan.index(each) for plan in epoch for each in range(min(position, plan.count or 0))}
+    left_out = {
+        plan.index(each) for plan in epoch for each in range(plan.count or 0) if each in skipped
+    }
+
+    cursor = Cursor(2, position).skipping(2, skipped).on_other_shards(epoch[0])
+    after = [
+        index
+        for id in range(others)
+        for index in delivered(
+            Plan(
+                length,
+                shuffle,
+                5,
+                2,
+                Shard(id, others),
+                cursor.first,
+                left_out=cursor.left_out.get(2, Ranges()),
+            )
+        )
+    ]
+
+    assert sorted(after) == sorted(set(range(length)) - before - left_out)
+
+
+@given(length=st.integers(0, 200), shuffle=st.booleans(), count=st.integers(1, 9))
+def test_dropped_remainder_leaves_all_shards_the_same_count(
+    length: int, shuffle: bool, count: int
+) -> None:
+    plans = [Plan(length, shuffle, shard=Shard(id, count), remainder="drop") for id in range(count)]
+
+    whole = delivered(Plan(length, shuffle))[: length // count * count]
+    assert {plan.count for plan in plans} == {length // count}
+    assert sorted(index for plan in plans for index in delivered(plan)) == sorted(whole)
+
+
+@given(length=st.integers(1, 200), shuffle=st.booleans(), count=st.integers(1, 300))
+def test_padding_repeats_from_the_beginning_until_all_shards_have_as_many(
+    length: int, shuffle: bool, count: int
+) -> None:
+    plans = [Plan(length, shuffle, shard=Shard(id, count), remainder="pad") for id in range(count)]
+    each = -(-length // count)
+
+    turns = [plan.index(position) for position in range(each) for plan in plans]
+    padding = [position >= (plan.padding_from or 0) for position in range(each) for plan in plans]
+
+    whole = delivered(Plan(length, shuffle))
+    assert {plan.count for plan in plans} == {each}
+    assert turns == [whole[turn % length] for turn in range(len(turns))]
+    assert padding == [turn >= length for turn in range(len(turns))]
+
+
 def test_a_plan_of_any_length_takes_the_same_memory() -> None:
     small, large = Plan(10, shuffle=True, seed=7), Plan(2**62, shuffle=True, seed=7)
 
@@ -184,7 +249,7 @@ def test_empty_plan_has_no_position() -> None:
         ({"length": 2**62 + 1, "shuffle": True}, "cannot be shuffled"),
         ({"length": 5, "seed": -1}, "seed must be an int >= 0"),
         ({"length": 5, "epoch": -1}, "epoch must be at least 0"),
-        ({"length": 5, "first": 1}, "needs an endless Sequence"),
+        ({"length": 5, "remainder": "some"}, "remainder must be one of"),
         ({"length": None, "first": -1}, "first must be at least 0"),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from seqloader.order import Window
+from seqloader.order import Ranges, Window
 
 
 class Windowed(RuleBasedStateMachine):
@@ -16,28 +16,46 @@ class Windowed(RuleBasedStateMachine):
         byte_limit=st.none() | st.integers(1, 50),
         end=st.none() | st.integers(0, 12),
         due=st.integers(0, 5),
+        skips=st.sets(st.integers(0, 18), max_size=4),
     )
-    def start(self, limit: int, byte_limit: int | None, end: int | None, due: int) -> None:
+    def start(
+        self, limit: int, byte_limit: int | None, end: int | None, due: int, skips: set[int]
+    ) -> None:
         if end is not None:
             due = min(due, end)
-        self.window: Window[str] = Window(limit=limit, byte_limit=byte_limit, end=end, due=due)
-        self.limit, self.byte_limit, self.end = limit, byte_limit, end
+        self.window: Window[str] = Window(
+            limit=limit, byte_limit=byte_limit, end=end, due=due, skips=Ranges.of(skips)
+        )
+        self.limit, self.byte_limit, self.end, self.skips = limit, byte_limit, end, skips
+        due = self.unskipped(due)
         self.waiting: dict[int, str | None] = {}
         """Positions issued and not handed over, with their answers."""
         self.following = due
+        self.unwanted: set[int] = set()
+        """Positions issued, skipped since, and not answered."""
         self.delivered: list[int] = []
         self.first = due
         self.sizes: list[int] = []
 
     def permitted(self) -> bool:
         """What the rules say, put another way."""
-        if self.following == self.end or len(self.waiting) >= self.limit:
+        ahead = len(self.waiting) + len(self.unwanted)
+        if self.following == self.end:
             return False
-        if not self.waiting or self.byte_limit is None:
+        if not self.waiting:
+            return True
+        if ahead >= self.limit:
+            return False
+        if self.byte_limit is None:
             return True
         if not self.sizes:
             return False
-        return (len(self.waiting) + 1) * max(self.sizes) <= self.byte_limit
+        return (ahead + 1) * max(self.sizes) <= self.byte_limit
+
+    def unskipped(self, position: int) -> int:
+        while position != self.end and position in self.skips:
+            position += 1
+        return position
 
     @rule()
     def issue(self) -> None:
@@ -45,12 +63,13 @@ class Windowed(RuleBasedStateMachine):
         if self.permitted():
             assert self.window.issue() == self.following
             self.waiting[self.following] = None
-            self.following += 1
+            self.following = self.unskipped(self.following + 1)
 
     @rule(position=st.integers(-1, 18), nbytes=st.none() | st.integers(0, 30))
     def arrive(self, position: int, nbytes: int | None) -> None:
         expected = position in self.waiting and self.waiting[position] is None
         answer = f"answer to {position}"
+        self.unwanted.discard(position)
         assert self.window.arrive(position, answer, nbytes) == expected
         if expected:
             self.waiting[position] = answer
@@ -70,15 +89,31 @@ class Windowed(RuleBasedStateMachine):
         assert dropped == [answer for answer in self.waiting.values() if answer is not None] or (
             sorted(dropped) == sorted(a for a in self.waiting.values() if a is not None)
         )
-        self.delivered += range(self.first + len(self.delivered), due)
-        self.waiting, self.following = {}, due
+        self.delivered += [position for position in self.waiting if position < due]
+        self.waiting, self.unwanted, self.following = {}, set(), self.unskipped(due)
+
+    @rule(more=st.sets(st.integers(0, 18), max_size=3))
+    def skip(self, more: set[int]) -> None:
+        self.skips = self.skips | more
+        gone = {position: answer for position, answer in self.waiting.items() if position in more}
+        for position, answer in gone.items():
+            del self.waiting[position]
+            if answer is None:
+                self.unwanted.add(position)
+
+        dropped = self.window.skip(Ranges.of(more))
+
+        assert sorted(dropped) == sorted(answer for answer in gone.values() if answer is not None)
+        self.following = self.unskipped(self.following)
 
     @invariant()
     def rules_hold(self) -> None:
         if not hasattr(self, "window"):
             return
         self.window.check()
-        assert self.delivered == list(range(self.first, self.window.due))
+        assert self.delivered == sorted(set(self.delivered))
+        passed = range(self.first, self.window.due)
+        assert set(passed) - self.skips <= set(self.delivered) <= set(passed)
         assert self.window.arrived == {p: a for p, a in self.waiting.items() if a is not None}
         assert self.window.finished == (self.window.due == self.end)
 
