@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from seqloader import messages
 from seqloader.iterators import EpochIterator, StreamIterator
 from seqloader.options import checked_options, checked_place
 from seqloader.planning import share_of
@@ -121,7 +122,7 @@ class OrderedEnqueuer(Generic[Batch]):
             shard=shard,
             remainder=remainder,
         )
-        _check_shuffle(sequence, shuffle)
+        _check_shuffle(sequence, shuffle, options)
         _check_shares(sequence, options)
         self.use_multiprocessing = use_multiprocessing
         self._consumption: Resumption[Batch] = Resumption(sequence, shuffle, options)
@@ -146,7 +147,7 @@ class OrderedEnqueuer(Generic[Batch]):
 
     @shuffle.setter
     def shuffle(self, shuffle: bool) -> None:
-        _check_shuffle(self.sequence, shuffle)
+        _check_shuffle(self.sequence, shuffle, self._consumption.options)
         self._consumption.shuffle = shuffle
 
     @property
@@ -322,13 +323,15 @@ class OrderedEnqueuer(Generic[Batch]):
         self._consumption.must_refresh = True
 
 
-def _check_shuffle(sequence: Any, shuffle: Any) -> None:
+def _check_shuffle(sequence: Any, shuffle: Any, options: Options) -> None:
     if not isinstance(shuffle, bool):
         raise TypeError(f"shuffle must be True or False, not {shuffle!r}")
     if shuffle and _is_endless(sequence):
         raise ValueError(
             "an endless Sequence (num_batches is None) cannot be shuffled: its order has no end"
         )
+    if shuffle and options.shard.count > 1 and not options.seeded:
+        raise ValueError(messages.unseeded_shards_error(options.shard.count))
 
 
 def _check_shares(sequence: Any, options: Options) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "slow_warning",
     "stack_text",
     "stuck_warning",
+    "unseeded_shards_error",
     "whereabouts",
 ]
 
@@ -244,4 +245,13 @@ def lenient_warning(differences: list[str]) -> str:
         "the state does not fit, and strict=False took what can be taken: epoch, position, skips, "
         "and what follows from them. It goes on with what is here, not as saved, in: "
         + "; ".join(differences)
+    )
+
+
+def unseeded_shards_error(shards: int) -> str:
+    """Each of the shards would shuffle in an order of its own."""
+    return (
+        f"{shards} shards of a shuffled order need a seed, the same on every rank: without one "
+        "each rank draws its own, so some batches would be delivered twice and others never. "
+        "Give seed=0, or any other number"
     )

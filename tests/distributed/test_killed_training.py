@@ -1,0 +1,103 @@
+"""A real distributed training is killed in mid-epoch, and resumed: no sample is lost or doubled.
+
+Two processes under `torch.distributed` are killed by SIGKILL, with workers busy and batches in
+flight, and resumed on one, two or three. What counts is what the saved state knows of, and all
+that came after it was loaded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+from numbered_samples import SEED, numbered_samples
+from training_job import TrainingJob
+
+from seqloader import OrderedEnqueuer
+
+SAMPLES, BATCH_SIZE, EPOCHS = 163, 4, 2  # as in train.py: 41 batches, the last of 3 samples
+BATCHES = 41
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch"),
+]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    """The epochs as one process reads them, without shards, workers or interruption."""
+    enqueuer = OrderedEnqueuer(numbered_samples(SAMPLES, BATCH_SIZE), workers=0, seed=SEED)
+    with enqueuer:
+        return [[plain(batch) for batch in enqueuer] for _ in range(EPOCHS)]
+
+
+def plain(batch):
+    return [list(sample) for sample in batch]
+
+
+def numbers(batches):
+    return [number for batch in batches for number, _, _ in batch]
+
+
+@pytest.mark.parametrize(
+    ("kill_after", "ranks"),
+    [(1, 2), (5, 1), (10, 3), (16, 2)],
+    ids=["before-anything-was-saved", "then-on-one", "then-on-three", "then-on-two"],
+)
+def test_each_sample_is_read_once_before_the_kill_or_after_it(
+    kill_after, ranks, uninterrupted, tmp_path
+):
+    job = TrainingJob(tmp_path, "uneven")
+
+    job.run(ranks=2, kill_after=kill_after)
+    job.run(ranks)
+
+    assert job.kept[0] == (2, kill_after // 3 * 3)  # train.py saves every 3 steps
+    assert job.batches_written(run=0) > len(job.batches(0, run=0))  # the kill undid something
+    for epoch in range(EPOCHS):
+        assert sorted(numbers(job.batches(epoch))) == list(range(SAMPLES))
+        assert job.batches(epoch) == uninterrupted[epoch]  # in the same order, with the same draws
+
+
+@pytest.mark.limit(120)
+def test_three_resumes_within_one_epoch_are_exact(uninterrupted, tmp_path):
+    job = TrainingJob(tmp_path, "uneven")
+
+    job.run(ranks=2, kill_after=4)
+    job.run(ranks=3, kill_after=1)  # it has saved nothing of its own: the next begins where it did
+    job.run(ranks=3, kill_after=4)
+    job.run(ranks=1, kill_after=7)
+    job.run(ranks=2)
+
+    assert job.kept[:4] == [(2, 3), (3, 0), (3, 3), (1, 6)]
+    for epoch in range(EPOCHS):
+        assert sorted(numbers(job.batches(epoch))) == list(range(SAMPLES))
+        assert job.batches(epoch) == uninterrupted[epoch]
+
+
+def test_drop_leaves_out_the_end_of_the_epoch_and_nothing_else(uninterrupted, tmp_path):
+    job = TrainingJob(tmp_path, "drop")
+
+    job.run(ranks=2, kill_after=7)  # 6 steps count: 29 of 41 batches remain
+    job.run(ranks=3)
+
+    assert job.batches(0) == uninterrupted[0][: 12 + 27]
+    assert job.batches(1) == uninterrupted[1][:39]
+
+
+def test_pad_repeats_a_batch_and_marks_it(uninterrupted, tmp_path):
+    job = TrainingJob(tmp_path, "pad")
+
+    job.run(ranks=2, kill_after=7)  # 6 steps count: 29 of 41 batches remain, and 2 ranks read 30
+    job.run(ranks=2)
+
+    for epoch, count in enumerate([12 + 30, 42]):
+        batches = job.batches(epoch)
+        assert len(batches) == count
+        assert batches[:BATCHES] == uninterrupted[epoch]
+        for padding in batches[BATCHES:]:
+            assert all(marked for _, _, marked in padding)
+            unmarked = [[number, draw, False] for number, draw, _ in padding]
+            assert unmarked in uninterrupted[epoch]
