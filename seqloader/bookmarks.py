@@ -82,6 +82,10 @@ class Bookmarks:
             self._loaded = None if mark.at_begin is ABSENT else mark
             self._retraced = False
 
+    def stand_at(self, mark: Bookmark) -> bool:
+        """Whether this is the bookmark."""
+        return self._mark is mark
+
     def skipping(self, cursor: Cursor) -> None:
         """The same place, with more to be skipped."""
         with self._lock:

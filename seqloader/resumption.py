@@ -5,11 +5,13 @@ Rules, beside those of consumption.py
         epochs' hooks did to the Sequence is the Sequence's own business.
     R9  A state is judged before anything is changed. To judge it, the Sequence itself is given its
         part; if the state is refused, it gets back what it was. Nothing computes meanwhile.
+    R10 A jump is made by one store, of the bookmark. Interrupted before it, the run stands where it
+        stood; after it, whoever enters next does what is left to do.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from seqloader import messages
@@ -43,6 +45,8 @@ class Resumption(Consumption[Batch], Generic[Batch]):
         self._loaded: SavedState | None = None
         """Until an epoch has begun from it: its length may be known only then."""
         self._strict = True
+        self._jump: _Jump | None = None
+        """That is being made; done if the bookmark stands where it leads."""
         self._warned_hooks = False
 
     # --- saving ---------------------------------------------------------------------------
@@ -83,16 +87,17 @@ class Resumption(Consumption[Batch], Generic[Batch]):
         self._check_entry()
         with self._lock:
             self._enter()
-            differences = self._quietly(lambda: self._try_on(saved, strict))
+            sequence = self.sequence
+            before = take_state(sequence) if carries_state(sequence) else ABSENT
             cursor = saved.cursor_on(self.options.shard)
-            self._torn = True
-            self._cut(cursor)
-            self._loaded, self._strict = saved, strict
-            self._counters.skipped = saved.skipped_by_errors
-            self._marks.place(_bookmark(saved, cursor))
-            self.must_refresh = True
-            self._adopt_seed(saved)
-            self._torn = False
+            jump = _Jump(_bookmark(saved, cursor), saved, strict)
+            try:
+                differences = self._quietly(lambda: self._try_on(saved, before, strict))
+                self._go(jump)
+            except BaseException:
+                if before is not ABSENT and not self._marks.stand_at(jump.mark):
+                    give_state(sequence, before)
+                raise
             if differences:
                 messages.issue(SeqloaderWarning(messages.lenient_warning(differences)))
             self._warn_of_hooks(cursor.epoch)
@@ -105,13 +110,38 @@ class Resumption(Consumption[Batch], Generic[Batch]):
             cursor = self._cursor.at(epoch, position)
             elsewhere = epoch != self._cursor.epoch
             self._quietly(lambda: self._count_at(cursor))
-            self._torn = True
-            self._cut(cursor)
-            self._loaded = None
-            self._marks.place(Bookmark(cursor))
-            self._torn = False
+            self._go(_Jump(Bookmark(cursor)))
             if elsewhere:
                 self._warn_of_hooks(epoch)
+
+    def _go(self, jump: _Jump) -> None:
+        """Leave the epoch under way, of which nothing is in work, and stand elsewhere."""
+        self._torn = True
+        self._jump = jump
+        self._marks.place(jump.mark)
+        self._arrive(jump)
+        self._torn = False
+
+    def _arrive(self, jump: _Jump) -> None:
+        """All that follows from the bookmark's new place. May be done again, if interrupted."""
+        if self._delivery is not None:
+            self._delivery.handovers.clear()
+        self._delivery = None
+        self._cursor = jump.mark.cursor
+        self._empty_epochs = 0
+        self._loaded, self._strict = jump.saved, jump.strict
+        if jump.saved is not None:
+            self.must_refresh = True
+            self._counters.skipped = jump.saved.skipped_by_errors
+            self._adopt_seed(jump.saved)
+        self._jump = None
+
+    def _resume(self) -> None:
+        jump = self._jump
+        if jump is not None and self._marks.stand_at(jump.mark):
+            self._arrive(jump)
+        self._jump = None
+        super()._resume()
 
     def skip(self, positions: Iterable[Any], epoch: int | None) -> None:
         """Do not deliver these positions of an epoch; None: of the one under way or coming."""
@@ -129,14 +159,6 @@ class Resumption(Consumption[Batch], Generic[Batch]):
             self._marks.skipping(self._cursor)
             self._torn = False
 
-    def _cut(self, cursor: Cursor) -> None:
-        """Leave the epoch under way, of which nothing is in work, and stand elsewhere."""
-        delivery, self._delivery = self._delivery, None
-        if delivery is not None:
-            delivery.handovers.clear()
-        self._cursor = cursor
-        self._empty_epochs = 0
-
     def _quietly(self, judge: Any) -> Any:
         """The judgement, while nothing is in work; where it is an error, all goes on as before."""
         delivery = self._delivery
@@ -153,22 +175,15 @@ class Resumption(Consumption[Batch], Generic[Batch]):
 
     # --- what fits ------------------------------------------------------------------------
 
-    def _try_on(self, saved: SavedState, strict: bool) -> list[str]:
-        """Give the Sequence its state; returns what differs. Refused: ResumeError, as before."""
+    def _try_on(self, saved: SavedState, before: Any, strict: bool) -> list[str]:
+        """Give the Sequence its state, `before` being what it has; returns what differs."""
         seed = self.options.seed if self._seed_is_given else None
         differences = saved.differences(seed=seed, shuffle=self.shuffle)
-        sequence = self.sequence
-        before = take_state(sequence) if carries_state(sequence) else ABSENT
-        try:
-            differences += self._give(saved, before)
-            if not overrides_hook(sequence, "on_epoch_begin"):  # which may change the length
-                differences += self._length_differs(saved)
-            if differences and strict:
-                raise refusal(differences)
-        except BaseException:
-            if before is not ABSENT:
-                give_state(sequence, before)
-            raise
+        differences += self._give(saved, before)
+        if not overrides_hook(self.sequence, "on_epoch_begin"):  # which may change the length
+            differences += self._length_differs(saved)
+        if differences and strict:
+            raise refusal(differences)
         return differences
 
     def _give(self, saved: SavedState, before: Any) -> list[str]:
@@ -276,6 +291,15 @@ class Resumption(Consumption[Batch], Generic[Batch]):
             self._warned_hooks = True
             kind = type(self.sequence).__qualname__
             messages.issue(SeqloaderWarning(messages.hooks_warning(kind, hooks, epoch)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Jump:
+    """Where to, and what was loaded for it."""
+
+    mark: Bookmark
+    saved: SavedState | None = None
+    strict: bool = True
 
 
 def _bookmark(saved: SavedState, cursor: Cursor) -> Bookmark:
