@@ -235,6 +235,7 @@ class Resumption(Consumption[Batch], Generic[Batch]):
         here, delivery = self._cursor, self._delivery
         if epoch < here.epoch:
             raise ValueError(f"epoch {epoch} is over: epoch {here.epoch} is under way or coming")
+        wanted = wanted - here.skipped.get(epoch, Ranges())
         if epoch > here.epoch or not wanted:
             return
         due, count = here.position, None

@@ -61,6 +61,15 @@ class Ranges:
     def __or__(self, other: Ranges) -> Ranges:
         return Ranges([*self.pairs, *other.pairs])
 
+    def __sub__(self, other: Ranges) -> Ranges:
+        rest = []
+        for start, stop in self.pairs:
+            for low, high in other.within(start, stop).pairs:
+                rest.append((start, low))
+                start = high
+            rest.append((start, stop))
+        return Ranges(rest)
+
     def __repr__(self) -> str:
         return f"Ranges({list(self.pairs)})"
 

@@ -24,6 +24,7 @@ def test_ranges_hold_what_their_pairs_hold(
     assert [number for number in range(70) if number in ranges] == sorted(numbers)
     assert len(ranges) == len(numbers)
     assert ranges | Ranges(more) == Ranges.of(numbers | others)
+    assert ranges - Ranges(more) == Ranges.of(numbers - others)
     assert ranges.within(20, 40) == Ranges.of(number for number in numbers if 20 <= number < 40)
 
 

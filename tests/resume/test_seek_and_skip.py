@@ -232,6 +232,18 @@ def test_skip_that_cannot_be_is_refused_and_nothing_is_lost(make, positions, epo
     assert enqueuer.state_dict()["skipped"] == []
 
 
+def test_skip_may_be_said_again(make):
+    enqueuer = make(Indices(4))
+    iterator = iter(enqueuer)
+    take(iterator, 1)
+    enqueuer.skip([1])
+    enqueuer.peek()
+
+    enqueuer.skip([1, 3])
+
+    assert list(iterator) == [2]
+
+
 def test_skip_before_the_first_batch_knows_the_length(make):
     with pytest.raises(ValueError, match="it has 9 on this shard"):
         make(Indices(9)).skip([9])
