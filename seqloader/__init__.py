@@ -32,6 +32,9 @@ from seqloader.sequence import Sequence
 
 if TYPE_CHECKING:
     from seqloader.enqueuer import OrderedEnqueuer
+    from seqloader.samples.arrays import ArraySequence
+    from seqloader.samples.batched import BatchedSequence
+    from seqloader.samples.mix import WeightedMix
     from seqloader.sharing import share, shared_empty
     from seqloader.stats import Stats
 
@@ -39,7 +42,9 @@ __version__ = "0.1.0"
 
 # empty, zeros and stack are left out, so that a star import does not shadow numpy's.
 __all__ = [
+    "ArraySequence",
     "BatchContext",
+    "BatchedSequence",
     "EnqueuerStopped",
     "ForkedEnqueuerError",
     "OrderedEnqueuer",
@@ -49,6 +54,7 @@ __all__ = [
     "Sequence",
     "SlowBatchWarning",
     "Stats",
+    "WeightedMix",
     "WorkerError",
     "WorkerLostError",
     "WorkerLostWarning",
@@ -61,8 +67,11 @@ __all__ = [
 
 
 _LATER = {
+    "ArraySequence": "seqloader.samples.arrays",
+    "BatchedSequence": "seqloader.samples.batched",
     "OrderedEnqueuer": "seqloader.enqueuer",
     "Stats": "seqloader.stats",
+    "WeightedMix": "seqloader.samples.mix",
     "share": "seqloader.sharing",
     "shared_empty": "seqloader.sharing",
 }

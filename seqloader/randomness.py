@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
     from seqloader.tickets import Ticket
 
-__all__ = ["BatchContext", "Seeding", "batch_context", "generators_of"]
+__all__ = [
+    "BatchContext",
+    "Seeding",
+    "batch_context",
+    "compute_part",
+    "current_batch",
+    "generators_of",
+]
 
 Result = TypeVar("Result")
 
@@ -137,7 +144,30 @@ def batch_context() -> BatchContext:
     Outside a batch: one whose `rng` is unseeded, and which knows no epoch, index or position, so
     that `sequence[i]` works anywhere.
     """
-    return _per_thread.context or _per_process or BatchContext()
+    return current_batch() or BatchContext()
+
+
+def current_batch() -> BatchContext | None:
+    """Return the context of the batch that is being computed here; None outside a batch."""
+    return _per_thread.context or _per_process
+
+
+def compute_part(part: Any, index: int, *, epoch: int, seed: int) -> Any:
+    """Return `part[index]`, computed as a part of the current batch, in a context of its own.
+
+    That has the epoch, index and seed given here, so that its `rng` and `sample_rng` are not the
+    batch's own, and the batch's position and padding. Different parts need different seeds: two
+    calls with equal epoch, index and seed see equal random numbers. The global generators go on
+    as the batch left them.
+
+    To be called inside a batch.
+    """
+    context = current_batch()
+    assert context is not None, "there is no batch to be a part of"
+    ticket = context._inside("epoch")._replace(epoch=epoch, index=index)
+    # Of a batch's threads, only the first speaks for the process: others may compute parts too.
+    shared = context is _per_thread.context is _per_process
+    return Seeding(seed, reseed_globals=False).compute(part, ticket, shared=shared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def check_sequence(obj: object) -> None:
     Sequences of ours and of Keras, map-style torch datasets, lists, tuples, arrays. Nothing is
     called on it, so that a length that raises is reported where an epoch begins.
     """
-    reason = _wrong_kind(obj) or _missing(obj)
+    reason = wrong_kind(obj) or _missing(obj)
     if reason:
         raise TypeError(
             f"{reason}. Needed is an object whose [index] is a batch and whose len() is the number "
@@ -155,13 +155,17 @@ def overrides_hook(obj: object, name: str) -> bool:
     """Whether `run_hook(obj, name)` may do anything. True when in doubt.
 
     False only where there is no such hook, or where it is the empty one of our base class or
-    of Keras's: then an epoch's boundary cannot have changed the object.
+    of Keras's, or only calls those of parts that have none (`_hook_parts`, defined by the class
+    that defines the hook): then an epoch's boundary cannot have changed the object.
     """
     if getattr(obj, name, None) is None:
         return False
     if name in getattr(obj, "__dict__", ()):
         return True
     definer = _definer(type(obj), name)
+    if definer is not None and "_hook_parts" in definer.__dict__:
+        parts: Any = getattr(obj, "_hook_parts")  # noqa: B009
+        return any(overrides_hook(part, name) for part in parts())
     return definer is None or not _is_stub(definer)
 
 
@@ -172,13 +176,16 @@ def run_hook(obj: object, name: str) -> None:
         hook()
 
 
-def _wrong_kind(obj: object) -> str | None:
-    """Why `obj` is no Sequence although it may have the methods of one."""
+def wrong_kind(obj: object, items: str = "batches") -> str | None:
+    """Why `obj` is no Sequence although it may have the methods of one.
+
+    `items`: what was to be had from it by number.
+    """
     kind = type(obj)
     if isinstance(obj, type):
         return f"got the class {_name(obj)} itself: pass an instance of it"
     if isinstance(obj, (str, bytes, bytearray)):
-        return f"got {_name(kind)}: its items are characters or bytes, not batches"
+        return f"got {_name(kind)}: its items are characters or bytes, not {items}"
     if isinstance(obj, abc.Mapping):
         return (
             f"got a mapping ({_name(kind)}): its items are found by key, not by number. "
@@ -191,7 +198,7 @@ def _wrong_kind(obj: object) -> str | None:
         )
     ndim = getattr(obj, "ndim", None)
     if isinstance(ndim, int) and ndim == 0 and hasattr(obj, "shape"):
-        return f"got an array without dimensions ({_name(kind)}): it holds no batches to number"
+        return f"got an array without dimensions ({_name(kind)}): it holds no {items} to number"
     if any(base.__name__ == "IterableDataset" for base in kind.__mro__ if _is_stub(base)):
         return (
             f"got {_name(kind)}, an iterable-style torch dataset: its samples come one after "

@@ -21,7 +21,9 @@ NOT_BEFORE_NEEDED = {"cloudpickle", "multiprocessing", "psutil", "subprocess"}
 OF_THE_DEMO = {"PIL", "imageio", "rich", "skimage", "tqdm"}
 
 PUBLIC = {
+    "ArraySequence",
     "BatchContext",
+    "BatchedSequence",
     "EnqueuerStopped",
     "ForkedEnqueuerError",
     "ResumeError",
@@ -31,6 +33,7 @@ PUBLIC = {
     "Sequence",
     "SlowBatchWarning",
     "Stats",
+    "WeightedMix",
     "WorkerError",
     "WorkerLostError",
     "WorkerLostWarning",

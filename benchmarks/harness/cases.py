@@ -59,6 +59,8 @@ class Case:
     """Sample the memory of the process tree from outside while it runs (which slows it down)."""
     max_rounds: int | None = None
     """Rounds after which this case has been measured often enough; None for all there are."""
+    requires: str = ""
+    """A distribution that it needs beside those of its peer."""
 
     def at(self, pace: Pace) -> Case:
         """The same case, measured for as long as `pace` says."""

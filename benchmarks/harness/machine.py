@@ -6,6 +6,7 @@ import dataclasses
 import os
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -47,8 +48,8 @@ class Machine:
         return dataclasses.asdict(self)
 
 
-def describe() -> Machine:
-    """The machine this process runs on, now."""
+def describe(distributions: Sequence[str] = ()) -> Machine:
+    """The machine this process runs on, now; and the versions of these distributions."""
     return Machine(
         processor=_processor(),
         cores_usable=_cores_usable(),
@@ -56,7 +57,7 @@ def describe() -> Machine:
         memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        versions={name: _version(name) for name in ("seqloader", "numpy")},
+        versions={name: _version(name) for name in ("seqloader", "numpy", *distributions)},
         load_1min=round(os.getloadavg()[0], 2),
     )
 

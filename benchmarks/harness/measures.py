@@ -18,7 +18,7 @@ from typing import Any
 from peers import Loader
 from peers import find as find_peer
 
-from harness import primitives, workloads, yardsticks
+from harness import gathers, orders, primitives, resumption, workloads, yardsticks
 from harness.bandwidth import bandwidth
 from harness.cases import Case
 from harness.checks import WrongBatch, check_batch
@@ -248,5 +248,8 @@ def find(name: str) -> Callable[[Case], Figures]:
         "loops": loops,
         "sleepers": lambda case: yardsticks.sleepers(_sequence(case), case.workers),
         "interpreters": lambda case: yardsticks.interpreters(case.workers),
+        **gathers.MEASURES,
+        **orders.MEASURES,
+        **resumption.MEASURES,
     }
     return measures[name]

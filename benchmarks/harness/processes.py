@@ -34,6 +34,8 @@ def in_turn(cases: Sequence[Case], rounds: int) -> list[Run]:
     runs = []
     for number in range(1, rounds + 1):
         for case in cases:
+            if case.max_rounds is not None and number > case.max_rounds:
+                continue
             _show_progress(f"round {number} of {rounds}: {case.name}")
             runs.append(dataclasses.replace(run_fresh(case), round=number))
     _show_progress("")

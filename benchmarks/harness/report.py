@@ -12,13 +12,23 @@ from harness.figures import Figures, spread
 from harness.machine import Machine
 from harness.verdict import SPREAD_LIMIT, Row, short
 
-__all__ = ["row_cells", "show_failures", "show_figures", "show_machine", "show_rows", "show_table"]
+__all__ = [
+    "row_cells",
+    "show_failures",
+    "show_figures",
+    "show_left_out",
+    "show_machine",
+    "show_rows",
+    "show_table",
+]
 
 _COLUMNS = {
     "batches_per_s": "batches/s",
+    "samples_per_s": "samples/s",
     "gb_per_s": "GB/s",
     "consumer_us": "consumer us/batch",
     "all_us": "all CPU us/batch",
+    "worker_us": "worker CPU us/batch",
     "epoch_ms": "ms/epoch",
     "first_batch_ms": "first batch ms",
     "wall_s": "s/epoch",
@@ -28,7 +38,15 @@ _COLUMNS = {
     "epoch_s": "epoch s",
     "memory_mb": "memory MB",
     "peak_memory_mb": "peak MB",
+    "fresh_ms": "fresh start ms",
+    "resumed_ms": "resumed ms",
+    "resumed_over_fresh": "x fresh",
+    "save_us": "save us",
+    "state_nbytes": "bytes as JSON",
     "check_us": "us",
+    "m_indices_per_s": "M indices/s",
+    "call_us": "us a call",
+    "first_index_us": "first index us",
     "pipe_write_read_us": "write + read us",
     "pipe_round_trip_us": "round trip us",
     "np_full_gb_per_s": "np.full GB/s",
@@ -39,6 +57,12 @@ _COLUMNS = {
 
 def show_machine(machine: Machine) -> None:
     print("\n".join(machine.lines()))
+
+
+def show_left_out(names_of: Mapping[str, Sequence[str]]) -> None:
+    """One line for each distribution that is not installed: distribution -> cases without it."""
+    for distribution, names in names_of.items():
+        print(f"{distribution} is not installed; left out: {'; '.join(names)}")
 
 
 def show_figures(title: str, figures: Figures, names: Sequence[str]) -> None:

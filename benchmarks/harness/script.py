@@ -12,6 +12,7 @@ from pathlib import Path
 from harness import machine, report
 from harness.cases import FULL, QUICK, Case, Pace
 from harness.figures import Figures
+from harness.present import missing, needed, present
 from harness.processes import BENCHMARKS, in_turn
 from harness.verdict import Row
 
@@ -30,15 +31,18 @@ class Script:
     rows: Callable[[Figures, bool], Sequence[Row]]
     tables: Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
     """Given the names of all cases: the tables of raw figures, as title -> names."""
+    full: Pace = FULL
+    quick: Pace = QUICK
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Measure, print, and say by the exit status whether all data was right."""
         options = self._parse(arguments)
-        pace: Pace = QUICK if options.quick else FULL
-        measured_on = machine.describe()
+        pace = self.quick if options.quick else self.full
+        cases = [case.at(pace) for case in present(self.cases(options.quick))]
+        measured_on = machine.describe(needed(cases))
         report.show_machine(measured_on)
+        report.show_left_out(missing(self.cases(options.quick)))
 
-        cases = [case.at(pace) for case in self.cases(options.quick)]
         figures = Figures(in_turn(cases, pace.rounds))
         rows = self.rows(figures, options.quick)
 

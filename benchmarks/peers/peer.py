@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Protocol, cast
 
-__all__ = ["Loader", "Peer", "end_epoch"]
+__all__ = ["Loader", "Peer", "end_epoch", "is_installed"]
 
 
 class Loader(Protocol):
@@ -53,7 +53,7 @@ class Peer:
 
     def missing(self) -> tuple[str, ...]:
         """The distributions it requires that are not installed. Imports none of them."""
-        return tuple(name for name in self.requires if not _is_installed(name))
+        return tuple(name for name in self.requires if not is_installed(name))
 
     def version(self) -> str:
         """What is measured, such as "torch 2.13.0"."""
@@ -79,7 +79,8 @@ def end_epoch(sequence: Any) -> None:
         on_epoch_end()
 
 
-def _is_installed(distribution: str) -> bool:
+def is_installed(distribution: str) -> bool:
+    """Whether a distribution of that name is there. Imports nothing."""
     try:
         metadata.version(distribution)
     except metadata.PackageNotFoundError:

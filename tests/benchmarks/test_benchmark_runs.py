@@ -117,6 +117,14 @@ def test_cases_take_turns() -> None:
     assert all(run.took_s > 0 for run in runs)
 
 
+def test_case_that_was_measured_often_enough_leaves_the_turns() -> None:
+    once, always = Case("once", "own_cost", max_rounds=1), Case("always", "own_cost")
+
+    runs = in_turn([once, always], rounds=2)
+
+    assert [run.case.name for run in runs] == ["once", "always", "always"]
+
+
 def test_hung_run_is_killed_with_its_workers() -> None:
     marker = uuid.uuid4().hex  # is in the command line of the run and of what it forks
     for_ever = {"sleep_s": 3600.0}

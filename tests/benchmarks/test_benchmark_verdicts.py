@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import epochs
+import gather
 import peers
+import permutation
 import pytest
+import resume
 import startup
 import transport
 import uneven
@@ -20,7 +23,7 @@ from harness.machine import describe
 from harness.report import plain_table, show_failures, show_rows
 from harness.verdict import Row
 
-SCRIPTS = [transport, epochs, startup, uneven]
+SCRIPTS = [transport, epochs, startup, uneven, permutation, gather, resume]
 
 
 def run_of(name: str, figures: Mapping[str, float], **facts: object) -> Run:
