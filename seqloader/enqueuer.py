@@ -330,7 +330,8 @@ def _check_shuffle(sequence: Any, shuffle: Any, options: Options) -> None:
         raise ValueError(
             "an endless Sequence (num_batches is None) cannot be shuffled: its order has no end"
         )
-    if shuffle and options.shard.count > 1 and not options.seeded:
+    drawn = shuffle or _order_is_drawn(sequence)
+    if drawn and options.shard.count > 1 and not options.seeded:
         raise ValueError(messages.unseeded_shards_error(options.shard.count))
 
 
@@ -343,6 +344,11 @@ def _check_shares(sequence: Any, options: Options) -> None:
         return
     if count is not None and not overrides_hook(sequence, "on_epoch_begin"):
         share_of(count, options)
+
+
+def _order_is_drawn(sequence: Any) -> bool:
+    ask = getattr(sequence, "order_is_drawn", None)  # of the Sequences in samples/
+    return ask is not None and bool(ask())
 
 
 def _is_endless(sequence: Any) -> bool:

@@ -232,8 +232,8 @@ def hooks_warning(kind: str, hooks: list[str], epoch: int) -> str:
     """A run goes on in an epoch whose predecessors' hooks have not run on this object."""
     return (
         f"the run goes on in epoch {epoch}, and {kind} overrides {' and '.join(hooks)} but has no "
-        "state_dict(): what the hook did in the epochs before has not been done to this object, so "
-        "order or content of its batches may differ from the uninterrupted run's. To mend it, "
+        "state_dict() for it: what the hook did in the epochs before has not been done to this "
+        "object, so its batches may differ from the uninterrupted run's. To mend it, "
         f"give {kind} state_dict() and load_state_dict(state) with what the hook changes; or do "
         "without the hook, and derive it in __getitem__ from batch_context().epoch"
     )

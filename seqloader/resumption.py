@@ -23,7 +23,7 @@ from seqloader.order import Plan, Ranges
 from seqloader.planning import planned
 from seqloader.randomness import Seeding
 from seqloader.saved_state import ABSENT, SavedState, refusal
-from seqloader.sequence import count_batches, overrides_hook
+from seqloader.sequence import count_batches, overrides_hook, unsaved_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -283,15 +283,10 @@ class Resumption(Consumption[Batch], Generic[Batch]):
             self._run, self._stream = run, stream
 
     def _warn_of_hooks(self, epoch: int) -> None:
-        hooks = [
-            name
-            for name in ("on_epoch_begin", "on_epoch_end")
-            if overrides_hook(self.sequence, name)
-        ]
-        if epoch and hooks and not carries_state(self.sequence) and not self._warned_hooks:
+        unsaved = unsaved_hooks(self.sequence)
+        if epoch and unsaved is not None and not self._warned_hooks:
             self._warned_hooks = True
-            kind = type(self.sequence).__qualname__
-            messages.issue(SeqloaderWarning(messages.hooks_warning(kind, hooks, epoch)))
+            messages.issue(SeqloaderWarning(messages.hooks_warning(*unsaved, epoch)))
 
 
 @dataclass(frozen=True, slots=True)

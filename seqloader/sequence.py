@@ -169,6 +169,28 @@ def overrides_hook(obj: object, name: str) -> bool:
     return definer is None or not _is_stub(definer)
 
 
+def unsaved_hooks(obj: object) -> tuple[str, list[str]] | None:
+    """The name of a class, and its hooks, whose effects no `state_dict()` saves; None: all are.
+
+    A class that adds a hook to one which has `state_dict()` must extend that, too.
+    """
+    kind, found = type(obj), []
+    saver = _definer(kind, "state_dict") and _definer(kind, "load_state_dict")
+    saved_from = kind.__mro__.index(saver) if saver is not None else len(kind.__mro__)
+    for name in ("on_epoch_begin", "on_epoch_end"):
+        definer = _definer(kind, name)
+        if not overrides_hook(obj, name):
+            continue
+        if definer is not None and "_hook_parts" in definer.__dict__:
+            parts: Any = getattr(obj, "_hook_parts")  # noqa: B009
+            for part in parts():
+                if unsaved := unsaved_hooks(part):
+                    return unsaved
+        elif definer is None or kind.__mro__.index(definer) < saved_from:
+            found.append(name)
+    return (kind.__qualname__, found) if found else None
+
+
 def run_hook(obj: object, name: str) -> None:
     """Call the hook `name` ("on_epoch_begin", "on_epoch_end") of `obj`, if it has one."""
     hook = getattr(obj, name, None)

@@ -63,6 +63,10 @@ class BatchesOfSamples(SeededSequence):
             "drop_remainder": self.drop_remainder,
         }
 
+    def order_is_drawn(self) -> bool:
+        """Whether the order of its samples depends on the seed of the enqueuer."""
+        return super().order_is_drawn() or (self.seed is None and bool(self._order.shuffle))
+
     def _count_samples(self) -> int:
         """The number of samples there are now."""
         raise NotImplementedError

@@ -125,6 +125,10 @@ class WeightedMix(SeededSequence):
             "length": self._length_of(counts),
         }
 
+    def order_is_drawn(self) -> bool:
+        """Whether the order of its items depends on the seed of the enqueuer."""
+        return self.seed is None or super().order_is_drawn()
+
     def _parts(self) -> dict[str, Any]:
         return {
             f"sources[{number}]": source

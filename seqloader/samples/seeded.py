@@ -125,6 +125,14 @@ class SeededSequence(Sequence[Any]):
         """Name -> object, of what it is made of."""
         return {}
 
+    def order_is_drawn(self) -> bool:
+        """Whether the order of its samples depends on the seed of the enqueuer."""
+        return any(
+            part.order_is_drawn()
+            for part in self._parts().values()
+            if isinstance(part, SeededSequence)
+        )
+
     # --- helpers --------------------------------------------------------------------------------
 
     def _hook_parts(self) -> list[Any]:

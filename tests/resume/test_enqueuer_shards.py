@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from resumed_sequences import Counting, Drawing, Indices
 
-from seqloader import OrderedEnqueuer
+from seqloader import BatchedSequence, OrderedEnqueuer, WeightedMix
 
 RUNS = [{"workers": 0}, {"workers": 2}, {"workers": 2, "executor": "thread"}]
 
@@ -86,6 +86,18 @@ def test_shards_of_a_shuffled_order_need_a_seed(make):
         enqueuer.shuffle = True
 
     assert list(enqueuer) == [0, 2, 4, 6, 8]
+
+
+def test_shards_of_shuffled_samples_need_a_seed_somewhere(make):
+    def shuffled(**options):
+        return BatchedSequence(list(range(8)), 2, shuffle=True, **options)
+
+    for sequence in (shuffled(), WeightedMix([shuffled(seed=1), shuffled(seed=2)], [1, 1])):
+        with pytest.raises(ValueError, match="need a seed"):
+            make(sequence, shard=(0, 2), seed=None, remainder="drop")
+
+    make(shuffled(seed=1), shard=(0, 2), seed=None)
+    make(shuffled(), shard=(0, 2), seed=1)
 
 
 def test_shard_without_a_batch_has_an_empty_epoch(make):

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import threading
 
 import pytest
 from resumed_sequences import Counting, Drawing, Indices, Saving, Shuffling
 
-from seqloader import OrderedEnqueuer, ResumeError, SeqloaderWarning, Sequence, batch_context
+from seqloader import (
+    BatchedSequence,
+    OrderedEnqueuer,
+    ResumeError,
+    SeqloaderWarning,
+    Sequence,
+    batch_context,
+)
 from seqloader.testing import Gate
 
 
@@ -221,9 +229,21 @@ def test_hooks_without_a_state_warn_once_that_the_order_may_differ(make):
     enqueuer = make(Shuffling())
     state = {**enqueuer.state_dict(), "epoch": 2}
 
-    with pytest.warns(SeqloaderWarning, match=r"overrides on_epoch_end but has no state_dict\(\)"):
+    with pytest.warns(SeqloaderWarning, match="overrides on_epoch_end but has no state_dict"):
         enqueuer.load_state_dict(state)
     enqueuer.load_state_dict(state)
+
+
+def test_a_hook_added_below_a_saved_state_warns_too(make):
+    class Adding(BatchedSequence):
+        def on_epoch_end(self):
+            random.shuffle(self.source)
+
+    for sequence in (Adding([1, 2, 3], 2), BatchedSequence(Shuffling(), 2)):
+        with pytest.warns(SeqloaderWarning, match="overrides on_epoch_end but has no state_dict"):
+            make(sequence).seek(1)
+    make(BatchedSequence(Saving(), 2)).seek(1)
+    make(BatchedSequence([1, 2, 3], 2, shuffle=True)).seek(1)
 
 
 def test_order_read_from_the_context_needs_no_state(make):
