@@ -116,12 +116,13 @@ class Lifecycle:
             raise RuntimeError(
                 f"{executor!r} is in use by another enqueuer that runs: each needs one of its own"
             )
-        _users[id(executor)] = weakref.ref(self)
         self._warn_of_generators()
         self._torn = True
         # Assigned before it starts: whatever interrupts the start, it can be stopped.
         self._executor = executor
         try:
+            # Only now that it is kept alive: its id would be given to another executor.
+            _users[id(executor)] = weakref.ref(self)
             self._run += 1
             self._stopping = False
             executor.start(self.sequence, self._seeding)
