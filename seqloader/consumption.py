@@ -272,9 +272,9 @@ class Consumption(Lifecycle, Generic[Batch]):
         with self._lock:
             me = self._enter()
             self._be_running()
-            handover = self._waiting(me)
+            before = self._delivery
+            handover = None if before is None else before.handovers.waiting(me)
             if handover is None:
-                before = self._delivery
                 handover = self._find_next(None, stream=True)
                 if self._delivery is not before and self._delivery is not None:
                     self._delivery.peeked = True
@@ -335,11 +335,12 @@ class Consumption(Lifecycle, Generic[Batch]):
 
     def _find_for(self, me: int, *, stream: bool) -> Handover:
         """The next batch for a thread, found now, or found before and never delivered."""
-        handover = self._waiting(me)
+        delivery = self._delivery
+        handover = None if delivery is None else delivery.handovers.waiting(me)
         if handover is None:
             handover = self._find_next(me, stream=stream)
+            delivery = self._delivery
         handover.thread = me
-        delivery = self._delivery
         if delivery is not None:
             delivery.asked = True
             delivery.peeked = False
@@ -347,10 +348,6 @@ class Consumption(Lifecycle, Generic[Batch]):
             handover.counted = True
             self._counters.delivered += 1
         return handover
-
-    def _waiting(self, me: int) -> Handover | None:
-        """The batch that was found before for this thread, or for whoever asks."""
-        return None if self._delivery is None else self._delivery.handovers.waiting(me)
 
     def _find_next(self, me: int | None, *, stream: bool) -> Handover:
         """Wait for the next batch and take it out of the window; for nobody, if only to show it."""

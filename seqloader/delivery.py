@@ -84,17 +84,16 @@ class Delivery:
         self._indices: list[int] = []
         self._indices_from = 0
         padding_from = plan.padding_from
-        self._padding_from = sys.maxsize if padding_from is None else padding_from
+        self._real = sys.maxsize if padding_from is None else padding_from
 
     # --- tickets --------------------------------------------------------------------------
 
     def fill(self) -> None:
         """Issue tickets as far as the window permits."""
-        window, submit, epoch = self.window, self._executor.submit, self.epoch
+        window, submit, epoch, real = self.window, self._executor.submit, self.epoch, self._real
         while window.may_issue():
             position = window.issue()
-            padding = position >= self._padding_from
-            submit(Ticket(epoch, position, self._index(position), 0, padding))
+            submit(Ticket(epoch, position, self._index(position), 0, position >= real))
 
     def _index(self, position: int) -> int:
         offset = position - self._indices_from
