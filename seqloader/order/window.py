@@ -165,6 +165,6 @@ class Window(Generic[Answer]):
         assert self.end is None or self.next <= self.end
         waiting = {p for p in range(self.due, self.next) if not self._skips or p not in self._skips}
         assert self.ahead == len(waiting) + len(self._unwanted)
-        assert self.ahead <= self._limit + self.wanted or len(waiting) == 1
+        assert self.ahead <= self._limit + self.wanted or len(waiting) <= 1
         assert self.arrived.keys() <= waiting
         assert not self._unwanted & waiting
