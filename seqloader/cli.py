@@ -9,13 +9,15 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqloader import __version__
 from seqloader.argument_kinds import at_least, folder, folder_to_be, picture_to_be
-from seqloader.bench.options import add_options, settings_of
+from seqloader.bench import options as bench_options
+from seqloader.check import options as check_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +33,8 @@ DEMO_EXTRA = {"skimage": "scikit-image", "PIL": "pillow", "rich": "rich"}
 """Modules that the demo imports beyond the core dependencies, and what installs each."""
 BENCH_EXTRA = {"rich": "rich"}
 """The same for the benchmark, which does without its plot where matplotlib is missing."""
+CHECK_EXTRA = {"rich": "rich"}
+"""The same for the check."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_demo(commands)
     _add_bench(commands)
+    _add_check(commands)
     return parser
 
 
@@ -121,24 +126,55 @@ def _add_bench(commands: Commands) -> None:
             "what limits it, and recommend workers and queue. Exit status 1 if the Sequence raises."
         ),
     )
-    add_options(bench)
+    bench_options.add_options(bench)
     bench.set_defaults(run=functools.partial(_run_bench, bench))
 
 
 def _run_bench(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     try:
-        settings = settings_of(arguments)
+        settings = bench_options.settings_of(arguments)
     except ValueError as error:
         parser.error(str(error))
     if _lacks("bench", BENCH_EXTRA):
         return EXIT_UNUSABLE
 
     from seqloader.bench.run import run_bench
-    from seqloader.bench.target import TargetError
+    from seqloader.command.target import TargetError
 
     try:
         return run_bench(settings)
     except (TargetError, OSError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+
+
+def _add_check(commands: Commands) -> None:
+    check = commands.add_parser(
+        "check",
+        help="try a Sequence of yours, and say what is not safe about it",
+        description=(
+            "Try a Sequence of yours in processes of its own, and say in plain words what is not "
+            "safe about it. Exit status 0 if all holds, 1 if there is a problem, 2 if there was "
+            "no time to put all questions."
+        ),
+    )
+    check_options.add_options(check)
+    check.set_defaults(run=_run_check)
+
+
+def _run_check(arguments: argparse.Namespace) -> int:
+    if _lacks("check", CHECK_EXTRA):
+        return EXIT_UNUSABLE
+    if os.name != "posix":
+        print("The check needs worker processes, which are for Linux and macOS", file=sys.stderr)
+        return EXIT_UNUSABLE
+
+    from seqloader.check.run import run_check
+    from seqloader.command.target import TargetError
+
+    try:
+        return run_check(check_options.settings_of(arguments))
+    except TargetError as error:
         print(error, file=sys.stderr)
         return EXIT_UNUSABLE
 

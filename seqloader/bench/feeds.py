@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seqloader.bench.faults import SequenceFault, users_code
+from seqloader.command.faults import SequenceFault, users_code
 from seqloader.enqueuer import OrderedEnqueuer
 from seqloader.sequence import count_batches, run_hook
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from seqloader.argument_kinds import at_least, file_to_be, more_than_nothing, picture_to_be
 from seqloader.bench.settings import Settings, default_workers
+from seqloader.command.target_options import add_target
 from seqloader.cpus import usable_cpus
 
 __all__ = ["add_options", "settings_of"]
@@ -15,20 +16,7 @@ __all__ = ["add_options", "settings_of"]
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add all arguments of the command."""
-    parser.add_argument(
-        "target",
-        metavar="TARGET",
-        help="module:attribute or path/to/file.py:attribute; the attribute is a Sequence, its "
-        "class, or a function that returns one",
-    )
-    parser.add_argument(
-        "--arg",
-        action="append",
-        default=[],
-        metavar="[NAME=]VALUE",
-        help="argument of that class or function; may be given several times. A value is a Python "
-        "literal, or else a string",
-    )
+    add_target(parser)
     _add_enqueuer(parser)
     _add_pace(parser)
     _add_output(parser)

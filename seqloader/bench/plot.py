@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from seqloader.bench import words
 from seqloader.bench.figures import FED_SHARE
+from seqloader.command import words
 
 if TYPE_CHECKING:
     from pathlib import Path

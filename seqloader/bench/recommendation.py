@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seqloader.bench import words
+from seqloader.command import words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from seqloader.bench import words
 from seqloader.bench.figures import SPREAD_LIMIT
+from seqloader.command import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

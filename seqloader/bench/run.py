@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from seqloader.bench import report
-from seqloader.bench.faults import SequenceFault, fault_text, without_enqueuer
 from seqloader.bench.losses import tell_losses
 from seqloader.bench.recommendation import recommend
 from seqloader.bench.record import write_record
 from seqloader.bench.session import Session
-from seqloader.bench.target import load_sequence, parse_arguments
 from seqloader.bench.verdict import judge
+from seqloader.command.faults import SequenceFault, fault_text, without_enqueuer
+from seqloader.command.target import load_sequence, parse_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,10 @@ def run_bench(settings: Settings) -> int:
         console.print(report.heading(sequence, settings, session), soft_wrap=True)
         _measure(session, settings, console)
     except SequenceFault as fault:
-        print(without_enqueuer(fault_text(fault.error), settings), file=sys.stderr)
+        print(
+            without_enqueuer(fault_text(fault.error), settings.target, settings.arg),
+            file=sys.stderr,
+        )
         return EXIT_FAULT
     _conclude(session, settings, console)
     return 0

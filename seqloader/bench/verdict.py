@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from seqloader.bench import words
 from seqloader.bench.recommendation import choose
+from seqloader.command import words
 
 if TYPE_CHECKING:
     from seqloader.bench.figures import Facts, Figures

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from seqloader.demo.chaos import Chaos
+from seqloader.command.chaos import Chaos
 from seqloader.enqueuer import OrderedEnqueuer
 from seqloader.footprint import tree_memory_bytes
 

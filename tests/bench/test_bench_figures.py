@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from seqloader import OrderedEnqueuer
-from seqloader.bench import words
 from seqloader.bench.feeds import LoopCount, loop_feed
 from seqloader.bench.figures import Figures, Sample, Work
 from seqloader.bench.measures import touch
 from seqloader.bench.probe import ROWS, Probe
 from seqloader.bench.settings import default_workers
+from seqloader.command import words
 from seqloader.footprint import tree_memory_bytes
 
 SAMPLE = Sample(

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from seqloader.bench.settings import Settings
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["SequenceFault", "fault_text", "users_code", "without_enqueuer"]
 
@@ -57,10 +55,16 @@ def fault_text(error: BaseException) -> str:
     return "".join(whole.format()).rstrip()
 
 
-def without_enqueuer(text: str, settings: Settings) -> str:
-    """The same, with advice for somebody who has a command line and no enqueuer."""
-    made = "".join(f" --arg {each}" for each in settings.arg)
-    where = f"where sequence comes from {settings.target}{made}"
+def without_enqueuer(text: str, target: str, arguments: Iterable[str]) -> str:
+    """The same, with advice for somebody who has a command line and no enqueuer.
+
+    Args:
+        text: as `fault_text` returned it.
+        target: what the command line names.
+        arguments: each `--arg`, as it was written.
+    """
+    made = "".join(f" --arg {each}" for each in arguments)
+    where = f"where sequence comes from {target}{made}"
     return ADVICE_IN_PROGRAMS.sub(
         lambda found: f"Reproduce it alone with: sequence[{found[1]}], {where}", text
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from seqloader.bench.faults import SequenceFault, fault_text
-from seqloader.bench.target import Arguments, TargetError, load_sequence, parse_arguments
+from seqloader.command.faults import SequenceFault, fault_text
+from seqloader.command.target import Arguments, TargetError, load_sequence, parse_arguments
 
 SOURCE = """
     class Batches(Sequence):
@@ -174,7 +174,7 @@ def test_what_the_users_code_raises_is_shown_without_our_frames(
     text = fault_text(fault.value.error)
     assert shown in text
     assert f"{name}.py" in text
-    assert "seqloader/bench" not in text
+    assert "seqloader/command" not in text
     assert "importlib" not in text
 
 

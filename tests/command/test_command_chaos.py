@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import random
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from seqloader.demo.chaos import Chaos
+from seqloader.command.chaos import Chaos
 
 
 def sleeper() -> subprocess.Popen[bytes]:
@@ -26,6 +27,20 @@ def test_moments_are_few_and_the_last_comes_before_the_end(total, moments, monke
         chaos.strike(delivered)
 
     assert struck == moments
+
+
+@pytest.mark.parametrize(("total", "kills", "expected"), [(80, 3, 3), (9, 3, 1), (1, 3, 1)])
+@pytest.mark.parametrize("seed", range(10))
+def test_moments_that_are_drawn_leave_time_at_the_end(total, kills, expected, seed, monkeypatch):
+    chaos = Chaos(total, kills, random.Random(seed))
+    struck = []
+    monkeypatch.setattr(chaos, "_longest_serving", lambda: struck.append(delivered))
+
+    for delivered in range(total + 1):
+        chaos.strike(delivered)
+
+    assert len(struck) == expected
+    assert max(struck) <= max(0, total - 4)
 
 
 def test_the_longest_serving_worker_is_killed_and_nobody_elses_child():

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seqloader.bench.faults import users_code
+from seqloader.command.faults import users_code
 from seqloader.sequence import check_sequence
 
 if TYPE_CHECKING:

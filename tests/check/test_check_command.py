@@ -1,0 +1,427 @@
+"""`seqloader check` as a user meets it: real Sequences, real processes. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqloader.check.facts import Question
+from seqloader.cli import main
+
+REPOSITORY = Path(__file__).parent.parent.parent
+# The path of the tests, since the package may not be installed.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+SHORT = ["--batches", "8", "--kills", "1"]
+
+BASE = """
+    import threading
+    import time
+
+    from seqloader import batch_context
+
+
+    class Good(Sequence):
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, index):
+            noise = batch_context().rng.normal(size=(4, 5))
+            return {"x": noise, "y": np.full(4, index)}
+"""
+
+BAD = {
+    "no seed": (
+        """
+        def __getitem__(self, index):
+            return np.random.default_rng().normal(size=3)
+        """,
+        {"determinism"},
+        ["3 of 3 elements", "default_rng()", "without a seed", "batch_context().rng"],
+    ),
+    "clock": (
+        """
+        def __getitem__(self, index):
+            return {"when": time.time(), "index": index}
+        """,
+        {"determinism"},
+        ['batch["when"]', "asks time.time() (at work_"],
+    ),
+    "order of a set": (
+        """
+        names = frozenset({"ash", "beech", "cedar", "elm", "fir", "oak"})
+
+        def __getitem__(self, index):
+            return [*self.names]
+        """,
+        {"determinism"},
+        ["order of a set of strings", "PYTHONHASHSEED", "sorted(...)"],
+    ),
+    "counter": (
+        """
+        calls = 0
+
+        def __getitem__(self, index):
+            self.calls += 1
+            return np.full(3, self.calls)
+        """,
+        {"determinism", "mutation"},
+        ["what the same process computed before", "self.calls (int)", "is lost"],
+    ),
+    "lock": (
+        """
+        def __init__(self):
+            self.lock = threading.Lock()
+        """,
+        {"pickling"},
+        ["sequence.lock, a _thread.lock, cannot be pickled", "start_method='fork'"],
+    ),
+    "leak": (
+        """
+        kept = []
+
+        def __getitem__(self, index):
+            self.kept.append(np.ones(5000))
+            return np.full(3, index)
+        """,
+        {"memory"},
+        [
+            "its own memory grew by 40.",
+            "per epoch of 12 batches",
+            "of it at work_",
+            "Bad.kept grew",
+        ],
+    ),
+    "shuffling hook": (
+        """
+        def __init__(self):
+            self.order = np.arange(12)
+
+        def __getitem__(self, index):
+            return self.order[index]
+
+        def on_epoch_end(self):
+            np.random.shuffle(self.order)
+        """,
+        {"resume"},
+        ["what hooks did in earlier epochs", "state_dict() and load_state_dict(state)"],
+    ),
+    "raises": (
+        """
+        def __getitem__(self, index):
+            if index == 11:
+                raise KeyError("no such sample")
+            return index
+        """,
+        {"batches"},
+        ["batch 11 (KeyError: 'no such sample')", "Traceback", "sequence[11]"],
+    ),
+    "leaves": (
+        """
+        def __getitem__(self, index):
+            if index == 11:
+                os._exit(3)
+            return index
+        """,
+        {"batches"},
+        ["batch 11 (its process ended with exit status 3)"],
+    ),
+    "hook that crashes": (
+        """
+        def on_epoch_end(self):
+            os.kill(os.getpid(), 11)
+        """,
+        {"hooks"},
+        ["while turning epochs, its process died by SIGSEGV", "training process itself"],
+    ),
+}
+
+
+def bad(method):
+    body = "\n".join(line for line in method.splitlines() if line.strip())
+    return BASE + "\n\n    class Bad(Good):\n" + body + "\n"
+
+
+@pytest.fixture
+def check(capsys):
+    """Runs the command in this process: status, its document, and what it said of errors."""
+
+    def run(*arguments):
+        status = main(["check", *arguments])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def statuses(document):
+    return {each["question"]: each["status"] for each in document["findings"]}
+
+
+def words_of(document, question):
+    [finding] = [each for each in document["findings"] if each["question"] == question]
+    return f"{finding['seen']}. {finding['why']}. {finding['advice']}. {finding['detail']}"
+
+
+def test_a_good_sequence_is_ok_in_everything(write_module, tmp_path):
+    name = write_module(BASE)
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "seqloader", "check", f"{name}.py:Good"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.startswith(f"{name}.py:Good: Good, 12 batches; tried: all of them; seed 0")
+    assert ended.stdout.count("\nok ") == len(Question)
+    assert "no problems, no notes, 8 of 8 ok" in ended.stdout
+    assert all(len(line) <= 100 for line in ended.stdout.splitlines()[1:])
+    assert "checking: killing workers" in ended.stderr
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".py", ""}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_sequence_is_a_problem_in_the_right_words(case, check, write_module):
+    method, problems, said = BAD[case]
+    name = write_module(bad(method))
+
+    status, out, _ = check(f"{name}:Bad", *SHORT, "--json")
+
+    document = json.loads(out)
+    found = statuses(document)
+    assert status == document["exit_status"] == 1
+    assert {each for each, status in found.items() if status == "problem"} == problems
+    assert list(found) == [*Question]
+    told = " ".join(words_of(document, question) for question in problems)
+    for words in said:
+        assert words in told
+
+
+def test_what_was_found_is_printed_with_why_and_what_to_do(check, write_module):
+    name = write_module(bad(BAD["raises"][0]))
+
+    status, out, err = check(f"{name}:Bad", *SHORT)
+
+    assert status == 1
+    assert "\nproblem  Can all batches be computed, and how do they vary?\n" in out
+    assert "\n         Why: The exception would be raised" in out
+    assert "\n         Do: Reproduce it alone with sequence[11]" in out
+    assert "KeyError: 'no such sample'\n" in out
+    assert f"{name}.py" in out
+    assert "seqloader/check" not in out
+    assert "Traceback" not in err
+
+
+def test_notes_leave_the_status_at_0(check, write_module):
+    method = """
+        def __init__(self):
+            self.cache = {}
+
+        def __getitem__(self, index):
+            return self.cache.setdefault(index, index * 2)
+        """
+    name = write_module(bad(method))
+
+    status, out, _ = check(f"{name}:Bad", *SHORT, "--json", "--workers", "0")
+
+    document = json.loads(out)
+    assert status == 0
+    assert statuses(document)["mutation"] == "note"
+    assert "self.cache (dict" in words_of(document, "mutation")
+    assert "nobody to kill" in words_of(document, "kills")
+    assert statuses(document)["resume"] == "ok"
+
+
+def test_a_sequence_that_saves_what_its_hook_changes_resumes(check, write_module):
+    method = (
+        BAD["shuffling hook"][0]
+        + """
+        def state_dict(self):
+            return {"order": self.order.tolist()}
+
+        def load_state_dict(self, state):
+            self.order = np.array(state["order"])
+        """
+    )
+    name = write_module(bad(method))
+
+    status, out, _ = check(f"{name}:Bad", *SHORT, "--json")
+
+    assert status == 0
+    assert set(statuses(json.loads(out)).values()) == {"ok"}
+
+
+def test_too_little_time_is_no_ok(check, write_module):
+    method = """
+        def __getitem__(self, index):
+            time.sleep(0.3)
+            return index
+        """
+    name = write_module(bad(method))
+
+    status, out, _ = check(f"{name}:Bad", "--json", "--budget-seconds", "1")
+
+    document = json.loads(out)
+    assert status == 2
+    assert document["subject"]["tried"] < 12
+    assert statuses(document)["memory"] == statuses(document)["resume"] == "untried"
+    assert "--budget-seconds" in words_of(document, "memory")
+
+
+def test_the_users_output_does_not_spoil_the_document(write_module, capfd):
+    method = """
+        def __getitem__(self, index):
+            print("loading", index)
+            return index
+        """
+    name = write_module(bad(method) + "\n\n    print('imported')\n")
+
+    status = main(["check", f"{name}:Bad", *SHORT, "--json"])
+
+    said = capfd.readouterr()
+    assert status == 0
+    assert json.loads(said.out)["exit_status"] == 0
+    assert "imported" in said.err
+    assert "loading 3" in said.err
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (
+            "def make():\n    raise OSError('no data')\n",
+            "OSError: no data\nraised by make()",
+        ),
+        (
+            "def make():\n    os._exit(4)\n",
+            "could not be made: its process ended with exit",
+        ),
+    ],
+    ids=["raises", "leaves"],
+)
+def test_a_sequence_that_cannot_be_made_is_said(source, said, check, write_module):
+    name = write_module(source)
+
+    status, out, err = check(f"{name}:make", "--json")
+
+    assert status == 1
+    assert said in err
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("no_such_module:make", "There is no module no_such_module"),
+        ("{name}:Goood", "Did you mean Good?"),
+        ("{name}:np", "is no Sequence"),
+    ],
+)
+def test_what_cannot_be_checked_is_a_sentence(target, said, check, write_module):
+    name = write_module(BASE)
+
+    status, out, err = check(target.format(name=name), *SHORT)
+
+    assert status == 2
+    assert said in err
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["data:make", "--batches", "0"],
+        ["data:make", "--kills", "-1"],
+        ["data:make", "--workers", "two"],
+        ["data:make", "--budget-seconds", "0"],
+    ],
+    ids=" ".join,
+)
+def test_unusable_arguments_of_the_check_are_refused_before_anything_runs(arguments, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main(["check", *arguments])
+
+    assert leaving.value.code == 2
+    assert capsys.readouterr().err.startswith("usage:")
+
+
+def test_a_missing_rich_is_named_with_the_extra_of_the_check(check, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich", None)
+
+    status, _, err = check("data:make")
+
+    assert status == 2
+    assert 'pip install "seqloader[check]"' in err
+
+
+WAITING = bad(
+    """
+        def __getitem__(self, index):
+            print("in it", os.getpid(), flush=True)
+            time.sleep(1000)
+    """
+)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL], ids=lambda each: each.name)
+def test_an_interrupted_or_killed_check_leaves_nobody_behind(signum, write_module, tmp_path):
+    name = write_module(WAITING)
+    command = [sys.executable, "-m", "seqloader", "check", f"{name}:Bad"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr is not None and running.stdout is not None
+        line = next(line for line in running.stderr if line.startswith("in it"))
+
+        running.send_signal(signum)
+
+        # The pipe ends when the last process that holds it has ended.
+        rest = running.stderr.read()
+        assert running.stdout.read() == ""
+    assert running.returncode == (130 if signum == signal.SIGINT else -signal.SIGKILL)
+    assert ("interrupted" in rest) == (signum == signal.SIGINT)
+    assert "Traceback" not in rest
+    assert not _runs(int(line.split()[-1]))
+
+
+def _runs(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_the_reference_shows_the_help_of_the_check(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "92")
+    page = REPOSITORY / "docs/reference/command.md"
+
+    with pytest.raises(SystemExit):
+        main(["check", "--help"])
+
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown in " ".join(page.read_text(encoding="utf-8").split())
+
+
+def test_the_command_itself_never_runs_the_users_module(check, write_module):
+    name = write_module(BASE)
+
+    status, _, _ = check(f"{name}:Good", *SHORT, "--kills", "0")
+
+    assert status == 0
+    assert name not in sys.modules

@@ -1,0 +1,153 @@
+"""A run recorded, resumed and killed, beside itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from seqloader import Sequence
+from seqloader.check.replaying import Run, kill, record, resume
+
+INLINE = Run(workers=0, seed=0, start_method="spawn", timeout_s=30.0, batches=8)
+
+
+class Numbers(Sequence):
+    def __init__(self, length):
+        self.length = length
+
+    @property
+    def num_batches(self):
+        return self.length
+
+    def __getitem__(self, index):
+        return np.random.normal(size=2), index
+
+
+class Sparse(Numbers):
+    def __getitem__(self, index):
+        return None if index % 3 else super().__getitem__(index)
+
+
+class Shrinking(Numbers):
+    def on_epoch_end(self):
+        self.length -= 3
+
+    def state_dict(self):
+        return {"length": self.length}
+
+    def load_state_dict(self, state):
+        self.length = state["length"]
+
+
+class Shuffled(Numbers):
+    offset = 0
+
+    def __getitem__(self, index):
+        return index + self.offset
+
+    def on_epoch_end(self):
+        self.offset = int(np.random.randint(1, 1000))
+
+
+class Unrepeatable(Shuffled):
+    def on_epoch_end(self):
+        self.offset = int(np.random.default_rng().integers(1, 10**9))
+
+
+class Unsaved(Numbers):
+    def state_dict(self):
+        return {"rows": np.zeros(3)}
+
+    def load_state_dict(self, state):
+        raise KeyError("rows")
+
+
+class Unloaded(Unsaved):
+    def state_dict(self):
+        return {}
+
+
+def run_for(length):
+    most = INLINE.batches
+    return dataclasses.replace(INLINE, batches=most if length is None else min(most, length))
+
+
+@pytest.mark.parametrize(
+    ("kind", "length"),
+    [
+        *((kind, length) for kind in (Numbers, Sparse) for length in (1, 2, 3, 7, 8, 20, None)),
+        *((Shrinking, length) for length in (7, 8, 20)),
+    ],
+)
+def test_what_was_saved_goes_on_as_the_run_that_was_not_interrupted(kind, length):
+    run = run_for(length)
+
+    recording = record(kind(length), run)
+    found = resume(lambda: kind(length), run, recording)
+
+    assert recording.error == found.error == ""
+    assert recording.epochs[0] != recording.epochs[1]
+    assert found.differs_at is None
+    assert found.compared > 0
+    assert found.positions
+
+
+def test_what_a_hook_did_is_missing_where_no_state_carries_it():
+    recording = record(Shuffled(8), INLINE)
+
+    found = resume(lambda: Shuffled(8), INLINE, recording)
+
+    assert found.differs_at == (1, 1, 2)
+    assert found.differing == 6
+    assert found.again_differs == -1
+    assert found.hooks
+    assert not found.keeps_state
+
+
+def test_a_hook_that_is_random_is_told_from_one_that_is_not_saved():
+    recording = record(Unrepeatable(8), INLINE)
+
+    found = resume(lambda: Unrepeatable(8), INLINE, recording)
+
+    assert found.again_differs == 1
+
+
+def test_a_sequence_that_is_made_another_each_time_is_told():
+    offsets = itertools.count()
+
+    def make():
+        sequence = Shuffled(8)
+        sequence.offset = next(offsets)
+        return sequence
+
+    found = resume(make, INLINE, record(make(), INLINE))
+
+    assert found.again_differs == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Unsaved, "json.dumps(enqueuer.state_dict()) raised TypeError"),
+        (Unloaded, "load_state_dict() raised KeyError: 'rows' (state of epoch 0, position 4)"),
+    ],
+)
+def test_a_state_that_cannot_be_saved_or_loaded_is_said(kind, said):
+    recording = record(kind(8), INLINE)
+    error = recording.error or resume(lambda: kind(8), INLINE, recording).error
+
+    assert said in error
+
+
+def test_workers_are_killed_and_no_batch_is_missed():
+    run = dataclasses.replace(INLINE, workers=2, kills=3, batches=20)
+    recording = record(Numbers(20), run)
+
+    found = kill(Numbers(20), run, recording)
+
+    assert found.error == ""
+    assert found.kills == 3
+    assert (found.compared, found.differing) == (40, 0)
