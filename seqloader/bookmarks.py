@@ -10,10 +10,11 @@ Rules
         delivered is asked of its handovers, which know it in one store as well.
     R2  The Sequence's own state is read by the reader, but never while a hook runs: before a hook
         the consumer takes it and freezes it. Both happen under a lock that nobody keeps waiting.
-    R3  A state that was saved while an epoch was under way holds the Sequence's state before
-        `on_epoch_begin` too: the hook runs again on the way back, under the same random numbers.
-        What was changed since then is put back once the workers have got the Sequence, because that
-        is when it was changed: the epoch's batches do not show it, and the next epoch's do.
+    R3  The Sequence itself always stands as it stood when the state was saved (`now`). Only while a
+        resumed epoch begins it stands as before that epoch (`at_begin`): `on_epoch_begin` runs
+        again, under the same random numbers, and the workers get the Sequence. Then it is put back.
+        So what was changed by hand in the middle of an epoch shows in the next one, as it would
+        have.
 """
 
 from __future__ import annotations
@@ -23,13 +24,12 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from seqloader.order import Cursor
 from seqloader.saved_state import ABSENT
 
 if TYPE_CHECKING:
     from seqloader.delivery import Delivery
     from seqloader.handovers import Handovers
-    from seqloader.order import Plan
+    from seqloader.order import Cursor, Plan
 
 __all__ = ["Bookmark", "Bookmarks", "carries_state", "give_state", "take_state"]
 
@@ -39,12 +39,14 @@ class Bookmark:
     """Where the run stands."""
 
     cursor: Cursor
+    seed: int
+    seeded: bool
     plan: Plan | None = None
     """Of the epoch under way."""
     handovers: Handovers | None = None
     """Of the epoch under way."""
     at_begin: Any = ABSENT
-    """The Sequence's state before that epoch began."""
+    """The Sequence's state before that epoch began; without a plan: before a loaded one did."""
     now: Any = ABSENT
     """The Sequence's state, where it is frozen; else it is to be asked for."""
     length: Any = ABSENT
@@ -59,13 +61,16 @@ class Bookmark:
 class Bookmarks:
     """The bookmark of one enqueuer, as it is replaced."""
 
-    def __init__(self) -> None:
+    def __init__(self, mark: Bookmark) -> None:
         self._lock = threading.RLock()
-        self._mark = Bookmark(Cursor())
-        self._loaded: Bookmark | None = None
-        """What was loaded, while it is not known whether a batch will be asked for."""
-        self._retraced = False
-        """Whether an epoch was begun from it."""
+        self._mark = mark
+        self._before = mark
+        """What it was before the epoch under way began."""
+
+    @property
+    def mark(self) -> Bookmark:
+        """The bookmark."""
+        return self._mark
 
     def read(self, sequence: Any) -> Bookmark:
         """The bookmark, with the Sequence's state. Any thread."""
@@ -75,24 +80,18 @@ class Bookmarks:
                 mark = replace(mark, now=take_state(sequence))
             return mark
 
-    def place(self, mark: Bookmark) -> None:
-        """The run was brought elsewhere."""
-        with self._lock:
-            self._mark = mark
-            self._loaded = None if mark.at_begin is ABSENT else mark
-            self._retraced = False
+    def put(self, mark: Bookmark) -> None:
+        """The run stands elsewhere: one store."""
+        self._mark = mark
 
-    def stand_at(self, mark: Bookmark) -> bool:
-        """Whether this is the bookmark."""
-        return self._mark is mark
-
-    def skipping(self, cursor: Cursor) -> None:
-        """The same place, with more to be skipped."""
+    def forget_states(self) -> None:
+        """The Sequence is another one now."""
         with self._lock:
-            self._mark = replace(self._mark, cursor=cursor)
+            self._mark = replace(self._mark, at_begin=ABSENT, now=ABSENT)
+            self._before = replace(self._before, at_begin=ABSENT, now=ABSENT)
 
     def freeze(self, sequence: Any) -> None:
-        """A hook is about to run."""
+        """A hook is about to run, or the Sequence about to be given another state."""
         if carries_state(sequence):
             with self._lock:
                 if self._mark.now is ABSENT:
@@ -100,34 +99,52 @@ class Bookmarks:
 
     def beginning(self, sequence: Any) -> None:
         """An epoch is about to begin."""
-        if not carries_state(sequence):
-            return
         with self._lock:
-            if self._loaded is None:
-                state = take_state(sequence)
-                self._mark = replace(self._mark, at_begin=state, now=state)
-            elif self._retraced:  # the epoch was begun, and then again before a batch was asked for
-                give_state(sequence, self._loaded.at_begin)
-            self._retraced = True
+            mark = self._before = self._mark
+            if not carries_state(sequence):
+                return
+            self._mark = replace(mark, now=take_state(sequence))
+            if mark.at_begin is not ABSENT:
+                give_state(sequence, mark.at_begin)
 
     def begun(self, cursor: Cursor, delivery: Delivery, sequence: Any) -> bool:
         """An epoch has begun; returns whether that changed the Sequence."""
         with self._lock:
-            mark, loaded = self._mark, self._loaded
-            if loaded is not None:
-                give_state(sequence, loaded.now)
-            self._mark = Bookmark(cursor, delivery.plan, delivery.handovers, mark.at_begin)
-            return loaded is not None
+            mark = self._mark
+            changed = self._put_back(sequence)
+            self._mark = Bookmark(
+                cursor,
+                mark.seed,
+                mark.seeded,
+                delivery.plan,
+                delivery.handovers,
+                mark.now if mark.at_begin is ABSENT else mark.at_begin,
+            )
+            return changed
+
+    def failed(self, sequence: Any) -> None:
+        """The epoch did not begin."""
+        with self._lock:
+            self._put_back(sequence)
+            self._mark = self._before
+
+    def _put_back(self, sequence: Any) -> bool:
+        """Whether the Sequence stood as before a resumed epoch; it does no more."""
+        resumed = self._before.at_begin is not ABSENT and self._mark.now is not ABSENT
+        if resumed and carries_state(sequence):
+            give_state(sequence, self._mark.now)
+        return resumed
 
     def between_epochs(self, cursor: Cursor) -> None:
         """No epoch is under way; the coming one will begin here."""
         with self._lock:
-            loaded = self._loaded
-            if loaded is not None and _same_place(loaded.cursor, cursor):
-                self._mark = replace(loaded, cursor=cursor)
+            mark = self._mark
+            if mark.plan is None:  # none was
+                self._mark = replace(mark, cursor=cursor)
+            elif _same_place(mark.cursor, cursor):  # it is as if it had not begun
+                self._mark = replace(self._before, cursor=cursor)
             else:
-                self._loaded = None
-                self._mark = Bookmark(cursor)
+                self._mark = Bookmark(cursor, mark.seed, mark.seeded)
 
 
 def _same_place(one: Cursor, other: Cursor) -> bool:

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from seqloader import messages
-from seqloader.bookmarks import Bookmarks
+from seqloader.bookmarks import Bookmark, Bookmarks
 from seqloader.delivery import Delivery
 from seqloader.errors import (
     EnqueuerStopped,
@@ -63,7 +63,7 @@ class Consumption(Lifecycle, Generic[Batch]):
         self._cursor = Cursor()
         """Where the epoch under way began; between epochs, where the coming one will."""
         self._delivery: Delivery | None = None
-        self._marks = Bookmarks()
+        self._marks = Bookmarks(Bookmark(self._cursor, options.seed, options.seeded))
         self._stream: object = None
         """Shared by all `get()`s of one stream; None while batches go to a `for`."""
         self._empty_epochs = 0
@@ -184,11 +184,18 @@ class Consumption(Lifecycle, Generic[Batch]):
             # After `load`: the workers compute with what the Sequence was when the epoch began.
             self.must_refresh = marks.begun(cursor, delivery, self.sequence)
             self._delivery = delivery
+            self._has_begun()
         except BaseException:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
+            try:
+                marks.failed(self.sequence)
+            finally:
+                self._shut_down(ERROR_STOP_TIMEOUT_S)
             raise
         self._torn = False
         return delivery
+
+    def _has_begun(self) -> None:
+        """An epoch has begun where `_cursor` stood."""
 
     def _make_plan(self, count: int | None) -> Plan:
         """The plan of the epoch that `_cursor` stands in, for a Sequence of that many batches."""
@@ -200,7 +207,7 @@ class Consumption(Lifecycle, Generic[Batch]):
 
     def _run_hook(self, name: str, sequence: Any, epoch: int) -> None:
         if overrides_hook(sequence, name):
-            self._marks.freeze(sequence)
+            self._marks.freeze(self.sequence)
             self._seeding.hook(epoch, lambda: run_hook(sequence, name), name=name)
 
     def _end_epoch(self) -> None:
@@ -370,9 +377,10 @@ class Consumption(Lifecycle, Generic[Batch]):
                 return handover
 
     def _check_not_empty(self, delivery: Delivery) -> None:
-        if delivery.plan.count == 0 or self._empty_epochs >= 2:
+        none = delivery.plan.count == 0 and not delivery.plan.first  # the rest of one may be empty
+        if none or self._empty_epochs >= 2:
             why = messages.nothing_text(delivery.plan.length, self.options.shard.count)
-            if delivery.plan.count != 0:
+            if not none:
                 why = "every batch was None or skipped"
             self._shut_down(ERROR_STOP_TIMEOUT_S)
             raise ValueError(
@@ -470,7 +478,8 @@ class Consumption(Lifecycle, Generic[Batch]):
         answer = left_out.pop()
         error = as_raisable(delivery.error_of(answer))
         if self.options.on_error == "skip" and isinstance(error, Exception):
-            self._counters.skipped += 1
+            if delivery.skips_once(answer.ticket.position):
+                self._counters.skipped += 1
             if not self._warned_skip:
                 self._warned_skip = True
                 delivery.warnings.append(SeqloaderWarning(messages.skip_warning(answer, error)))

@@ -81,6 +81,8 @@ class Delivery:
         self._lost: dict[int, int] = {}
         self._relieved: set[int] = set()
         """Positions that were tried again after a garbage collection."""
+        self._skipped: set[int] = set()
+        """Positions left out because they raised."""
         self._indices: list[int] = []
         self._indices_from = 0
         padding_from = plan.padding_from
@@ -108,7 +110,7 @@ class Delivery:
         """Forget what is in flight: it goes on with what was not handed over, nor is skipped."""
         self._give_back(self.window.restart(self.handovers.next_position))
         if skips is not None:
-            self.window.skip(skips)
+            self._give_back(self.window.skip(skips))
 
     def drop(self) -> None:
         """Give back what was computed ahead and will not be handed over."""
@@ -134,8 +136,8 @@ class Delivery:
         """Take in everything the executor has."""
         for outcome in self._executor.collect():
             self._take_in(outcome)
-        if self._options.max_queue_bytes is not None:
-            self.fill()  # the size of a batch is known now
+        if self._options.max_queue_bytes is not None or self.window.next == self.window.due:
+            self.fill()  # the size of a batch is known now, or skipped ones are out of the way
 
     def _take_in(self, outcome: Outcome | Death) -> None:
         if not isinstance(outcome, tuple):  # the others are: the commonest is told apart first
@@ -212,6 +214,12 @@ class Delivery:
             return answer.error
         attempts = self._lost[answer.ticket.position]
         return messages.lost_error(answer, attempts, self._options.timeout_s)
+
+    def skips_once(self, position: int) -> bool:
+        """Whether this error is skipped for the first time; a torn step may bring it again."""
+        known = position in self._skipped
+        self._skipped.add(position)
+        return not known
 
     def due_ticket(self) -> Ticket:
         """A ticket of the position due, for messages."""

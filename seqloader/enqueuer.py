@@ -138,7 +138,7 @@ class OrderedEnqueuer(Generic[Batch]):
     @sequence.setter
     def sequence(self, sequence: _Indexed[Batch]) -> None:
         check_sequence(sequence)
-        self._consumption.sequence = sequence
+        self._consumption.replace_sequence(sequence)
 
     @property
     def shuffle(self) -> bool:
@@ -293,7 +293,8 @@ class OrderedEnqueuer(Generic[Batch]):
         """Go on at any place: the next batch is that of `position` in `epoch`, on this shard.
 
         An epoch under way is cut without a hook, and iterators over it are stale. In an endless
-        Sequence, positions are counted from its first batch.
+        Sequence, positions are counted from its first batch; in an epoch that was begun on another
+        number of shards, from where it went on.
 
         Raises:
             ResumeError: The epoch has fewer positions.
@@ -304,7 +305,8 @@ class OrderedEnqueuer(Generic[Batch]):
         """Leave out these positions, for instance those around a spike of the loss.
 
         They are not computed, and not delivered; other positions keep their numbers. Saved states
-        remember them. With several shards, call it alike on each.
+        remember them. With several shards, call it alike on each. (Where a state is loaded on
+        another number of shards, the skipped are left out, and positions are counted anew.)
 
         Args:
             positions: Of this shard, not delivered yet; a `range` may be of any length.

@@ -56,6 +56,7 @@ class Lifecycle:
         self.max_queue_size = _queue_size(self.workers, options.max_queue_size)
         _warn_of_idlers(self.workers, options.max_queue_size)
         self._seeding = Seeding(options.seed, options.seeded)
+        self._started_with = self._seeding
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._torn = False
@@ -69,6 +70,9 @@ class Lifecycle:
 
     def _forget(self) -> None:
         """The executor has stopped: nothing is under way any more."""
+
+    def _complete(self) -> None:
+        """A step was torn: do what is left of it, if it is made."""
 
     def _resume(self) -> None:
         """The executor was reset: issue again what was not handed over."""
@@ -125,6 +129,7 @@ class Lifecycle:
             _users[id(executor)] = weakref.ref(self)
             self._run += 1
             self._stopping = False
+            self._started_with = self._seeding
             executor.start(self.sequence, self._seeding)
         except BaseException:
             self._shut_down(ERROR_STOP_TIMEOUT_S)
@@ -225,6 +230,7 @@ class Lifecycle:
 
     def _mend(self) -> None:
         """Go on after an exception that came asynchronously inside a step."""
+        self._complete()
         executor = self._executor
         if executor is None:
             self._torn = False

@@ -16,8 +16,9 @@ Its keys
 
 from __future__ import annotations
 
+import copy
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -119,11 +120,13 @@ class SavedState:
             else ABSENT,
             shuffle=fingerprint.get("shuffle", _flag, False),
             skipped_by_errors=fields.get("skipped_by_errors", _count, 0),
-            sequence=state.get("sequence", ABSENT),
-            sequence_at_begin=state.get("sequence_at_begin", ABSENT),
+            sequence=copy.deepcopy(state.get("sequence", ABSENT)),
+            sequence_at_begin=copy.deepcopy(state.get("sequence_at_begin", ABSENT)),
             version=fields.get("version", _count, 0),
             shuffle_version=fingerprint.get("shuffle_version", _count, 0),
         )
+        if "sequence_at_begin" in state and "sequence" not in state:
+            faults.append("sequence is missing, and sequence_at_begin is there")
         if faults:
             told = _told("this is no whole state of an enqueuer", faults)
             raise ResumeError(told, differences=tuple(faults))
@@ -154,15 +157,24 @@ class SavedState:
         names = ["endless" if each is None else f"{each} batches" for each in (self.length, length)]
         return f"length: {names[0]} in the state, {names[1]} here"
 
-    def cursor_on(self, shard: Shard) -> Cursor:
+    def cursor_on(self, shard: Shard, remainder: str | None) -> Cursor:
         """Where to go on with this many shards."""
-        cursor, shards = self.cursor, self.shard.count
-        if shards == shard.count:
-            return cursor
+        cursor = self.cursor
         length = None if self.length is ABSENT else self.length
         left_out = cursor.left_out.get(cursor.epoch, Ranges())
-        plan = Plan(length, shard=Shard(0, shards), first=cursor.first, left_out=left_out)
-        return cursor.on_other_shards(plan)
+        theirs = Plan(
+            length,
+            shard=self.shard,
+            first=cursor.first,
+            remainder=remainder or "uneven",
+            left_out=left_out,
+        )
+        if self.shard.count != shard.count:
+            return cursor.on_other_shards(theirs)
+        ours = replace(theirs, shard=shard)
+        if ours.count is not None and ours.count < cursor.position == theirs.count:
+            return cursor.at(cursor.epoch, ours.count, cursor.first)  # they had one batch more
+        return cursor
 
 
 def refusal(differences: list[str]) -> ResumeError:

@@ -13,7 +13,8 @@ Rules
         while it waits for one (`wanted`), beside that.
     R2  With a byte limit, no position is issued while those ahead, each counted as the largest
         batch seen this epoch, would exceed it. Before any size is known one goes alone.
-    R3  The position due next may always be issued.
+    R3  The position due next may always be issued; only skipped ones in work, if there are more of
+        them than the limit, must be answered first.
     R4  A position is answered once: a second answer is refused.
 """
 
@@ -79,9 +80,9 @@ class Window(Generic[Answer]):
         position = self.next
         if position == self.end:
             return False
-        if position == self.due:
-            return True
         ahead = self.ahead
+        if position == self.due:
+            return ahead <= self._limit  # it is 0, but for skipped ones in work
         if ahead >= self._limit + self.wanted:
             return False
         if self._byte_limit is None:
@@ -165,6 +166,7 @@ class Window(Generic[Answer]):
         assert self.end is None or self.next <= self.end
         waiting = {p for p in range(self.due, self.next) if not self._skips or p not in self._skips}
         assert self.ahead == len(waiting) + len(self._unwanted)
-        assert self.ahead <= self._limit + self.wanted or len(waiting) <= 1
+        most = self._limit + (self.wanted or len(waiting) <= 1)
+        assert self.ahead <= most or self.ahead == len(waiting) == 1
         assert self.arrived.keys() <= waiting
         assert not self._unwanted & waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from typing import TYPE_CHECKING, Any, Final
@@ -67,6 +68,41 @@ EXPECTED: Final[dict[Callable[[OrderedEnqueuer[Any]], None], list[list[int]]]] =
 def where(enqueuer: OrderedEnqueuer[Any]) -> tuple[Any, ...]:
     state = enqueuer.state_dict()
     return tuple(state[key] for key in ("epoch", "position", "skipped", "sequence"))
+
+
+def load_unseeded_and_not_running(enqueuer: OrderedEnqueuer[Any]) -> None:
+    enqueuer.load_state_dict(
+        {**enqueuer.state_dict(), "seed": 5, "seeded": True, "epoch": 2, "position": 4}
+    )
+
+
+def test_interrupt_of_a_load_before_the_start_leaves_seed_and_place_together():
+    def fresh() -> OrderedEnqueuer[Any]:
+        return OrderedEnqueuer(Placed(6), workers=0, shuffle=True)
+
+    there = fresh()
+    load_unseeded_and_not_running(there)
+    expected = [batch.tolist() for batch in there]
+    counting = Arrival()
+    counting.call(load_unseeded_and_not_running, fresh())
+    outcomes = set()
+
+    for at in range(1, len(counting.passed) + 1):
+        enqueuer = fresh()
+        drawn = enqueuer.seed
+        with contextlib.suppress(Interrupt):
+            Arrival(at, kind=Interrupt).call(load_unseeded_and_not_running, enqueuer)
+        state = enqueuer.state_dict()
+        outcomes.add((state["seed"] == 5, state["epoch"]))
+        assert state["seed"] in (drawn, 5)
+        stream = enqueuer.get()
+        if state["seed"] == 5:
+            assert [next(stream).tolist() for _ in expected] == expected
+        else:
+            next(stream)
+        assert enqueuer.seed == state["seed"]
+        enqueuer.stop()
+    assert outcomes == {(False, 0), (True, 2)}
 
 
 def points_of(executor: str, jump: Callable[[OrderedEnqueuer[Any]], None]) -> int:

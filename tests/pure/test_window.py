@@ -43,7 +43,7 @@ class Windowed(RuleBasedStateMachine):
         if self.following == self.end:
             return False
         if not self.waiting:
-            return True
+            return ahead <= self.limit
         if ahead >= self.limit:
             return False
         if self.byte_limit is None:
@@ -119,7 +119,9 @@ class Windowed(RuleBasedStateMachine):
 
     @invariant()
     def the_position_due_may_always_be_issued(self) -> None:
-        if hasattr(self, "window") and not self.waiting and self.following != self.end:
+        if not hasattr(self, "window") or len(self.unwanted) > self.limit:
+            return
+        if not self.waiting and self.following != self.end:
             assert self.window.may_issue()
 
 
