@@ -22,7 +22,7 @@ from seqloader import (
     Sequence,
     SlowBatchWarning,
     WorkerLostWarning,
-    consumption,
+    epochs,
 )
 from seqloader.testing import Gate, within
 
@@ -251,7 +251,7 @@ def test_slow_batch_warning_made_an_error_loses_no_batch(tmp_path, monkeypatch):
     with OrderedEnqueuer(Gated(4, 1, gate), workers=2) as enqueuer:
         iterator = iter(enqueuer)
         batches = [int(next(iterator)[0])]
-        monkeypatch.setattr(consumption, "PATIENCE_S", 0.05)
+        monkeypatch.setattr(epochs, "PATIENCE_S", 0.05)
         with warnings.catch_warnings():
             warnings.simplefilter("error", SlowBatchWarning)
             with pytest.raises(SlowBatchWarning, match="batch 1"):
