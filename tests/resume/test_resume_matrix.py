@@ -110,6 +110,68 @@ def test_state_loaded_before_the_start_gives_the_rest(make, reference, run):
     assert rest == batches[4:]
 
 
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    length=st.integers(1, 40),
+    shuffle=st.booleans(),
+    seed=st.integers(0, 2**128),
+    shard=st.integers(1, 5).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n))),
+    remainder=st.sampled_from(["drop", "pad", "uneven"]),
+    queues=st.tuples(st.integers(2, 12), st.integers(2, 12)),
+    ways=st.tuples(st.sampled_from(["inline", "thread"]), st.sampled_from(["inline", "thread"])),
+    data=st.data(),
+)
+def test_any_run_goes_on_from_any_state(
+    length, shuffle, seed, shard, remainder, queues, ways, data
+):
+    def run(way, queue):
+        return OrderedEnqueuer(
+            Drawing(length),
+            shuffle,
+            seed=seed,
+            shard=shard,
+            remainder=remainder,
+            max_queue_size=queue,
+            workers=0 if way == "inline" else 2,
+            executor=way,
+        )
+
+    with run(ways[0], queues[0]) as first, run(ways[1], queues[1]) as second:
+        epoch = len(first)
+        if not epoch:
+            assert list(first) == list(second) == []
+            return
+        done = data.draw(st.integers(0, 3 * epoch))
+        stream = first.get()
+        for _ in range(done):
+            next(stream)
+        second.load_state_dict(first.state_dict())
+        assert second.state_dict() == first.state_dict()
+        ahead = second.get()
+        for _ in range(epoch + 2):
+            assert plain(next(ahead)) == plain(next(stream))
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": 2}])
+def test_draws_of_torch_go_on(make, options):
+    torch = pytest.importorskip("torch")
+
+    class Torch(Indices):
+        def __getitem__(self, index):
+            return index, torch.rand(3).tolist()
+
+    first = make(Torch(5), shuffle=True)
+    stream = first.get()
+    for _ in range(8):
+        next(stream)
+    second = make(Torch(5), shuffle=True, **options)
+    second.load_state_dict(first.state_dict())
+
+    ahead = second.get()
+    assert [next(ahead) for _ in range(7)] == [next(stream) for _ in range(7)]
+
+
 @plans
 @pytest.mark.parametrize(("victims", "places"), [(1, (1, 4)), (3, (4,))])
 def test_a_crash_at_the_moment_of_saving_changes_nothing(make, reference, plan, victims, places):
