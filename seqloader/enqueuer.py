@@ -138,6 +138,7 @@ class OrderedEnqueuer(Generic[Batch]):
     @sequence.setter
     def sequence(self, sequence: _Indexed[Batch]) -> None:
         check_sequence(sequence)
+        _check_shuffle(sequence, self.shuffle, self._consumption.options)
         self._consumption.replace_sequence(sequence)
 
     @property

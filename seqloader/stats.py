@@ -23,7 +23,7 @@ class Stats:
     delivered: int
     """Batches handed over."""
     skipped: int
-    """Batches left out by `on_error="skip"`."""
+    """Batches left out by `on_error="skip"`; after a load, those of the run before included."""
     retried: int
     """Tickets issued again because `__getitem__` raised or its worker died."""
     respawns: int
