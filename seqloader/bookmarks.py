@@ -20,6 +20,7 @@ Rules
 from __future__ import annotations
 
 import copy
+import pickle
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -163,9 +164,17 @@ def carries_state(sequence: Any) -> bool:
 
 def take_state(sequence: Any) -> Any:
     """What the Sequence saves: a copy, since it may hand out what it goes on changing."""
-    return copy.deepcopy(sequence.state_dict())
+    return _copied(sequence.state_dict())
 
 
 def give_state(sequence: Any, state: Any) -> None:
     """Let the Sequence load it: a copy, since it may keep and change it."""
-    sequence.load_state_dict(copy.deepcopy(state))
+    sequence.load_state_dict(_copied(state))
+
+
+def _copied(state: Any) -> Any:
+    # Several times as fast as `deepcopy`: a list of a million indices is taken in every epoch.
+    try:
+        return pickle.loads(pickle.dumps(state, 5))
+    except Exception:
+        return copy.deepcopy(state)
