@@ -114,6 +114,10 @@ def test_what_ends_in_time_is_no_leak(guarded):
         def test_leaves_a_thread_that_is_about_to_end():
             threading.Timer(0.1, int).start()
 
+        def test_is_interrupted_before_a_thread_was_made():
+            thread = threading.Thread(target=int)
+            threading._limbo[thread] = thread  # what is left of an interrupted `start`
+
         def test_leaves_a_descriptor_to_the_garbage_collector():
             class Holder:
                 def __init__(self):
@@ -124,7 +128,7 @@ def test_what_ends_in_time_is_no_leak(guarded):
         """
     )
 
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=4)
 
 
 def test_what_hypothesis_opens_is_no_leak(guarded):

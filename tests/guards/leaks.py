@@ -15,8 +15,10 @@ import gc
 import os
 import select
 import sys
+import threading
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Final
 
 import psutil
@@ -88,9 +90,16 @@ def _after_grace(before: Holdings) -> Holdings:
     left = take().beyond(before)
     for process in [*left.processes, *orphans(left.pids)]:
         _wait_unreaped(process, deadline - time.monotonic())
-    for thread in left.threads:
+    for thread in left.threads - _never_started(left):
         thread.join(max(0.0, deadline - time.monotonic()))
-    return take().beyond(before)
+    after = take().beyond(before)
+    return replace(after, threads=after.threads - _never_started(left))
+
+
+def _never_started(left: Holdings) -> frozenset[threading.Thread]:
+    """Threads that are listed and do not run: an exception that came asynchronously inside
+    `Thread.start`, before the thread was made, leaves it in Python's list for ever."""
+    return frozenset(thread for thread in left.threads if thread.ident is None)
 
 
 def _wait_unreaped(process: psutil.Process, timeout_s: float) -> None:
