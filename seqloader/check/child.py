@@ -36,7 +36,8 @@ __all__ = ["Ended", "Fault", "Order", "Refused", "Said", "messages", "serve"]
 
 ENTRY = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from seqloader.check.child import serve; serve(*map(int, sys.argv[2:]))"
+    "given = [*map(int, sys.argv[2:])]; sys.argv[1:] = []; "  # user code may read them
+    "from seqloader.check.child import serve; serve(*given)"
 )
 LEAVE_S = 2.0
 """What a child has to end by itself, once it was interrupted or has told everything."""

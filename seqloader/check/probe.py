@@ -109,7 +109,7 @@ class Probe:
         if task.trace == "begin":
             self._traced = _snapshot()
         before = _private_bytes() if task.weigh and not number else 0
-        found = self._compute(task, number)
+        found = self._compute(task)
         lines = _grown_lines(self._traced) if task.trace == "end" else ()
         return Observation(
             task,
@@ -138,8 +138,9 @@ class Probe:
 
             tracemalloc.start(FRAMES)
 
-    def _compute(self, task: Task, number: int) -> dict[str, Any]:
-        ticket = Ticket(task.epoch, number, task.index)
+    def _compute(self, task: Task) -> dict[str, Any]:
+        # As without shuffle: the position may be asked for, and is no other the second time.
+        ticket = Ticket(task.epoch, task.index, task.index)
         sources = self._sources
         begun_s = _now()
         try:

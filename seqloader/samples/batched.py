@@ -52,6 +52,11 @@ class BatchesOfSamples(SeededSequence):
         samples = self._count_samples()
         start = number * self.batch_size
         stop = min(start + self.batch_size, samples)
+        if start >= stop:
+            raise IndexError(
+                f"batch {number} would begin at sample {start}, and there are {samples}: "
+                f"{type(self).__name__}.__len__ says {count} batches"
+            )
         return self._batch(self._order.indices(start, stop, samples, seed, epoch))
 
     def _identity(self) -> dict[str, Any]:

@@ -82,7 +82,8 @@ class WeightedMix(SeededSequence):
     def __getitems__(self, numbers: list[int]) -> list[Any]:
         """The items with these numbers: faster for many, as of samples for a batch."""
         context = current_batch()
-        if context is None or not numbers:
+        own = type(self).__getitem__ is SeededSequence.__getitem__
+        if context is None or not numbers or not own:
             return [self[number] for number in numbers]
         count = len(self)
         if not 0 <= min(numbers) <= max(numbers) < count:

@@ -137,7 +137,7 @@ class SeededSequence(Sequence[Any]):
 
     def _hook_parts(self) -> list[Any]:
         """See `seqloader.sequence.overrides_hook`."""
-        return list(self._parts().values())
+        return list({id(part): part for part in self._parts().values()}.values())
 
     def _stateful_parts(self) -> dict[str, Any]:
         return {

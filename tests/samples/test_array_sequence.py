@@ -230,3 +230,14 @@ def test_what_are_no_arrays_of_one_length_is_refused(
 def test_bad_arguments_are_refused_at_once(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ArraySequence(LABELS, **{"batch_size": 2, **arguments})
+
+
+def test_a_length_beyond_the_rows_is_an_error_and_no_empty_batch():
+    class Longer(ArraySequence):
+        def __len__(self):
+            return super().__len__() + 1
+
+    longer = Longer(np.arange(4), 2)
+
+    with pytest.raises(IndexError, match="batch 2 would begin at sample 4, and there are 4"):
+        longer[2]

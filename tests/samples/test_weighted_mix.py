@@ -420,3 +420,27 @@ def test_arrays_are_mixed() -> None:
     mix = WeightedMix([ArraySequence(np.zeros(4), 2), ArraySequence(np.ones(4), 2)], [1, 1])
 
     assert sorted(batch.sum() for batch in epoch_of(mix, 0)) == [0, 0, 2, 2]
+
+
+def test_a_subclass_that_computes_its_own_items_is_asked_for_each():
+    class Hundreds(WeightedMix):
+        def __getitem__(self, index):
+            return 100 * super().__getitem__(index)
+
+    mixed = Hundreds([[1, 2], [1, 2]], [1, 1], seed=0)
+
+    assert [batch.tolist() for batch in BatchedSequence(mixed, 2)] == [[100, 100], [200, 200]]
+
+
+def test_a_source_that_is_there_twice_has_its_hooks_called_once():
+    class Ending(list):
+        ended = 0
+
+        def on_epoch_end(self):
+            self.ended += 1
+
+    source = Ending([1, 2])
+
+    WeightedMix([source, source], [1, 1]).on_epoch_end()
+
+    assert source.ended == 1
