@@ -6,6 +6,7 @@ Worker processes import this: it brings numpy, and the rest where it is used.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -110,10 +111,36 @@ def _content(part: Any) -> bytes:
     import cloudpickle
 
     try:
-        data: bytes = cloudpickle.dumps(part, protocol=5)
+        return _bytes_of_tensor(part) or _without_memo(part)
     except Exception:
-        return repr(type(part)).encode()  # such a batch cannot be sent either: said elsewhere
-    return data
+        try:
+            data: bytes = cloudpickle.dumps(part, protocol=5)
+        except Exception:
+            return repr(type(part)).encode()  # such a batch cannot be sent either: said elsewhere
+        return data
+
+
+def _without_memo(part: Any) -> bytes:
+    """Pickled, equal objects alike, whether they are one object or several."""
+    import io
+
+    import cloudpickle
+
+    buffer = io.BytesIO()
+    pickler = cloudpickle.Pickler(buffer, protocol=5)
+    pickler.fast = True
+    pickler.dump(part)
+    return buffer.getvalue()
+
+
+def _bytes_of_tensor(part: Any) -> bytes | None:
+    """Of a dense tensor of torch's that numpy has no type for: its pickle names its address."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(part, torch.Tensor) or part.layout != torch.strided:
+        return None
+    raw = part.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    described = repr((str(part.dtype), tuple(part.shape)))
+    return described.encode() + bytes(raw.numpy())
 
 
 def _digest(data: Any) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from seqloader.check.leaves import difference, leaves_of, parts_of
+from seqloader.check.leaves import _content, difference, leaves_of, parts_of
 
 Pair = namedtuple("Pair", "left right")
 
@@ -89,3 +89,11 @@ def test_what_cannot_be_pickled_is_a_leaf_nevertheless():
     [leaf] = leaves_of(number for number in range(3))
 
     assert leaf.kind == "generator"
+
+
+def test_equal_strings_are_equal_whether_they_are_one_object_or_several():
+    once = "".join(["sam", "ple"])
+    twice = ["".join(["sam", "ple"]), "".join(["sam", "ple"])]
+
+    assert _content((once, once)) == _content(tuple(twice))
+    assert _content(np.array([once, once], object)) == _content(np.array(twice, object))
