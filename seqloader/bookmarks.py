@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from seqloader.handovers import Handovers
     from seqloader.order import Cursor, Plan
 
-__all__ = ["Bookmark", "Bookmarks", "carries_state", "give_state", "take_state"]
+__all__ = ["Bookmark", "Bookmarks", "carries_state", "copied", "give_state", "take_state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +164,18 @@ def carries_state(sequence: Any) -> bool:
 
 def take_state(sequence: Any) -> Any:
     """What the Sequence saves: a copy, since it may hand out what it goes on changing."""
-    return _copied(sequence.state_dict())
+    return copied(sequence.state_dict())
 
 
 def give_state(sequence: Any, state: Any) -> None:
     """Let the Sequence load it: a copy, since it may keep and change it."""
-    sequence.load_state_dict(_copied(state))
+    sequence.load_state_dict(copied(state))
 
 
-def _copied(state: Any) -> Any:
+def copied(state: Any) -> Any:
+    """The state, or ABSENT, as no one else has it."""
+    if state is ABSENT:
+        return state
     # Several times as fast as `deepcopy`: a list of a million indices is taken in every epoch.
     try:
         return pickle.loads(pickle.dumps(state, 5))

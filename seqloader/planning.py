@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from seqloader import messages
 from seqloader.errors import ResumeError
-from seqloader.order import Plan, Ranges
+from seqloader.order import NOTHING, Plan
 
 if TYPE_CHECKING:
     from seqloader.options import Options
@@ -30,7 +30,7 @@ def planned(length: int | None, cursor: Cursor, shuffle: bool, options: Options)
         options.shard,
         cursor.first,
         options.remainder or "uneven",
-        cursor.left_out.get(cursor.epoch, Ranges()),
+        cursor.left_out.get(cursor.epoch, NOTHING),
     )
     _check_even(plan, options)
     if plan.count is not None and cursor.position > plan.count:

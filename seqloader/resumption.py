@@ -12,17 +12,16 @@ Rules, beside those of consumption.py
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from seqloader import messages
-from seqloader.bookmarks import Bookmark, carries_state, give_state, take_state
+from seqloader.bookmarks import Bookmark, carries_state, copied, give_state, take_state
 from seqloader.consumption import Consumption
 from seqloader.errors import SeqloaderWarning
 from seqloader.fitting import count_at, fit, known_length
 from seqloader.lifecycle import ERROR_STOP_TIMEOUT_S
-from seqloader.order import Plan, Ranges
+from seqloader.order import NOTHING, Plan, Ranges
 from seqloader.planning import planned
 from seqloader.randomness import Seeding
 from seqloader.saved_state import ABSENT, SavedState, refusal
@@ -76,8 +75,8 @@ class Resumption(Consumption[Batch], Generic[Batch]):
             length=known_length(sequence) if length is ABSENT else length,
             shuffle=self.shuffle if plan is None else plan.shuffle,
             skipped_by_errors=self._counters.skipped,
-            sequence=copy.deepcopy(mark.now),
-            sequence_at_begin=copy.deepcopy(at_begin),
+            sequence=copied(mark.now),
+            sequence_at_begin=copied(at_begin),
         ).write()
 
     # --- going elsewhere ------------------------------------------------------------------
@@ -213,7 +212,7 @@ class Resumption(Consumption[Batch], Generic[Batch]):
             cursor,
             options.seed if own else saved.seed,
             options.seeded if own else saved.seeded,
-            at_begin=saved.sequence_at_begin if found.taken else ABSENT,
+            at_begin=copied(saved.sequence_at_begin) if found.taken else ABSENT,
             length=saved.length if strict else ABSENT,
         )
 
@@ -224,7 +223,7 @@ class Resumption(Consumption[Batch], Generic[Batch]):
         here, delivery = self._cursor, self._delivery
         if epoch < here.epoch:
             raise ValueError(f"epoch {epoch} is over: epoch {here.epoch} is under way or coming")
-        wanted = wanted - here.skipped.get(epoch, Ranges())
+        wanted = wanted - here.skipped.get(epoch, NOTHING)
         if not wanted:
             return
         if epoch > here.epoch:

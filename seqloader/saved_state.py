@@ -16,14 +16,13 @@ Its keys
 
 from __future__ import annotations
 
-import copy
 import operator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import ResumeError
-from seqloader.order import SHUFFLE_VERSION, Cursor, Plan, Ranges, Shard
+from seqloader.order import NOTHING, SHUFFLE_VERSION, Cursor, Plan, Ranges, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,9 +36,6 @@ STATE_VERSION: Final = 1
 class _Absent:
     def __repr__(self) -> str:
         return "absent"
-
-    def __deepcopy__(self, memo: Any) -> _Absent:
-        return self
 
 
 ABSENT: Final = _Absent()
@@ -120,8 +116,8 @@ class SavedState:
             else ABSENT,
             shuffle=fingerprint.get("shuffle", _flag, False),
             skipped_by_errors=fields.get("skipped_by_errors", _count, 0),
-            sequence=copy.deepcopy(state.get("sequence", ABSENT)),
-            sequence_at_begin=copy.deepcopy(state.get("sequence_at_begin", ABSENT)),
+            sequence=state.get("sequence", ABSENT),
+            sequence_at_begin=state.get("sequence_at_begin", ABSENT),
             version=fields.get("version", _count, 0),
             shuffle_version=fingerprint.get("shuffle_version", _count, 0),
         )
@@ -161,7 +157,7 @@ class SavedState:
         """Where to go on with this many shards."""
         cursor = self.cursor
         length = None if self.length is ABSENT else self.length
-        left_out = cursor.left_out.get(cursor.epoch, Ranges())
+        left_out = cursor.left_out.get(cursor.epoch, NOTHING)
         theirs = Plan(
             length,
             shard=self.shard,

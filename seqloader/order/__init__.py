@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from seqloader.order.cursor import Cursor
 from seqloader.order.plan import REMAINDERS, Plan, Shard
-from seqloader.order.ranges import Ranges
+from seqloader.order.ranges import NOTHING, Ranges
 from seqloader.order.shuffle import SHUFFLE_VERSION
 from seqloader.order.window import Window
 
-__all__ = ["REMAINDERS", "SHUFFLE_VERSION", "Cursor", "Plan", "Ranges", "Shard", "Window"]
+__all__ = [
+    "NOTHING",
+    "REMAINDERS",
+    "SHUFFLE_VERSION",
+    "Cursor",
+    "Plan",
+    "Ranges",
+    "Shard",
+    "Window",
+]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from seqloader.order.ranges import Ranges
+from seqloader.order.ranges import NOTHING, Ranges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from seqloader.order.plan import Plan
 
 __all__ = ["Cursor"]
-
-NOTHING = Ranges()
 
 
 def _none() -> Mapping[int, Ranges]:

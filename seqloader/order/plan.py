@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from seqloader.order.ranges import Ranges
+from seqloader.order.ranges import NOTHING, Ranges
 from seqloader.order.shuffle import LONGEST, permutation
 from seqloader.seeds import check_seed, shuffle_key
 
@@ -23,7 +23,6 @@ __all__ = ["REMAINDERS", "Plan", "Shard"]
 
 REMAINDERS: Final = ("drop", "pad", "uneven")
 """What may become of the batches that cannot be dealt out evenly."""
-NOTHING: Final = Ranges()
 
 FEW: Final = 16
 """Up to so many positions are faster one by one than in arrays."""

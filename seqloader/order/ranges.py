@@ -6,7 +6,7 @@ import operator
 from bisect import bisect_right
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Ranges"]
+__all__ = ["NOTHING", "Ranges"]
 
 
 class Ranges:
@@ -111,3 +111,7 @@ class Ranges:
     def _thresholds(self) -> list[int]:
         """From which n on a range lies below the n-th number outside."""
         return [start - before for start, before in zip(self._starts, self._removed, strict=False)]
+
+
+NOTHING: Final = Ranges()
+"""No position. It does not change, so one is enough."""
