@@ -57,8 +57,6 @@ class Why(StrEnum):
     """Something else must be mended first, and is found elsewhere."""
     ASKED = "asked"
     """It was asked to be left out."""
-    HERE = "here"
-    """It has no meaning for this Sequence or on this system."""
 
 
 @dataclass(frozen=True)
