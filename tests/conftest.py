@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["pytester", "guards.watchdog", "guards.leaks"]
+pytest_plugins = ["pytester", "guards.dispositions", "guards.watchdog", "guards.leaks"]

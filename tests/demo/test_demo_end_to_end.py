@@ -91,11 +91,6 @@ def test_kept_crops_are_pictures_for_the_next_demo(scratch, capsys):
 
 
 def test_ctrl_c_leaves_no_temporary_folder_and_no_traceback(scratch):
-    # A test run in the background may have inherited SIGINT as ignored.
-    program = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "from seqloader.cli import main; sys.exit(main(['demo']))"
-    )
     # The path of the tests, since the package may not be installed.
     environment = {
         **os.environ,
@@ -103,7 +98,7 @@ def test_ctrl_c_leaves_no_temporary_folder_and_no_traceback(scratch):
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     with subprocess.Popen(
-        [sys.executable, "-c", program],
+        [sys.executable, "-m", "seqloader", "demo"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

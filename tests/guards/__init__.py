@@ -1,1 +1,2 @@
-"""Two pytest plugins around every test: no test hangs unseen (watchdog), none leaks (leaks)."""
+"""pytest plugins around every test: none hangs for ever (watchdog), none leaks (leaks), and all
+find the signals of a terminal (dispositions)."""

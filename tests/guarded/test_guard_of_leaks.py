@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import textwrap
 from pathlib import Path
 
-import psutil
 import pytest
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not Path("/proc/self/fd").exists(), reason="what the guards see of a process is in /proc"
-    ),
-]
-
-PREAMBLE = """
-    import faulthandler, gc, mmap, os, re, signal, subprocess, sys, threading, time
-    import psutil
-    import pytest
-
-    KEPT = []
-    SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
-    ORPHANS_IT = [sys.executable, "-c", f"import subprocess; subprocess.Popen({SLEEPER})"]
-"""
 
 LEAKS = {
     "process": (
@@ -69,20 +49,6 @@ LEAKS = {
         "*signal disposition blocked signals: [[]2]*",
     ),
 }
-
-
-@pytest.fixture
-def guarded(pytester, monkeypatch):
-    """Run a test module under the guards, in a process of its own."""
-
-    def run(body: str) -> pytest.RunResult:
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-        pytester.makeconftest("import guards.leaks\nguards.leaks.GRACE_S = 0.5")
-        pytester.makepyfile(textwrap.dedent(PREAMBLE) + textwrap.dedent(body))
-        plugins = ["-p", "guards.watchdog", "-p", "guards.leaks", "-p", "no:cacheprovider"]
-        return pytester.runpytest_subprocess(*plugins)
-
-    return run
 
 
 @pytest.mark.parametrize(("leak", "line"), LEAKS.values(), ids=LEAKS)
@@ -173,69 +139,3 @@ def test_leaks_ok_wants_a_reason(guarded):
 
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*leaks_ok wants reason=...*"])
-
-
-def test_a_hung_test_is_named_with_all_stacks_and_nothing_survives_it(guarded):
-    result = guarded(
-        """
-        CHILD = '''if True:
-            import faulthandler, signal, time
-            faulthandler.register(signal.SIGUSR1)
-            def child_stands_here():
-                time.sleep(60)
-            child_stands_here()
-        '''
-
-        def stands_here():
-            threading.Event().wait()
-
-        @pytest.mark.limit(0.5)
-        def test_hangs():
-            threading.Thread(target=stands_here, daemon=True).start()
-            subprocess.run([sys.executable, "-c", CHILD])
-        """
-    )
-    children = [p for p in psutil.process_iter(["cmdline"]) if "child_stands_here()" in str(p.info)]
-
-    assert psutil.wait_procs(children, timeout=5)[1] == []
-    assert result.ret == -signal.SIGKILL
-    result.stderr.fnmatch_lines(
-        [
-            "++++ watchdog: *::test_hangs passed its limit*",
-            "-- pytest, pid *",
-            "*in stands_here",
-            "*in test_hangs",
-            "-- child, pid *",
-            "-- captured stderr",
-            "*in child_stands_here",
-            "++++ watchdog: ends the run, because *::test_hangs hangs",
-        ]
-    )
-
-
-def test_a_test_stuck_in_c_with_the_lock_held_is_ended(guarded):
-    result = guarded(
-        """
-        @pytest.mark.limit(0.5)
-        def test_computes_for_ever_in_one_instruction():
-            3 ** (2 ** 40)
-        """
-    )
-
-    assert result.ret == -signal.SIGKILL
-    result.stderr.fnmatch_lines(["*in test_computes_for_ever_in_one_instruction"])
-
-
-def test_a_limit_is_over_when_its_test_is(guarded):
-    result = guarded(
-        """
-        @pytest.mark.limit(0.3)
-        def test_is_quick():
-            pass
-
-        def test_takes_longer_than_the_other_may():
-            time.sleep(0.6)
-        """
-    )
-
-    result.assert_outcomes(passed=2)
