@@ -5,14 +5,16 @@ from __future__ import annotations
 import mmap
 import os
 import uuid
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from harness import leftovers
 from harness.cases import Case
 from harness.checks import WrongBatch, check_batch
 from harness.footprint import tree_memory_bytes
-from harness.leftovers import FOLDER, named_memory, remove_since
+from harness.leftovers import named_memory, remove_since
 from harness.processes import in_turn, run_fresh
 from harness.workloads import ImagesInArena, Tiny, Uneven
 
@@ -207,10 +209,12 @@ def test_shared_memory_is_counted_once(mapped: bool) -> None:
     assert 0.8 * nbytes < after_bytes - before_bytes < 1.2 * nbytes
 
 
-@pytest.mark.skipif(not FOLDER.is_dir(), reason="needs /dev/shm")
-def test_memory_that_a_killed_run_left_is_removed_unless_somebody_uses_it() -> None:
+def test_memory_that_a_killed_run_left_is_removed_unless_somebody_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "FOLDER", tmp_path)  # other programs use the real one
     before = named_memory()
-    left, used = (FOLDER / f"benchmark-test-{uuid.uuid4().hex}" for _ in range(2))
+    left, used = tmp_path / "left", tmp_path / "used"
     left.write_bytes(b"left")
     with used.open("wb"):
         remove_since(before)

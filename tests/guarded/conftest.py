@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import textwrap
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ PREAMBLE = """
     import pytest
 
     KEPT = []
+    LEAKED = os.environ["LEAKED"]  # what the names of files in /dev/shm start with
     SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
     ORPHANS_IT = [sys.executable, "-c", f"import subprocess; subprocess.Popen({SLEEPER})"]
 """
@@ -47,8 +50,12 @@ class Guarded:
 
 
 @pytest.fixture
-def guarded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Guarded:
+def guarded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded]:
     if not Path("/proc/self/fd").exists():
         pytest.skip("what the guards see of a process is in /proc")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    return Guarded(pytester)
+    leaked = f"/dev/shm/leaked{uuid.uuid4().hex}"
+    monkeypatch.setenv("LEAKED", leaked)
+    yield Guarded(pytester)
+    for path in Path("/dev/shm").glob(f"{Path(leaked).name}*"):
+        path.unlink()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -28,8 +30,8 @@ LEAKS = {
         "*descriptor * -> /dev/null*",
     ),
     "shm_file": (
-        "open(f'/dev/shm/leaked-{os.getpid()}', 'w').close()",
-        "*file /dev/shm/leaked-*",
+        "open(f'{LEAKED}-{os.getpid()}', 'w').close()",
+        "*file /dev/shm/leaked*-*",
     ),
     "anonymous_mapping": (
         "KEPT.append(mmap.mmap(-1, 4096))",
@@ -62,8 +64,6 @@ def test_a_test_that_leaves_something_fails_and_the_next_one_is_clean(guarded, l
             assert psutil.Process().children() == []
         """
     )
-    for path in Path("/dev/shm").glob("leaked-*"):
-        path.unlink()
 
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaks*", "*left behind:*", line])
@@ -139,3 +139,89 @@ def test_leaks_ok_wants_a_reason(guarded):
 
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*leaks_ok wants reason=...*"])
+
+
+# A heavy user of multiprocessing, and none of ours: what it makes is new all the time, is held for
+# a moment or for good, and one block it closes before its other side opens it.
+FOREIGN = """
+import multiprocessing, select
+from multiprocessing.shared_memory import SharedMemory
+
+def block():
+    return SharedMemory(create=True, size=4096)
+
+context = multiprocessing.get_context("spawn")
+kept = []
+print(flush=True)
+is_told_to_end = False
+while not is_told_to_end:
+    kept.append((context.Lock(), block()))
+    closed = block()
+    closed.close()
+    is_told_to_end = select.select([0], [], [], 0.05)[0]
+    closed.unlink()
+    while len(kept) > (0 if is_told_to_end else 10):
+        kept.pop(0)[1].unlink()
+"""
+
+
+@pytest.fixture
+def foreign():
+    command = [sys.executable, "-c", FOREIGN]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.stdin.close()
+
+
+def test_what_another_program_makes_meanwhile_is_not_blamed_on_a_test(guarded, foreign):
+    result = guarded(
+        """
+        def names():
+            return set(os.listdir("/dev/shm"))
+
+        @pytest.mark.parametrize("number", range(20))
+        def test_sees_something_new(number):
+            before = names()
+            while names() <= before:
+                time.sleep(0.001)
+
+        def test_leaks():
+            open(f'{LEAKED}-{os.getpid()}', 'w').close()
+        """
+    )
+
+    result.assert_outcomes(passed=21, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaks*", "*file /dev/shm/leaked*-*"])
+
+
+def test_a_name_with_the_id_of_a_living_process_is_of_that_process(guarded, foreign):
+    result = guarded(
+        f"""
+        @pytest.mark.parametrize("pid", [{foreign.pid}, {os.getpid()}])
+        def test_makes_one_in_the_name_of_another(pid):
+            open(f'{{LEAKED}}-{{pid}}-1', 'w').close()
+
+        def test_makes_one_in_the_name_of_its_own_child():
+            command = [sys.executable, "-c", "input()"]
+            with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+                open(f'{{LEAKED}}-{{child.pid}}-2', 'w').close()
+        """
+    )
+
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*file /dev/shm/leaked*-*-2"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of other users")
+def test_a_file_of_another_user_is_not_ours(guarded):
+    result = guarded(
+        """
+        def test_makes_one():
+            open(LEAKED, 'w').close()
+            os.chown(LEAKED, 65534, 65534)
+        """
+    )
+
+    result.assert_outcomes(passed=1)

@@ -11,7 +11,9 @@ from typing import Final
 
 import psutil
 
-__all__ = ["MARK", "Holdings", "describe", "orphans", "take"]
+from guards import named_memory
+
+__all__ = ["MARK", "Holdings", "describe", "is_ours", "orphans", "take"]
 
 MARK: Final = "PYTEST_LEAK_GUARD"
 """Environment variable that every process started by the tests inherits, and orphans keep."""
@@ -29,7 +31,10 @@ class Holdings:
     """All that run on this machine: only new ones can be orphans of ours."""
     threads: frozenset[threading.Thread]
     descriptors: frozenset[str]
-    shared_memory: frozenset[str]
+    mappings: frozenset[str]
+    """Of memory that is shared, or has no file."""
+    named_memory: frozenset[str]
+    """All names in /dev/shm: only some of the new ones are ours."""
     signals: frozenset[str]
 
     def beyond(self, earlier: Holdings) -> Holdings:
@@ -46,22 +51,33 @@ def take() -> Holdings:
         pids=frozenset(psutil.pids()),
         threads=frozenset(t for t in threading.enumerate() if type(t).__name__ != "TMonitor"),
         descriptors=_descriptors(),
-        shared_memory=_named_memory() | _mapped_memory(),
+        mappings=_mappings(),
+        named_memory=named_memory.names(),
         signals=_dispositions(),
     )
 
 
 def orphans(pids: frozenset[int]) -> list[psutil.Process]:
     """Those of `pids` that a test started, and whose parent is no longer one of ours."""
-    found = []
-    for pid in pids:
-        try:
-            process = psutil.Process(pid)
-            if process.environ().get(MARK) == os.environ.get(MARK):
-                found.append(process)
-        except psutil.Error:
-            pass  # gone, a zombie, or someone else's
-    return found
+    return [process for pid in pids if (process := _marked(pid)) is not None]
+
+
+def is_ours(pid: int) -> bool:
+    """Whether the process is this one, or one that the tests started."""
+    if pid == os.getpid() or _marked(pid) is not None:
+        return True
+    try:
+        return psutil.Process() in psutil.Process(pid).parents()
+    except psutil.Error:
+        return False
+
+
+def _marked(pid: int) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid)
+        return process if process.environ().get(MARK) == os.environ.get(MARK) else None
+    except (psutil.Error, OSError):
+        return None  # gone, a zombie, or someone else's
 
 
 def describe(process: psutil.Process) -> str:
@@ -89,13 +105,7 @@ def _descriptors() -> frozenset[str]:
     return frozenset(found)
 
 
-def _named_memory() -> frozenset[str]:
-    directory = Path("/dev/shm")
-    names = os.listdir(directory) if directory.exists() else []
-    return frozenset(f"file {directory / name}" for name in names)
-
-
-def _mapped_memory() -> frozenset[str]:
+def _mappings() -> frozenset[str]:
     """Mappings of memory that has no file: the kernel keeps it until they are gone."""
     maps = Path("/proc/self/maps")
     if not maps.exists():

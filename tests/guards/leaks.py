@@ -5,6 +5,9 @@ file descriptors, shared memory, signal handlers and mask. What is new gets one 
 and a grace period, then the test fails with a list of it; leaked processes are killed, so that
 one test's leak is not the next one's failure.
 
+Other programs start and end processes and make shared memory meanwhile. A process is ours if it
+carries the mark of this run in its environment; for memory see `guards.named_memory`.
+
 A test that failed anyway is not failed again: its traceback may hold everything alive. What it
 left is shown in its report. `@pytest.mark.leaks_ok(reason=...)` is for the rare exception.
 """
@@ -24,7 +27,8 @@ from typing import Final
 import psutil
 import pytest
 
-from guards.holdings import MARK, Holdings, describe, orphans, take
+from guards import named_memory
+from guards.holdings import MARK, Holdings, describe, is_ours, orphans, take
 
 __all__: list[str] = []
 
@@ -76,7 +80,8 @@ def _is_clean(left: Holdings) -> bool:
         left.processes
         or left.threads
         or left.descriptors
-        or left.shared_memory
+        or left.mappings
+        or left.named_memory
         or left.signals
         or orphans(left.pids)
     )
@@ -92,8 +97,9 @@ def _after_grace(before: Holdings) -> Holdings:
         _wait_unreaped(process, deadline - time.monotonic())
     for thread in left.threads - _never_started(left):
         thread.join(max(0.0, deadline - time.monotonic()))
+    named = named_memory.left_by_us(left.named_memory, deadline - time.monotonic(), is_ours)
     after = take().beyond(before)
-    return replace(after, threads=after.threads - _never_started(left))
+    return replace(after, threads=after.threads - _never_started(left), named_memory=named)
 
 
 def _never_started(left: Holdings) -> frozenset[threading.Thread]:
@@ -124,7 +130,8 @@ def _lines(left: Holdings) -> list[str]:
         *sorted(f"orphaned {describe(p)}" for p in orphans(left.pids) if p not in children),
         *sorted(f"thread {t.name!r}{' (daemon)' * t.daemon}" for t in left.threads),
         *sorted(left.descriptors),
-        *sorted(left.shared_memory),
+        *sorted(left.mappings),
+        *sorted(f"file {named_memory.FOLDER / name}" for name in left.named_memory),
         *sorted(f"signal disposition {s}" for s in left.signals),
     ]
 
