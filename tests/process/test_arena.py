@@ -431,6 +431,20 @@ class Reuse(RuleBasedStateMachine):
         self.value = self.value % 250 + 1
         return self.value
 
+    # Preconditions have names: some versions of hypothesis parse the file of a lambda anew, for its
+    # text, each time that they ask it.
+    def has_tickets(self) -> bool:
+        return bool(self.tickets)
+
+    def has_reports(self) -> bool:
+        return bool(self.reports)
+
+    def has_open(self) -> bool:
+        return bool(self.open)
+
+    def has_cached(self) -> bool:
+        return bool(self.cached)
+
     @rule()
     def write_ticket(self) -> None:
         for _, _, offset, size, _ in self.ends.arenas.freed:
@@ -440,7 +454,7 @@ class Reuse(RuleBasedStateMachine):
         self.tickets.append(self.ends.next_serial)
         self.ends.next_serial += 1
 
-    @precondition(lambda self: self.tickets)
+    @precondition(has_tickets)
     @rule()
     def take_ticket(self) -> None:
         self.ends.arena.taken = self.tickets.pop(0)
@@ -469,24 +483,24 @@ class Reuse(RuleBasedStateMachine):
             return
         self.add_report(report, value)
 
-    @precondition(lambda self: self.reports)
+    @precondition(has_reports)
     @rule()
     def open_report(self) -> None:
         report, value = self.reports.pop(0)
         self.open.append((self.ends.open(report)[0], value))
 
-    @precondition(lambda self: self.reports)
+    @precondition(has_reports)
     @rule(which=st.integers(0, 100))
     def discard_report(self, which: int) -> None:
         report, _ = self.reports.pop(which % len(self.reports))
         self.ends.discard(report)
 
-    @precondition(lambda self: self.open)
+    @precondition(has_open)
     @rule(which=st.integers(0, 100))
     def drop_batch(self, which: int) -> None:
         self.open.pop(which % len(self.open))
 
-    @precondition(lambda self: self.cached)
+    @precondition(has_cached)
     @rule(which=st.integers(0, 100))
     def drop_cached(self, which: int) -> None:
         self.cached.pop(which % len(self.cached))

@@ -84,7 +84,18 @@ class Pool(RuleBasedStateMachine):
     def start(self, workers: int, tickets: int, kills: int) -> None:
         self.model = PoolModel(workers=workers, tickets=tickets, kills=kills, discards=2)
 
-    @precondition(lambda self: self.model.actions())
+    # Preconditions have names: some versions of hypothesis parse the file of a lambda anew, for its
+    # text, each time that they ask it.
+    def can_step(self) -> bool:
+        return bool(self.model.actions())
+
+    def can_kill(self) -> bool:
+        return self.model.kills > 0
+
+    def can_fill(self) -> bool:
+        return self.model.burial is None and not self.model.discarding
+
+    @precondition(can_step)
     @rule(choice=st.integers(0, 1 << 16), times=st.integers(1, 4))
     def step(self, choice: int, times: int) -> None:
         for _ in range(times):
@@ -92,14 +103,14 @@ class Pool(RuleBasedStateMachine):
             if actions:
                 self.model.do(actions[choice % len(actions)])
 
-    @precondition(lambda self: self.model.kills)
+    @precondition(can_kill)
     @rule(choice=st.integers(0, 1 << 16))
     def kill(self, choice: int) -> None:
         kills = [action for action in self.model.actions() if action.who == "kill"]
         if kills:
             self.model.do(kills[choice % len(kills)])
 
-    @precondition(lambda self: self.model.burial is None and not self.model.discarding)
+    @precondition(can_fill)
     @rule(count=st.integers(1, 6))
     def fill(self, count: int) -> None:
         for _ in range(count):
