@@ -633,7 +633,7 @@ pickle.dump(answers, sys.stdout.buffer)
 PARENT = """
 import pickle, subprocess, sys
 sys.path[:0] = {path!r}
-import cloudpickle
+from seqloader.executors.process.wire.definitions.pickler import dumps as send
 from seqloader.executors.process.wire import failures
 
 class Plain(Exception):
@@ -661,7 +661,7 @@ Local = local()
 def make(kind):
     raise [Plain("x"), Two("a.png", 3), Reduced("y"), Local("z")][kind] from Two("b", 1)
 
-sent = cloudpickle.dumps(make, protocol=5)
+sent = send(make)
 done = subprocess.run([sys.executable, "-c", {worker!r}], input=sent, capture_output=True)
 if done.returncode:
     sys.exit(done.stderr.decode())

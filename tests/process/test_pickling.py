@@ -242,12 +242,12 @@ pickle.dump(answers, sys.stdout.buffer)
 PARENT = """
 import dataclasses, enum, pickle, subprocess, sys, typing
 sys.path[:0] = {path!r}
-import cloudpickle
+from seqloader.executors.process.wire.definitions.pickler import dumps as send
 import numpy as np
 from seqloader.executors.process.wire import pickling
 
 def ask(make, forget=lambda: None):
-    sent = cloudpickle.dumps(make, protocol=5)
+    sent = send(make)
     done = subprocess.run([sys.executable, "-c", {worker!r}], input=sent, capture_output=True)
     if done.returncode:
         sys.exit(done.stderr.decode())

@@ -288,7 +288,7 @@ def _import_path() -> list[str]:
 def _pickled(worker_init: Callable[[int], object] | None) -> bytes:
     if worker_init is None:
         return b""
-    import cloudpickle
+    # Here, so that an executor that forks imports no cloudpickle.
+    from seqloader.executors.process.wire.definitions.pickler import dumps
 
-    data: bytes = cloudpickle.dumps(worker_init, protocol=5)
-    return data
+    return dumps(worker_init)

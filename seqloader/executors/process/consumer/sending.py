@@ -14,12 +14,12 @@ import io
 import pickle
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import cloudpickle
 import numpy as np
 from numpy.typing import NDArray
 
 from seqloader.executors.process.consumer.change import Kept, is_flat, is_large
 from seqloader.executors.process.wire import foreign
+from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
 from seqloader.executors.process.wire.dense import has_default_reduction, reduce_dense
 from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
 from seqloader.executors.process.wire.pickling import unpicklable_part
@@ -80,7 +80,7 @@ def _explained(error: Exception, sequence: Any) -> Exception:
     return error
 
 
-class StatePickler(cloudpickle.Pickler):  # type: ignore[misc]
+class StatePickler(DefinitionPickler):
     """Pickles into `file` what is not large, and collects the rest."""
 
     def __init__(self, file: Any, kept: Iterable[Kept] = ()) -> None:

@@ -3,14 +3,14 @@
 Protocol 5 with out-of-band buffers; plain pickle first, cloudpickle for what that refuses.
 
 # Note [Classes that exist twice]
-The Sequence came to the worker by cloudpickle, so a class of the user's `__main__`, or one
-defined inside a function, is in the consumer as the original and in the worker as cloudpickle's
-reconstruction. Sent back by value, it would not be the original (or would overwrite the
-original's methods by copies). cloudpickle numbers every class that it sends or rebuilds, the
-same in both processes: so a class that came from the consumer goes back as that number, and the
-original is found by it; by name where the number is forgotten (a notebook cell that was run
-again, whose class replaced the first). A class made in the worker itself has no original: it goes
-by value, and a later batch meets what the first one rebuilt.
+The Sequence came to the worker by value (wire/definitions), so a class of the user's `__main__`, or
+one defined inside a function, is in the consumer as the original and in the worker as a copy. Sent
+back by value, it would not be the original (or would overwrite the original's methods by copies).
+Every definition with an identity is numbered where it is sent, and keeps its number where it is
+rebuilt: so what came from the consumer goes back as that number, and the original is found by it;
+by name where the number is forgotten (a notebook cell that was run again, whose class replaced the
+first). A class made in the worker itself has no original: it goes by value, and a later batch meets
+what the first one rebuilt.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ import importlib
 import io
 import itertools
 import pickle
-import sys
-import weakref
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seqloader.executors.process.wire import foreign
+from seqloader.executors.process.wire.definitions import numbers, script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -72,7 +71,7 @@ def _attempt(obj: object, buffers: list[pickle.PickleBuffer] | None) -> bytes | 
     """The pickle, or why there is none."""
     result = _attempt_with(_Pickler, obj, buffers)
     if isinstance(result, (pickle.PicklingError, TypeError, AttributeError)):
-        result = _attempt_with(_cloud_pickler(), obj, buffers)
+        result = _attempt_with(_definition_pickler(), obj, buffers)
     return result
 
 
@@ -99,28 +98,31 @@ class _Pickler(pickle.Pickler):
 
 
 @functools.cache
-def _cloud_pickler() -> Callable[..., pickle.Pickler]:
-    cloudpickle: Any = importlib.import_module("cloudpickle.cloudpickle")
+def _definition_pickler() -> Callable[..., pickle.Pickler]:
+    # Imported here: most batches hold nothing that it is needed for.
+    module = importlib.import_module("seqloader.executors.process.wire.definitions.pickler")
+    base: Any = module.DefinitionPickler
 
-    class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    class ReturnPickler(base):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
             reduced = _reduce(obj)
             if reduced is not NotImplemented:
                 return reduced
             if type(obj) in _SILENTLY_CHANGED:
                 raise TypeError(f"cannot pickle {type(obj).__name__!r} object")
-            if not issubclass(type(obj), type):
-                return super().reducer_override(obj)
-            came_here = _number(obj) is not None
-            reduced = super().reducer_override(obj)
-            if isinstance(reduced, tuple) and len(reduced) == 6 and _number(obj) is not None:
-                if not came_here:
-                    _MADE_HERE.add(obj)
-                maker, args, state = reduced[:3]
-                return _make_class, (_number(obj), maker, args), state, None, None, _fill_class
-            return reduced
+            return super().reducer_override(obj)
 
-    return CloudPickler
+        def script_namespace(self) -> dict[str, Any]:
+            """Of functions made in the worker: the consumer's globals are not touched."""
+            stands_in: dict[str, Any] = self.copied_namespace(script.namespace())
+            return stands_in
+
+        def globals_used(
+            self, namespace: dict[str, Any], used: Iterable[str], annotated: Iterable[str]
+        ) -> tuple[dict[str, Any], list[str]]:
+            return super().globals_used(namespace, used, ())[0], []
+
+    return ReturnPickler
 
 
 _SILENTLY_CHANGED = frozenset({io.TextIOWrapper, memoryview})
@@ -133,8 +135,8 @@ def _reduce(obj: Any) -> Any:
     reducer = _REDUCERS.get(kind.__name__)
     if reducer is not None:
         return reducer(obj)
-    if kind is FunctionType or issubclass(kind, type):
-        return _reduce_global(obj)
+    if kind is FunctionType or issubclass(kind, type) or numbers.came_here(obj):
+        return _reduce_definition(obj)
     return NotImplemented
 
 
@@ -154,89 +156,27 @@ _REDUCERS: dict[str, Callable[[Any], Any]] = {
 """By the type's name, since the types themselves may not be imported."""
 
 
-# Classes and functions: see Note [Classes that exist twice].
-
-_MADE_HERE: weakref.WeakSet[type] = weakref.WeakSet()
-"""Classes numbered because this process sent them, not because they came from elsewhere."""
-
-_HALF_MADE: weakref.WeakSet[type] = weakref.WeakSet()
-"""Classes rebuilt from a pickle, but not yet filled with their attributes."""
+# See Note [Classes that exist twice].
 
 
-def _reduce_global(obj: Any) -> Any:
-    module, qualname = obj.__module__, obj.__qualname__
-    if module == "builtins" or _look_up(module, qualname) is obj:
-        return NotImplemented
-    if type(obj) is FunctionType:
-        if module == "__main__" and "<" not in qualname:
-            return _original_function, (module, qualname)
-        return NotImplemented
-    number = _number(obj)
-    if number is None or obj in _MADE_HERE:
-        return NotImplemented
-    return _original_class, (number, module, qualname)
+def _reduce_definition(obj: Any) -> Any:
+    module, qualname = obj.__module__, getattr(obj, "__qualname__", obj.__name__)
+    if numbers.came_here(obj):
+        return original, (numbers.number_of(obj), module, qualname)
+    return NotImplemented
 
 
-def _original_class(number: str, module: str, qualname: str) -> Any:
-    known = _numbered_class(number)
-    if known is not None:
-        return known
-    found = _look_up(module, qualname)
-    if isinstance(found, type):
-        return found
-    raise pickle.UnpicklingError(
-        f"a worker sent an instance of {module}.{qualname}, and this process has no such class "
-        "any more: keep it, or move it into a module that can be imported"
-    )
-
-
-def _original_function(module: str, qualname: str) -> Any:
-    found = _look_up(module, qualname)
+def original(number: str, module: str, qualname: str) -> Any:
+    """In the consumer: what a worker has as a copy."""
+    found = numbers.known(number)
+    if found is None:
+        found = script.look_up(module, qualname)
     if found is None:
         raise pickle.UnpicklingError(
-            f"a worker sent the function {module}.{qualname}, and this process has no such "
-            "function: move it into a module that can be imported"
+            f"a worker sent {module}.{qualname}, or an instance of it, and this process has no "
+            "such definition any more: keep it, or move it into a module that can be imported"
         )
     return found
-
-
-def _make_class(number: str, maker: Callable[..., type], args: tuple[Any, ...]) -> type:
-    known: type | None = _numbered_class(number)
-    if known is not None:
-        return known
-    made = maker(*args)
-    _HALF_MADE.add(made)
-    return made
-
-
-def _fill_class(made: type, state: Any) -> None:
-    # A class that was here before keeps its own attributes: these are copies of them.
-    if made in _HALF_MADE:
-        _cloudpickle()._class_setstate(made, state)
-        _HALF_MADE.discard(made)
-
-
-def _look_up(module: Any, qualname: str) -> Any:
-    found = sys.modules.get(module) if isinstance(module, str) else None
-    for name in qualname.split("."):
-        found = getattr(found, name, None)
-    return found
-
-
-def _cloudpickle() -> Any:
-    """cloudpickle, if something has imported it: else no class has a number."""
-    return sys.modules.get("cloudpickle.cloudpickle")
-
-
-def _number(cls: type) -> str | None:
-    numbers: Any = getattr(_cloudpickle(), "_DYNAMIC_CLASS_TRACKER_BY_CLASS", {})
-    number: str | None = numbers.get(cls)
-    return number
-
-
-def _numbered_class(number: str) -> Any:
-    classes: Any = getattr(_cloudpickle(), "_DYNAMIC_CLASS_TRACKER_BY_ID", {})
-    return classes.get(number)
 
 
 # What cannot be pickled.

@@ -17,6 +17,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from seqloader.executors.process.wire.definitions import script
 from seqloader.executors.process.wire.manifest import Manifest, Span, read_manifest
 from seqloader.executors.process.wire.table import FIRST_OFFSET, FIRST_VERSION
 from seqloader.executors.process.worker.shared import SharedFiles
@@ -72,12 +73,14 @@ class StateLoader:
             span: self._externals[span] if span in self._externals else self._read_external(span)
             for span in manifest.externals
         }
-        sequence = _Unpickler(
+        unpickler = _Unpickler(
             self._read(manifest.head),
             self._map_buffers(manifest),
             self._copies(manifest),
             self._shared.map(manifest.shared),
-        ).load()
+        )
+        with script.replacing():
+            sequence = unpickler.load()
         self._version = version
         return sequence
 

@@ -1,0 +1,333 @@
+"""Classes by value, from their own `__dict__`, and members of enums.
+
+Note [Nothing runs again]
+    `type.__new__` is called with the metaclass, not the metaclass itself: its `__new__` and
+    `__init__` have done their work, and it is in the class's `__dict__`. The attributes are set
+    afterwards, so that `__set_name__` is not called. `type.__new__` calls the `__init_subclass__`
+    that the class inherits; for that moment, and for this thread, it does nothing.
+    A metaclass made in C has a `__new__` of its own that must run; `ctypes` structures also want
+    some attributes at once.
+"""
+
+from __future__ import annotations
+
+import _abc  # type: ignore[import-not-found]
+import abc
+import copyreg
+import enum
+import operator
+import pickle
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from types import (
+    BuiltinFunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    WrapperDescriptorType,
+)
+from typing import TYPE_CHECKING, Any, Final
+
+from seqloader.executors.process.wire.definitions import names, numbers, script
+from seqloader.executors.process.wire.definitions.functions import bring_along
+
+if TYPE_CHECKING:
+    from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
+
+__all__ = ["reduce_class", "reduce_member"]
+
+_NEVER_SENT: Final = frozenset(
+    {"_abc_impl", "__slotnames__", "__annotate_func__", "__annotations_cache__"}
+)
+"""Made anew where they are needed; or the compiler's functions, whose result is sent instead."""
+
+_SETTABLE: Final = frozenset(
+    {"__abstractmethods__", "__annotations__", "__doc__", "__type_params__", "__annotate__"}
+)
+"""Descriptors of `type` that put what is set into the class's dict."""
+
+_CTYPES_FIRST: Final = ("_pack_", "_align_", "_layout_", "_anonymous_", "_swappedbytes_")
+"""What `ctypes` looks at when it gets `_fields_`."""
+
+_HEAP_TYPE: Final = 1 << 9
+_IMMUTABLE_TYPE: Final = 1 << 8
+
+
+def reduce_class(pickler: DefinitionPickler, cls: type) -> Any:
+    """A class that its module does not have under its name, or that of a script."""
+    if _is_made_in_c(cls):
+        raise pickle.PicklingError(
+            f"the type {cls.__module__}.{cls.__qualname__} is made in C, and its module does not "
+            "have it under its name"
+        )
+    if _is_ctypes_compound(cls):
+        return _reduce_compound(cls)
+    own = dict(cls.__dict__)
+    name = script.name_in_script(cls) if script.is_of_script(own.get("__module__")) else ""
+    slots = _take_slots(cls, own)
+    first = {key: own.pop(key) for key in _set_by_others(type(cls)) & own.keys()}
+    first["__qualname__"] = cls.__qualname__
+    if slots is not None:
+        first["__slots__"] = slots
+    annotations = own.get("__annotations__")
+    if "__annotate_func__" in own and annotations is None:  # Python 3.14
+        annotations = _evaluated(cls)
+        own["__annotations__"] = annotations
+    for key in _NEVER_SENT:
+        own.pop(key, None)
+    if _is_ctypes(type(cls)):
+        first.update({key: own[key] for key in _CTYPES_FIRST if key in own})
+        own = _without_fields(own)
+    if isinstance(cls, enum.EnumMeta):
+        own = _members_only(cls, own)
+    registered = _registered(cls) if isinstance(cls, abc.ABCMeta) else []
+    named = names.used_by_annotations(annotations)
+    used = pickler.globals_used(_namespace_of(cls), (), named)
+    made = (numbers.take_number(cls), name, _meta_of(cls), cls.__name__, cls.__bases__, first)
+    return make_class, made, (own, registered, used), None, None, fill_class
+
+
+def _namespace_of(cls: type) -> dict[str, Any]:
+    module = cls.__dict__.get("__module__")
+    found = sys.modules.get(module) if isinstance(module, str) else None
+    return getattr(found, "__dict__", {})
+
+
+def _take_slots(cls: type, own: dict[str, Any]) -> list[str] | None:
+    """Take the descriptors that `type.__new__` makes out of `own`; the slots they belong to."""
+    kinds = MemberDescriptorType, GetSetDescriptorType
+    slots = [
+        key
+        for key, value in own.items()
+        if type(value) in kinds and value.__objclass__ is cls and value.__name__ == key
+    ]
+    for key in slots:
+        del own[key]
+    return slots if "__slots__" in own else None
+
+
+def _set_by_others(meta: type) -> set[str]:
+    """Names of which `type.__setattr__` would set something else than an entry of the class's
+    dict: descriptors of the metaclass. They are given to `type.__new__` instead."""
+    return {
+        key
+        for base in meta.__mro__
+        for key, value in base.__dict__.items()
+        if hasattr(type(value), "__set__") and key not in _SETTABLE
+    }
+
+
+def _evaluated(cls: type) -> dict[str, Any]:
+    try:
+        return dict(cls.__annotations__)
+    except Exception:
+        return {}
+
+
+def _registered(cls: abc.ABCMeta) -> list[type]:
+    """What was registered by `cls.register`."""
+    try:
+        registry = _abc._get_dump(cls)[0]
+    except TypeError:  # the metaclass has not made it one
+        return []
+    return [one for one in (reference() for reference in registry) if one is not None]
+
+
+def _is_made_in_c(cls: type) -> bool:
+    return not cls.__flags__ & _HEAP_TYPE or bool(cls.__flags__ & _IMMUTABLE_TYPE)
+
+
+def _meta_of(cls: type) -> type:
+    """The metaclass; or, where it is made in C and has no name of its own, a base that has it."""
+    meta = type(cls)
+    if _is_made_in_c(meta) and script.look_up(meta.__module__, meta.__qualname__) is not meta:
+        return next(base for base in reversed(cls.__mro__) if type(base) is meta)
+    return meta
+
+
+def _is_ctypes(meta: type) -> bool:
+    return any(base.__module__ == "_ctypes" for base in meta.__mro__)
+
+
+def _is_ctypes_compound(cls: Any) -> bool:
+    """Whether it is `kind * length` or `POINTER(kind)` of `ctypes`, which have no source."""
+    return _is_ctypes(type(cls)) and cls.__bases__[0].__name__ in ("Array", "_Pointer")
+
+
+def _reduce_compound(cls: Any) -> Any:
+    if cls.__bases__[0].__name__ == "Array":
+        return operator.mul, (cls._type_, cls._length_)
+    return make_pointer_type, (cls._type_,)
+
+
+def make_pointer_type(kind: Any) -> Any:
+    """In the worker."""
+    import ctypes
+
+    return ctypes.POINTER(kind)
+
+
+def _without_fields(own: dict[str, Any]) -> dict[str, Any]:
+    """Without the descriptors that setting `_fields_` makes; `_fields_` before the rest."""
+    rest = {key: value for key, value in own.items() if type(value).__name__ != "CField"}
+    fields = {"_fields_": rest.pop("_fields_")} if "_fields_" in rest else {}
+    return {**fields, **rest}
+
+
+# In the worker.
+
+
+def make_class(
+    number: str,
+    name: str,
+    meta: type[type],
+    own_name: str,
+    bases: tuple[type, ...],
+    first: dict[str, Any],
+) -> type:
+    """A class without its attributes, so that they can refer to it."""
+    made: type | None = numbers.known(number)
+    if made is None:
+        made = _create(meta, own_name, bases, dict(first))
+        numbers.remember(number, made)
+        _half_made.add(number)
+        script.bind(name, made)
+    return made
+
+
+_half_made: set[str] = set()
+"""Numbers of classes that are made, but not yet filled."""
+
+_filled: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
+"""The attributes that the last state gave a class."""
+
+
+def _create(meta: type[type], name: str, bases: tuple[type, ...], first: dict[str, Any]) -> type:
+    # See Note [Nothing runs again].
+    if not issubclass(meta, type):
+        meta = type(meta)
+    new = _builtin(meta, "__new__")
+    with _silent(_owner(bases, meta)):
+        made: type = new(meta, name, bases, first)
+    if issubclass(meta, abc.ABCMeta):
+        _abc._abc_init(made)
+    return made
+
+
+def _builtin(cls: type, name: str) -> Callable[..., Any]:
+    """The method made in C, of a class or metaclass, that all others end in."""
+    kinds = BuiltinFunctionType, WrapperDescriptorType
+    return next(
+        found for base in cls.__mro__ if isinstance(found := base.__dict__.get(name), kinds)
+    )
+
+
+def _owner(bases: tuple[type, ...], meta: type[type]) -> type | None:
+    """The class whose `__init_subclass__` a class with these bases inherits; None: object's."""
+    for base in bases:
+        for owner in base.__mro__:
+            if owner is not object and "__init_subclass__" in owner.__dict__:
+                return owner
+    return None
+
+
+class _silent:  # noqa: N801
+    """While it is entered, the `__init_subclass__` of a class does nothing, in this thread."""
+
+    def __init__(self, owner: type | None) -> None:
+        self._owner = owner
+
+    def __enter__(self) -> None:
+        owner = self._owner
+        if owner is None:
+            return
+        original = self._original = owner.__dict__["__init_subclass__"]
+        here = threading.get_ident()
+
+        def init_subclass(cls: type, /, **keywords: object) -> None:
+            if threading.get_ident() != here:
+                original.__get__(None, cls)(**keywords)
+
+        try:
+            type.__setattr__(owner, "__init_subclass__", classmethod(init_subclass))
+        except TypeError:  # a type made in C
+            self._owner = None
+
+    def __exit__(self, *exc: object) -> None:
+        if self._owner is not None:
+            type.__setattr__(self._owner, "__init_subclass__", self._original)
+
+
+def fill_class(cls: type, state: tuple[dict[str, Any], list[type], Any]) -> None:
+    """Give a class its attributes, and the script's namespace what it names."""
+    number = numbers.number_of(cls)
+    if number not in _half_made and not (script.replaces() and numbers.came_here(cls)):
+        return
+    _half_made.discard(number)
+    own, registered, used = state
+    set_attribute = _builtin(type(cls), "__setattr__")
+    for name in _filled.get(cls, frozenset()) - own.keys():
+        if name in cls.__dict__:
+            _builtin(type(cls), "__delattr__")(cls, name)
+    for name, value in own.items():
+        set_attribute(cls, name, value)
+    if "__firstlineno__" in own:  # setting others removes it (Python 3.13)
+        set_attribute(cls, "__firstlineno__", own["__firstlineno__"])
+    _filled[cls] = frozenset(own)
+    for subclass in registered:
+        abc.ABCMeta.register(cls, subclass)  # type: ignore[arg-type]
+    bring_along(_namespace_of(cls), used)
+
+
+# Members of enums.
+
+
+def _members_only(cls: enum.EnumMeta, own: dict[str, Any]) -> dict[str, Any]:
+    """Without the members that a flag makes when they are asked for."""
+    if "_value2member_map_" in own:
+        members = {id(member) for member in cls._member_map_.values()}
+        values = own["_value2member_map_"].items()
+        own["_value2member_map_"] = {
+            value: member for value, member in values if id(member) in members
+        }
+    return own
+
+
+def reduce_member(member: enum.Enum) -> Any:
+    """A member of an enum that travels by value, as what it consists of."""
+    cls = type(member)
+    name = getattr(member, "_name_", None)
+    if cls._member_map_.get(name) is not member:  # type: ignore[arg-type]
+        return NotImplemented  # found by its value
+    new = _builtin(cls, "__new__")
+    arguments = () if new is object.__new__ else _data_of(member, new.__self__)  # type: ignore[attr-defined]
+    return make_member, (cls, name, arguments), dict(vars(member)), None, None, fill_member
+
+
+def _data_of(member: Any, kind: type) -> tuple[Any, ...]:
+    """The arguments that make the built-in part of a member: of its int, str, date."""
+    if "__getnewargs__" in kind.__dict__:
+        arguments: tuple[Any, ...] = kind.__getnewargs__(member)  # type: ignore[attr-defined]
+        return arguments
+    reduced: Any = kind.__reduce_ex__(member, 4)  # type: ignore[call-arg]
+    return tuple(reduced[1][1:] if reduced[0] is copyreg.__newobj__ else reduced[1])  # type: ignore[attr-defined]
+
+
+_members: weakref.WeakKeyDictionary[type, dict[str, Any]] = weakref.WeakKeyDictionary()
+
+
+def make_member(cls: type[enum.Enum], name: str, arguments: tuple[Any, ...]) -> Any:
+    """A member, one for each name, without its attributes."""
+    if not numbers.came_here(cls):
+        return cls._member_map_[name]
+    members = _members.setdefault(cls, {})
+    if name not in members:
+        members[name] = _builtin(cls, "__new__")(cls, *arguments)
+    return members[name]
+
+
+def fill_member(member: enum.Enum, attributes: dict[str, Any]) -> None:
+    """Give a member its attributes."""
+    if numbers.came_here(type(member)):
+        vars(member).update(attributes)
