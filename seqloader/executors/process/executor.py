@@ -10,8 +10,10 @@ from seqloader.errors import WorkerStartError
 from seqloader.executors.process.consumer.change import Bindings, bindings, same_bindings
 from seqloader.executors.process.consumer.crew import PoolOptions
 from seqloader.executors.process.consumer.pool import Pool
+from seqloader.executors.process.consumer.script import pickle_names, script_facts
 from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.consumer.worker import check_startable, forked_entry
+from seqloader.executors.process.wire.definitions.pickler import dumps
 from seqloader.executors.process.wire.procfd import are_open_to_children
 from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
 from seqloader.seeds import hash_seed
@@ -94,6 +96,7 @@ class ProcessExecutor:
         self._open()
         pool = self._running()
         try:
+            state.keep_names(pickle_names())
             state.publish(sequence, in_place=True)
         except BaseException:
             pool.close()  # at once: they have nothing to finish
@@ -248,6 +251,7 @@ class ProcessExecutor:
             seed=seeding.seed,
             reseed_globals=seeding.reseed_globals,
             worker_init=b"" if self._forks else _pickled(self._worker_init),
+            script=script_facts(),
         )
         return PoolOptions(
             workers=self.workers,
@@ -288,7 +292,4 @@ def _import_path() -> list[str]:
 def _pickled(worker_init: Callable[[int], object] | None) -> bytes:
     if worker_init is None:
         return b""
-    # Here, so that an executor that forks imports no cloudpickle.
-    from seqloader.executors.process.wire.definitions.pickler import dumps
-
     return dumps(worker_init)

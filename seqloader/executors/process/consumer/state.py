@@ -76,7 +76,9 @@ class _Version:
     @property
     def spans(self) -> set[Span]:
         manifest = self.manifest
-        return {self.place, manifest.head, *manifest.buffers, *manifest.externals}
+        return {
+            self.place, manifest.head, manifest.names, *manifest.buffers, *manifest.externals
+        }  # fmt: skip
 
 
 class _InUse(NamedTuple):
@@ -125,6 +127,15 @@ class StateFile:
         self._descriptors.close()
         self._current = _Version()
         self._in_use = {}
+
+    def keep_names(self, data: bytes) -> None:
+        """Write the script's names, for every version; before the first one is published."""
+        assert not self.version, "versions refer to other names"
+        if data:
+            draft = _Draft(self.fd, self._current.end)
+            names = draft.append(np.frombuffer(data, np.uint8))
+            manifest = self._current.manifest._replace(names=names)
+            self._current = replace(self._current, manifest=manifest, end=draft.end)
 
     def publish(self, sequence: Any, *, in_place: bool) -> bool:
         """Write the state that `sequence` has now, if it is not that of the current version.
@@ -197,7 +208,8 @@ class StateFile:
             shared=tuple(pickled.shared),
         )
         shared = tuple(map(_file_of, pickled.shared))
-        manifest = Manifest(before.manifest.version + 1, head, buffers, externals, shared)
+        version, names = before.manifest.version + 1, before.manifest.names
+        manifest = Manifest(version, head, buffers, externals, shared, names)
         if manifest[1:] == before.manifest[1:]:
             return after
         place = draft.append(np.frombuffer(manifest.encode(), np.uint8))

@@ -36,7 +36,7 @@ import sys
 import time
 import traceback
 from itertools import starmap
-from multiprocessing import spawn
+from multiprocessing import process, spawn
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import WorkerStartError
@@ -83,6 +83,14 @@ def check_startable() -> None:
             f"({MARK} is set): the program was probably frozen, so that sys.executable starts the "
             'program instead of Python. Use executor="thread", workers=0, start_method="fork", or '
             "multiprocessing.set_executable() with the path of a Python interpreter"
+        )
+    if getattr(process.current_process(), "_inheriting", False):
+        raise WorkerStartError(
+            "this process is a child of multiprocessing that is only importing the main script: the "
+            "script starts workers wherever it is imported, so that each child would start workers "
+            "of its own, without end. Put the script's work under "
+            'if __name__ == "__main__": (workers need no such guard, but multiprocessing\'s "spawn" '
+            'and "forkserver" do), or use multiprocessing\'s "fork"'
         )
     if getattr(sys, "frozen", False) and spawn.get_executable() == sys.executable:
         raise WorkerStartError(

@@ -21,8 +21,9 @@ ALIGNMENT: Final = mmap.ALLOCATIONGRANULARITY
 """Every span starts at a multiple of it, so that each can be mapped, and given back, by itself."""
 
 _MAGIC: Final = int.from_bytes(b"seqstate", "little")
-_FIXED: Final = struct.Struct("=QQQQQQQ")
-"""magic, version, head offset, head nbytes, number of buffers, of externals, of shared files."""
+_FIXED: Final = struct.Struct("=QQQQQQQQQ")
+"""magic, version, offset and nbytes of the head and of the names, number of buffers, of externals,
+of shared files."""
 
 
 class Span(NamedTuple):
@@ -56,13 +57,15 @@ class Manifest(NamedTuple):
     buffers: tuple[Span, ...]
     externals: tuple[Span, ...]
     shared: tuple[SharedFile, ...] = ()
+    names: Span = Span(0, 0)
+    """The script's definitions by name; the same for all versions."""
 
     def encode(self) -> bytes:
         """As it is written to the state file."""
         parts = (*self.buffers, *self.externals, *self.shared)
         numbers = [number for part in parts for number in part]
         counts = len(self.buffers), len(self.externals), len(self.shared)
-        fixed = _FIXED.pack(_MAGIC, self.version, *self.head, *counts)
+        fixed = _FIXED.pack(_MAGIC, self.version, *self.head, *self.names, *counts)
         return fixed + struct.pack(f"={len(numbers)}Q", *numbers)
 
 
@@ -73,19 +76,18 @@ def aligned(offset: int) -> int:
 
 def read_manifest(fd: int, offset: int) -> Manifest:
     """The manifest that was written at `offset` of the state file."""
-    magic, version, head_offset, head_nbytes, *counts = _FIXED.unpack(
-        os.pread(fd, _FIXED.size, offset)
-    )
+    magic, version, *places = _FIXED.unpack(os.pread(fd, _FIXED.size, offset))
     assert magic == _MAGIC, f"there is no manifest at offset {offset}"
-    n_buffers, n_externals, n_shared = counts
+    n_buffers, n_externals, n_shared = places[4:]
     count = 2 * (n_buffers + n_externals) + 4 * n_shared
     numbers = iter(struct.unpack(f"={count}Q", os.pread(fd, 8 * count, offset + _FIXED.size)))
     spans = [Span(next(numbers), next(numbers)) for _ in range(n_buffers + n_externals)]
     shared = zip(numbers, numbers, numbers, numbers, strict=True)
     return Manifest(
         version,
-        Span(head_offset, head_nbytes),
+        Span(*places[:2]),
         tuple(spans[:n_buffers]),
         tuple(spans[n_buffers:]),
         tuple(starmap(SharedFile, shared)),
+        Span(*places[2:4]),
     )

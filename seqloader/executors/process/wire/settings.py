@@ -6,7 +6,7 @@ import marshal
 import signal
 from typing import Any, Final, NamedTuple
 
-__all__ = ["ENTRY", "MARK", "STACK_SIGNAL", "PoolSettings", "WorkerSettings"]
+__all__ = ["ENTRY", "MARK", "STACK_SIGNAL", "PoolSettings", "ScriptFacts", "WorkerSettings"]
 
 ENTRY: Final = "seqloader.executors.process.worker.main"
 """The worker's side is named, never imported, by the consumer's."""
@@ -19,6 +19,17 @@ STACK_SIGNAL: Final = int(
 )
 """Asks a worker that is past its time for its stack. A real-time signal, because user code and
 libraries have their own uses for the two user signals."""
+
+
+class ScriptFacts(NamedTuple):
+    """The consumer's `__main__`, as its worker's says it is."""
+
+    name: str = "__main__"
+    """`__mp_main__` where the consumer is itself a child of multiprocessing."""
+    file: str | None = None
+    package: str | None = None
+    spec: str = ""
+    """Of the module that `python -m` runs."""
 
 
 class PoolSettings(NamedTuple):
@@ -38,17 +49,18 @@ class PoolSettings(NamedTuple):
     seed: int
     reseed_globals: bool
     worker_init: bytes
-    """cloudpickle of the callable; empty: none."""
+    """Pickle of the callable; empty: none."""
+    script: ScriptFacts = ScriptFacts()
 
     def dumps(self) -> bytes:
         """As bytes for `loads`."""
-        return marshal.dumps(tuple(self))
+        return marshal.dumps((*self[:-1], tuple(self.script)))
 
     @classmethod
     def loads(cls, data: bytes) -> PoolSettings:
         """From the bytes that `dumps` made."""
         fields: Any = marshal.loads(data)
-        return cls(*fields)
+        return cls._make([*fields[:-1], ScriptFacts(*fields[-1])])
 
 
 class WorkerSettings(NamedTuple):

@@ -29,6 +29,7 @@ from seqloader.executors.process.wire.records import (
 )
 from seqloader.executors.process.wire.table import ACKNOWLEDGED, SINCE, TAKEN
 from seqloader.executors.process.worker.encode import Encoder
+from seqloader.executors.process.worker.script import explain
 from seqloader.tickets import Ticket
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class Loop:
             offset, size, nbytes, block, layout = self._encoder.encode(box)
         except BaseException as error:
             self._leave_if_forked()
+            explain(error)
             packed = failures.pack(error)
             del error
             self.report_error(serial, RAISED, packed, time.monotonic_ns() - started)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from seqloader.executors.process.wire.records import FAILED, READY, REPORT
 from seqloader.executors.process.wire.settings import MARK, PoolSettings, WorkerSettings
 from seqloader.executors.process.wire.table import ACKNOWLEDGED, ROW_WORDS, Table
 from seqloader.executors.process.wire.tunables import remove_tunables
+from seqloader.executors.process.worker import script
 from seqloader.executors.process.worker.arena import Arena
 from seqloader.executors.process.worker.life import guard_life
 from seqloader.executors.process.worker.loop import Loop
@@ -43,6 +43,7 @@ def enter(settings: bytes, arguments: list[str]) -> None:
         if fd >= 0:
             os.set_inheritable(fd, False)  # they are not for the user's own children
     sys.argv[:] = pool.argv
+    script.install(pool.script)
     run(pool, own, None, None)
 
 
@@ -89,7 +90,7 @@ def run(
             words[ACKNOWLEDGED] = own.version
         seeding.seed_process(own.slot)
         if pool.worker_init:
-            worker_init = pickle.loads(pool.worker_init)
+            worker_init = script.loads(pool.worker_init)
         if worker_init is not None:
             worker_init(own.slot)
     except BaseException as error:

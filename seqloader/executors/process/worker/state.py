@@ -7,6 +7,7 @@ own. Heads and externals are read, not mapped.
 
 from __future__ import annotations
 
+import functools
 import gc
 import io
 import mmap
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from seqloader.executors.process.wire.definitions import script
 from seqloader.executors.process.wire.manifest import Manifest, Span, read_manifest
 from seqloader.executors.process.wire.table import FIRST_OFFSET, FIRST_VERSION
+from seqloader.executors.process.worker.script import bring_wanted, offer
 from seqloader.executors.process.worker.shared import SharedFiles
 
 if TYPE_CHECKING:
@@ -79,8 +81,11 @@ class StateLoader:
             self._copies(manifest),
             self._shared.map(manifest.shared),
         )
+        if manifest.names.nbytes and not self._version:
+            offer(functools.partial(self._read, manifest.names))
         with script.replacing():
             sequence = unpickler.load()
+        bring_wanted()
         self._version = version
         return sequence
 

@@ -128,13 +128,13 @@ class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
         found = {name: namespace[name] for name in used if name in namespace}
         if script.is_script_namespace(namespace):
             for name in annotated:
-                if name in namespace and name not in found and self._is_light(namespace[name]):
+                if name in namespace and name not in found and self.is_light(namespace[name]):
                     found[name] = namespace[name]
             if names.asks_for_all(used, namespace):
                 return found, ["*"]
         return found, []
 
-    def _is_light(self, value: Any) -> bool:
+    def is_light(self, value: Any) -> bool:
         """Whether to bring along what is only named in an annotation: a library that is not
         needed otherwise would take long to import, and much memory."""
         attribute = "__name__" if isinstance(value, ModuleType) else "__module__"

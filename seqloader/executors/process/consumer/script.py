@@ -1,0 +1,167 @@
+"""What a worker is told of the script: who it is, and its definitions by their names.
+
+A worker gets what the Sequence uses. Code in it may look up more by its name alone: `pickle.load`
+of an object of a class of the script, a function that a nested pool is given, `globals()`. So each
+name of the script's top level is pickled by itself, small, while the workers' interpreters start;
+a worker unpickles one when it is asked for. Other names are referred to by name: none brings the
+rest along, and a class that uses a heavy library has no worker import it.
+
+Data travels so only where a definition uses it, where it is small, and where pickling it runs no
+code of the user's.
+"""
+
+from __future__ import annotations
+
+import io
+import marshal
+import sys
+from collections.abc import Iterable
+from enum import Enum
+from types import FunctionType, ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from seqloader.executors.process.wire.definitions import names, script
+from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
+from seqloader.executors.process.wire.settings import ScriptFacts
+
+__all__ = ["pickle_names", "script_facts"]
+
+MOST_BYTES: Final = 1 << 18
+"""Of one name's pickle. Whatever is larger is data, and belongs to the Sequence."""
+MOST_BYTES_TOGETHER: Final = 1 << 22
+"""Of all names: a limit to what a start may cost."""
+
+_HARMLESS: Final = frozenset({"numpy", *sys.stdlib_module_names})
+"""Packages whose objects pickle without much work. Others' may be models, on devices."""
+
+
+def script_facts() -> ScriptFacts:
+    """Who this process's `__main__` is."""
+    main = sys.modules.get("__main__")
+    own = getattr(main, "__dict__", {})
+    texts = {key: _text(own.get(key)) for key in ("__name__", "__file__", "__package__")}
+    return ScriptFacts(
+        name=texts["__name__"] if texts["__name__"] in script.NAMES else "__main__",
+        file=texts["__file__"],
+        package=texts["__package__"],
+        spec=_text(getattr(own.get("__spec__"), "name", None)) or "",
+    )
+
+
+def _text(value: object) -> str | None:
+    return str(value) if isinstance(value, str) else None
+
+
+def pickle_names() -> bytes:
+    """Each name of the script: its pickle, or why there is none. Empty where there is nothing."""
+    namespace = dict(script.namespace())
+    entries: dict[str, bytes | str] = {}
+    waiting = [name for name, value in namespace.items() if _is_definition(name, value)]
+    left = MOST_BYTES_TOGETHER
+    while waiting:
+        name = waiting.pop()
+        if name in entries or name not in namespace:
+            continue
+        entry, used = _entry(name, namespace[name]) if left > 0 else ("others are large", ())
+        entries[name] = entry
+        left -= len(entry)
+        waiting.extend(used)
+    return marshal.dumps(entries) if entries else b""
+
+
+def _is_definition(name: str, value: Any) -> bool:
+    if name.startswith("__"):
+        return False
+    module = getattr(value, "__module__", None)
+    return script.is_of_script(module) and script.name_in_script(value) == name
+
+
+def _entry(name: str, value: Any) -> tuple[bytes | str, Iterable[str]]:
+    file = _Bounded()
+    pickler = _NamePickler(file, value)
+    try:
+        pickler.dump(value)
+    except _TooLarge:
+        return f"it is larger than {MOST_BYTES:,} bytes", ()
+    except Exception as error:
+        return f"it cannot be pickled ({type(error).__name__}: {_words(error)})", ()
+    return file.getvalue(), pickler.used
+
+
+def _words(error: Exception) -> str:
+    try:
+        return str(error)[:300]
+    except Exception:
+        return "its text cannot be had"
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class _Bounded(io.BytesIO):
+    def write(self, data: Any) -> int:
+        if self.tell() + memoryview(data).nbytes > MOST_BYTES:
+            raise _TooLarge
+        return super().write(data)
+
+
+class _NamePickler(DefinitionPickler):
+    """Pickles one definition, and refers to the script's others by their names."""
+
+    def __init__(self, file: io.BytesIO, root: object) -> None:
+        super().__init__(file)
+        self._root = root
+        self.used: dict[str, None] = {}
+        """Names of global variables that its code uses."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """By name, if it is another one of the script's; refuse what is large or runs code."""
+        if obj is not self._root and script.is_of_script(getattr(type(obj), "__module__", None)):
+            _refuse_own_reduction(obj)
+        elif isinstance(obj, np.ndarray):
+            if obj.nbytes > MOST_BYTES:
+                raise _TooLarge
+        elif not isinstance(obj, (type, FunctionType, ModuleType)):
+            _refuse_foreign(obj)
+        if obj is not self._root:
+            name = self._name_of(obj)
+            if name:
+                self.used[name] = None
+                return script.find, (name,)
+        return super().reducer_override(obj)
+
+    def _name_of(self, obj: Any) -> str:
+        if isinstance(obj, ModuleType) or not script.is_of_script(getattr(obj, "__module__", None)):
+            return ""
+        return script.name_in_script(obj)
+
+    def globals_used(
+        self, namespace: dict[str, Any], used: Iterable[str], annotated: Iterable[str]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """All by name."""
+        if not script.is_script_namespace(namespace):
+            return super().globals_used(namespace, used, annotated)
+        found = [name for name in used if name in namespace]
+        found += [
+            name for name in annotated if name in namespace and self.is_light(namespace[name])
+        ]
+        self.used.update(dict.fromkeys(found))
+        return {}, [*found, *(["*"] if names.asks_for_all(used, namespace) else [])]
+
+
+def _refuse_foreign(obj: Any) -> None:
+    package = type(obj).__module__.partition(".")[0]
+    if package not in _HARMLESS:
+        raise TypeError(f"it holds an object of {package}")
+
+
+def _refuse_own_reduction(obj: Any) -> None:
+    kind = type(obj)
+    if isinstance(obj, (type, Enum)) or (isinstance(obj, tuple) and hasattr(kind, "_fields")):
+        return
+    names_of_hooks = ("__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs_ex__")
+    if any(getattr(kind, hook, None) is not getattr(object, hook, None) for hook in names_of_hooks):
+        raise TypeError(f"it holds a {kind.__qualname__}, whose pickling runs code of its own")
