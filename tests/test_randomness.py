@@ -272,12 +272,17 @@ def test_computing_without_reseeding_imports_nothing() -> None:
         "before = set(sys.modules)\n"
         "Seeding(1, False).compute([5], Ticket(0, 0, 0), shared=True)\n"
         "Seeding(1, False).compute_aside([5], Ticket(0, 0, 0))\n"
-        "Seeding(1, False).seed_process(0)\n"
         "print(sorted(set(sys.modules) - before))\n"
+        "is_loaded = 'numpy.random' in sys.modules\n"
+        "Seeding(1, False).seed_process(0)\n"
+        "print(is_loaded or sorted(set(sys.modules) - before))\n"
     )
 
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
 
-    assert done.stdout.strip() == "[]"
+    computing, seeding = done.stdout.splitlines()
+    assert computing == "[]"
+    # Where `import numpy` brings numpy.random (numpy 1), its generator is there to be seeded.
+    assert seeding in ("[]", "True")
