@@ -25,6 +25,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from seqloader.errors import call_users, method_name
 from seqloader.saved_state import ABSENT
 
 if TYPE_CHECKING:
@@ -164,12 +165,13 @@ def carries_state(sequence: Any) -> bool:
 
 def take_state(sequence: Any) -> Any:
     """What the Sequence saves: a copy, since it may hand out what it goes on changing."""
-    return copied(sequence.state_dict())
+    return copied(call_users(method_name(sequence, "state_dict"), sequence.state_dict))
 
 
 def give_state(sequence: Any, state: Any) -> None:
     """Let the Sequence load it: a copy, since it may keep and change it."""
-    sequence.load_state_dict(copied(state))
+    load = sequence.load_state_dict
+    call_users(method_name(sequence, "load_state_dict"), load, copied(state))
 
 
 def copied(state: Any) -> Any:

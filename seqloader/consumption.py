@@ -3,7 +3,9 @@
 Rules, beside those of lifecycle.py and epochs.py
 
     R4  A batch is delivered by the last act of `__next__` (see iterators.py); until then it waits
-        in the epoch's `handovers`, and the same thread gets it again.
+        in the epoch's `handovers`, and whichever thread asks next gets it.
+    R11 The StopIteration of an iterator's end is raised where nothing of the user's is called any
+        more; one that comes from there is an error (see [an exception is never an end]).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from seqloader import epochs, messages
 from seqloader.delivery import Delivery
 from seqloader.errors import (
+    ERRORS,
     EnqueuerStopped,
     SeqloaderWarning,
     SlowBatchWarning,
@@ -24,8 +27,6 @@ from seqloader.lifecycle import ERROR_STOP_TIMEOUT_S
 from seqloader.tickets import Lost, Raised, Ticket
 
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from seqloader.handovers import Handover
     from seqloader.iterators import EpochIterator, StreamIterator
     from seqloader.options import Options
@@ -48,29 +49,33 @@ class Consumption(epochs.Epochs, Generic[Batch]):
         """Begin an epoch for a `for`, or take over one that `peek` began; it, and the run."""
         self._check_entry()
         with self._lock:
-            self._enter()
-            self._be_running()
-            delivery = self._delivery
-            if delivery is None or not delivery.peeked:
-                self._end_epoch()
-                self._be_running()  # the hook may have stopped us
-                delivery = self._begin_epoch()
-            delivery.peeked = False
-            self._stream = None
-            return delivery, self._run
+            return self._inside(self._begin_loop)
+
+    def _begin_loop(self) -> tuple[Delivery, int]:
+        self._be_running()
+        delivery = self._delivery
+        if delivery is None or not delivery.peeked:
+            self._end_epoch()
+            self._be_running()  # the hook may have stopped us
+            delivery = self._begin_epoch()
+        delivery.peeked = False
+        self._stream = None
+        return delivery, self._run
 
     def join_stream(self) -> tuple[object, int]:
         """The stream that all `get()`s share, and the run."""
         self._check_entry()
         with self._lock:
-            self._enter()
-            self._be_running()
-            if self._stream is None:
-                if self._delivery is not None and not self._delivery.peeked:
-                    self._end_epoch()
-                    self._be_running()
-                self._stream = object()
-            return self._stream, self._run
+            return self._inside(self._join_stream)
+
+    def _join_stream(self) -> tuple[object, int]:
+        self._be_running()
+        if self._stream is None:
+            if self._delivery is not None and not self._delivery.peeked:
+                self._end_epoch()
+                self._be_running()
+            self._stream = object()
+        return self._stream, self._run
 
     # --- batches --------------------------------------------------------------------------
 
@@ -78,38 +83,47 @@ class Consumption(epochs.Epochs, Generic[Batch]):
         """The next batch, shown and not delivered; begins an epoch where none is under way."""
         self._check_entry()
         with self._lock:
-            me = self._enter()
-            self._be_running()
-            before = self._delivery
-            handover = None if before is None else before.handovers.waiting(me)
+            return self._inside(self._peek)
+
+    def _peek(self) -> Any:
+        self._be_running()
+        before = self._delivery
+        handover = None if before is None else before.handovers.waiting()
+        if handover is None:
+            handover = self._find_next(shown=True, stream=True)
             if handover is None:
-                handover = self._find_next(None, stream=True)
-                if self._delivery is not before and self._delivery is not None:
-                    self._delivery.peeked = True
-            return handover.batch
+                raise EnqueuerStopped("stop() was called, in a hook, before there was a batch")
+            if self._delivery is not before and self._delivery is not None:
+                self._delivery.peeked = True
+        return handover.batch
 
     def next_of_epoch(self, iterator: EpochIterator[Batch]) -> Handover:
         self._check_entry()
         with self._lock:
-            me = self._enter()
-            delivery = self._delivery
-            if iterator.finished or delivery is not iterator.delivery or self._stopping:
-                self._refuse(iterator)
-            self._consumer = me
-            iterator.delivery.asked = True
             try:
-                return self._find_for(me, stream=False)
-            except StopIteration:
-                iterator.finished = True
+                me = self._enter()
+                delivery = self._delivery
+                if iterator.finished or delivery is not iterator.delivery or self._stopping:
+                    self._refuse(iterator)
+                    handover = None
+                else:
+                    self._consumer = me
+                    iterator.delivery.asked = True
+                    handover = self._find_for(stream=False)
+            except BaseException as error:
+                self._leave(error)
                 raise
+            if handover is None:
+                iterator.finished = True
+                raise StopIteration
+            return handover
 
-    def _refuse(self, iterator: EpochIterator[Batch]) -> NoReturn:
-        """Say why an iterator whose epoch is not under way gives no batch."""
+    def _refuse(self, iterator: EpochIterator[Batch]) -> None:
+        """Say why an iterator whose epoch is not under way gives no batch, unless it is over."""
         if self._stopping:
             self._give_way()
         if iterator.finished or iterator.delivery.complete:
-            iterator.finished = True
-            raise StopIteration
+            return
         epoch = iterator.delivery.epoch
         if iterator.run == self._run and self.running:
             raise RuntimeError(
@@ -125,30 +139,40 @@ class Consumption(epochs.Epochs, Generic[Batch]):
     def next_of_stream(self, iterator: StreamIterator[Batch]) -> Handover:
         self._check_entry()
         with self._lock:
-            me = self._enter()
-            if self._stopping:
-                self._give_way()
-            if self._stopping or iterator.run != self._run or self._executor is None:
-                raise StopIteration
-            if iterator.stream is not self._stream:
-                raise RuntimeError(
-                    "this get() is stale: a later iter() or `for` has begun another epoch, and "
-                    "there is one stream of batches at a time"
-                )
-            self._consumer = me
+            handover = None
             try:
-                return self._find_for(me, stream=True)
-            except EnqueuerStopped:
-                raise StopIteration from None
+                me = self._enter()
+                if self._stopping:
+                    self._give_way()
+                if not self._stopping and iterator.run == self._run and self._executor is not None:
+                    self._check_stream(iterator)
+                    self._consumer = me
+                    handover = self._find_for(stream=True)
+            except BaseException as error:
+                own, self._cut_short = error is self._cut_short, None
+                self._leave(error)
+                if not own:
+                    raise
+            if handover is None:
+                raise StopIteration
+            return handover
 
-    def _find_for(self, me: int, *, stream: bool) -> Handover:
-        """The next batch for a thread, found now, or found before and never delivered."""
+    def _check_stream(self, iterator: StreamIterator[Batch]) -> None:
+        if iterator.stream is not self._stream:
+            raise RuntimeError(
+                "this get() is stale: a later iter() or `for` has begun another epoch, and "
+                "there is one stream of batches at a time"
+            )
+
+    def _find_for(self, *, stream: bool) -> Handover | None:
+        """The next batch, found now, or found before and never delivered; None: it is over."""
         delivery = self._delivery
-        handover = None if delivery is None else delivery.handovers.waiting(me)
+        handover = None if delivery is None else delivery.handovers.waiting()
         if handover is None:
-            handover = self._find_next(me, stream=stream)
+            handover = self._find_next(shown=False, stream=stream)
+            if handover is None:
+                return None
             delivery = self._delivery
-        handover.thread = me
         if delivery is not None:
             delivery.asked = True
             delivery.peeked = False
@@ -157,23 +181,26 @@ class Consumption(epochs.Epochs, Generic[Batch]):
             self._counters.delivered += 1
         return handover
 
-    def _find_next(self, me: int | None, *, stream: bool) -> Handover:
-        """Wait for the next batch and take it out of the window; for nobody, if only to show it."""
+    def _find_next(self, *, shown: bool, stream: bool) -> Handover | None:
+        """Wait for the next batch and take it out of the window; None: it is over.
+
+        `shown`: nobody is given it yet, so that its epoch may still count as not begun.
+        """
         while True:
             delivery = self._delivery
             if delivery is None:
                 delivery = self._begin_epoch()
-            if me is not None or delivery.window.finished:
+            if not shown or delivery.window.finished:
                 delivery.asked = True
             if delivery.window.finished:
                 self._issue_warnings(delivery)
                 self._end_epoch()
                 if not stream or self._executor is None:
-                    raise StopIteration
+                    return None
                 self._check_not_empty(delivery)
                 continue
             self._await_due(delivery)
-            handover = self._hand_over(delivery, me)
+            handover = self._hand_over(delivery)
             if handover is not None:
                 return handover
 
@@ -196,6 +223,7 @@ class Consumption(epochs.Epochs, Generic[Batch]):
         self._torn = True
         window.wanted = True
         delivery.fill()
+        self._torn = False
         while True:
             if self._stopping:  # looked at before deaths are judged: stop() may have killed
                 self._give_way()
@@ -206,11 +234,7 @@ class Consumption(epochs.Epochs, Generic[Batch]):
             if window.due in window.arrived and not executor.alarmed():
                 self._torn = False
                 return
-            try:
-                delivery.receive()
-            except WorkerStartError:
-                self._shut_down(ERROR_STOP_TIMEOUT_S)
-                raise
+            delivery.receive()
             self._torn = False
             if delivery.warnings:
                 self._issue_warnings(delivery)
@@ -222,6 +246,10 @@ class Consumption(epochs.Epochs, Generic[Batch]):
             begun = time.monotonic()
             try:
                 executor.wait(None if warned else epochs.PATIENCE_S - waited_s)
+            except ERRORS as error:
+                if self._has_failed(error):
+                    self._shut_down(ERROR_STOP_TIMEOUT_S)
+                raise
             finally:
                 step_s = time.monotonic() - begun
                 self._counters.waited_s += step_s
@@ -237,7 +265,11 @@ class Consumption(epochs.Epochs, Generic[Batch]):
         found: tuple[int, int] | None = None if ask is None else ask(ticket)
         return found
 
-    def _hand_over(self, delivery: Delivery, me: int | None) -> Handover | None:
+    def _has_failed(self, error: BaseException) -> bool:
+        """Whether this came out of `wait` because the executor cannot go on."""
+        return isinstance(error, WorkerStartError) or not isinstance(self.options.executor, str)
+
+    def _hand_over(self, delivery: Delivery) -> Handover | None:
         """Take the batch due out of the window; None where it is left out."""
         self._torn = True
         window, counters = delivery.window, self._counters
@@ -253,7 +285,7 @@ class Consumption(epochs.Epochs, Generic[Batch]):
             self._left_out(delivery, left_out)
         elif batch is not None:
             delivery.served += 1
-            handover = delivery.handovers.add(batch, position, me)
+            handover = delivery.handovers.add(batch, position)
             self._torn = False
             return handover
         delivery.handovers.leave_out(position)

@@ -116,9 +116,9 @@ class Delivery:
         """Give back what was computed ahead and will not be handed over."""
         self._give_back(self.window.restart(self.window.due))
 
-    def skip(self, positions: Ranges, me: int) -> None:
-        """Do not deliver these, of what this thread was not given yet."""
-        undelivered = self.handovers.undelivered(me)
+    def skip(self, positions: Ranges) -> None:
+        """Do not deliver these, of what was not delivered yet."""
+        undelivered = self.handovers.undelivered
         if undelivered is not None and undelivered in positions:
             self.handovers.withdraw(undelivered)
         self._give_back(self.window.skip(positions))

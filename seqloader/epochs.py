@@ -3,8 +3,10 @@
 Actors and the rules of tearing, mending and stopping are in lifecycle.py. Further rules:
 
     R5  An epoch ends once; whoever ends it first takes `_delivery` away, then runs the hook.
-    R6  An error in a hook, in `len()`, in sending the Sequence or in the epoch's batches stops
-        everything before it is raised.
+    R6  An error in a hook, in `len()`, in sending the Sequence, in the epoch's batches or in the
+        executor stops everything before it is raised, and no hook runs for that epoch. Of what
+        comes out of the executor's `wait`, which tears nothing, its own failures are told from
+        what came asynchronously (a signal handler that raises).
     R7  Warnings are issued where an exception can lose nothing: a filter may turn them into errors.
 """
 
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from seqloader import messages
 from seqloader.bookmarks import Bookmark, Bookmarks
 from seqloader.delivery import Delivery
-from seqloader.errors import EnqueuerStopped, SlowBatchWarning
+from seqloader.errors import ENDINGS, EnqueuerStopped, SlowBatchWarning, as_raisable
 from seqloader.lifecycle import ERROR_STOP_TIMEOUT_S, Lifecycle
 from seqloader.order import Cursor
 from seqloader.planning import planned
@@ -57,6 +59,8 @@ class Epochs(Lifecycle):
         """Epochs in a row that held no batch."""
         self._end_is_due = False
         """Whether `stop()` is about to run the hook of an epoch that is not under way any more."""
+        self._cut_short: EnqueuerStopped | None = None
+        """What our own `stop()` has just raised in the consumer."""
 
     @property
     def epoch(self) -> int:
@@ -74,7 +78,10 @@ class Epochs(Lifecycle):
 
     def compute(self, index: int, epoch: int) -> Any:
         """One batch, computed here as a worker would."""
-        return self._seeding.compute_aside(self.sequence, Ticket(epoch, 0, index))
+        try:
+            return self._seeding.compute_aside(self.sequence, Ticket(epoch, 0, index))
+        except ENDINGS as error:
+            raise as_raisable(error) from error
 
     # --- what the life cycle asks for -----------------------------------------------------
 
@@ -124,7 +131,7 @@ class Epochs(Lifecycle):
             self._run_hook("on_epoch_begin", self.sequence, epoch)
             count = count_batches(self.sequence)
             if self._stopping:
-                raise EnqueuerStopped(f"stop() was called while epoch {epoch} began")
+                raise self._stopped(f"stop() was called while epoch {epoch} began")
             plan = self._make_plan(count)
             cursor = self._cursor
             executor.load(self.sequence, in_place=self._may_have_changed())
@@ -204,7 +211,7 @@ class Epochs(Lifecycle):
     def _note_end(self, delivery: Delivery) -> None:
         if not delivery.asked:
             return  # it is as if it had not begun
-        undelivered = delivery.handovers.undelivered(threading.get_ident())
+        undelivered = delivery.handovers.undelivered
         first = 0
         if delivery.plan.count is None:
             position = delivery.handovers.next_position if undelivered is None else undelivered
@@ -218,16 +225,18 @@ class Epochs(Lifecycle):
         """If the last batch of the epoch was handed out, end the epoch now, in this thread."""
         self._check_entry()
         with self._lock:
-            me = self._enter()
-            delivery = self._delivery
-            if (
-                delivery is not None
-                and delivery.asked
-                and delivery.window.finished
-                and delivery.handovers.undelivered(me) is None
-            ):
-                self._issue_warnings(delivery)
-                self._end_epoch()
+            self._inside(self._join_end_of_epoch)
+
+    def _join_end_of_epoch(self) -> None:
+        delivery = self._delivery
+        if (
+            delivery is not None
+            and delivery.asked
+            and delivery.window.finished
+            and delivery.handovers.undelivered is None
+        ):
+            self._issue_warnings(delivery)
+            self._end_epoch()
 
     # --- what is said ---------------------------------------------------------------------
 
@@ -240,7 +249,13 @@ class Epochs(Lifecycle):
         found: list[str] = [] if ask is None else ask()
         return found
 
+    def _stopped(self, text: str) -> EnqueuerStopped:
+        """The error of our own `stop()`: `get()` ends with it. One that user code raises, of
+        another enqueuer, is an error like any."""
+        self._cut_short = EnqueuerStopped(text)
+        return self._cut_short
+
     def _raise_stopped(self, delivery: Delivery) -> NoReturn:
-        raise EnqueuerStopped(
+        raise self._stopped(
             f"stop() was called before epoch {delivery.epoch} was delivered completely"
         )

@@ -6,9 +6,16 @@ Every one keeps its facts as fields, and survives pickling with them.
 from __future__ import annotations
 
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
+
+from seqloader.own_code import is_own
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
+    "ENDINGS",
+    "ERRORS",
     "EnqueuerStopped",
     "ForkedEnqueuerError",
     "ResumeError",
@@ -21,6 +28,8 @@ __all__ = [
     "WorkerStartError",
     "WorkerTraceback",
     "as_raisable",
+    "call_users",
+    "method_name",
 ]
 
 
@@ -147,14 +156,63 @@ class SlowBatchWarning(SeqloaderWarning):
     """The consumer has waited long for one batch."""
 
 
-def as_raisable(error: BaseException) -> BaseException:
+ENDINGS: Final = (StopIteration, StopAsyncIteration, GeneratorExit)
+"""By these Python itself ends iterations. See [an exception is never an end]."""
+
+ERRORS: Final = (Exception, GeneratorExit)
+"""Out of user code these are errors, as one of them is raised in place of a GeneratorExit. What is
+left may be a Ctrl-C or the end of the program."""
+
+# Note [an exception is never an end]
+#     A StopIteration of user code that leaves an iterator's `__next__` would be an early end of the
+#     epoch without a word: `next(iterator)` on an exhausted one is all it takes. So wherever user
+#     code is called, what Python reads as an end becomes a RuntimeError that names the function, as
+#     PEP 479 does for generators; the original is its cause. Whatever else user code raises is
+#     raised as it is, KeyboardInterrupt and SystemExit included. Our own StopIteration is raised
+#     where no code of the user's is called any more.
+
+
+def as_raisable(error: BaseException, where: str | None = None) -> BaseException:
     """The exception itself, or a RuntimeError around one that would end the caller's loop.
 
-    A StopIteration of user code, raised by an iterator's `__next__`, would be an early end of the
-    epoch without a word. As PEP 479 does for generators.
+    Args:
+        where: which function of the user's raised it; None: the traceback says.
     """
-    if not issubclass(type(error), (StopIteration, StopAsyncIteration, GeneratorExit)):
+    if not issubclass(type(error), ENDINGS):
         return error
-    raisable = RuntimeError(f"__getitem__ raised {type(error).__name__}")
+    kind = type(error).__name__
+    raisable = RuntimeError(f"{where or _users_function(error)} raised {kind}")
+    raisable.add_note(
+        f"{kind} would be taken for the end of the epoch, so it is raised as a RuntimeError. "
+        "next(iterator) raises StopIteration where nothing is left; next(iterator, None) does not"
+    )
     raisable.__cause__ = error
     return raisable
+
+
+def method_name(obj: object, name: str) -> str:
+    """How a method is named in messages."""
+    return f"{_short(type(obj).__qualname__)}.{name}()"
+
+
+def call_users(where: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    """Return `call(*arguments)`, code of the user's; an exception of it is never an end."""
+    try:
+        return call(*arguments)
+    except ENDINGS as error:
+        raise as_raisable(error, where) from error
+
+
+def _users_function(error: BaseException) -> str:
+    """What we called, for a message: the first function of the traceback that is not ours."""
+    link = error.__traceback__
+    while link is not None:
+        code = link.tb_frame.f_code
+        if not is_own(code.co_filename):
+            return f"{_short(code.co_qualname)}()"
+        link = link.tb_next
+    return "__getitem__"
+
+
+def _short(qualname: str) -> str:
+    return qualname.rpartition("<locals>.")[2]

@@ -1,4 +1,13 @@
-"""Batches on their way from a call of ours into the hands of the thread that asked."""
+"""Batches on their way from a call of ours into the hands of the thread that asked.
+
+Rule
+    A batch is handed over by one act, or not at all: whoever finds it takes it out of the handover
+    by the last act of `__next__` (see iterators.py). Until then it is nobody's. A thread that found
+    it and was interrupted, or that another thread's turn overtook, has no claim: the next thread
+    that asks finds the same handover, and whoever comes second sees that it is empty and asks anew.
+    So there is one handover at most that is not taken, and a thread that never comes back takes
+    nothing with it.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +17,24 @@ __all__ = ["Handover", "Handovers"]
 
 
 class Handover:
-    """A batch for one thread. `__next__` takes it out as its last act: `batch` is None then."""
+    """A batch for whoever asks next. `__next__` takes it out as its last act: `batch` is None."""
 
-    __slots__ = ("batch", "counted", "position", "thread")
+    __slots__ = ("batch", "counted", "position")
 
-    def __init__(self, batch: Any, position: int, thread: int | None) -> None:
+    def __init__(self, batch: Any, position: int) -> None:
         self.batch = batch
         self.counted = False
         """Whether it is in the count of delivered batches."""
         self.position = position
-        self.thread = thread
-        """None: whoever asks next, after a `peek`."""
 
 
 class Handovers:
-    """The handover made last, and those that other threads have not taken yet."""
+    """The handover made last."""
 
-    __slots__ = ("_last", "_next", "_strays")
+    __slots__ = ("_last", "_next")
 
     def __init__(self, first: int = 0) -> None:
         self._last: Handover | None = None
-        self._strays: dict[int, Handover] = {}
         self._next = first
 
     @property
@@ -50,9 +56,9 @@ class Handovers:
             return self._next
         return last.position if last.batch is not None else last.position + 1
 
-    def add(self, batch: Any, position: int, thread: int | None) -> Handover:
-        """A batch is about to be returned to a thread; None: it is only shown."""
-        self._last = Handover(batch, position, thread)
+    def add(self, batch: Any, position: int) -> Handover:
+        """A batch is about to be returned, or shown. The one before it was taken."""
+        self._last = Handover(batch, position)
         return self._last
 
     def leave_out(self, position: int) -> None:
@@ -61,38 +67,32 @@ class Handovers:
 
     def clear(self) -> None:
         """The epoch is over: keep the number, and no batch."""
-        self._next = self.delivered
-        self._last = None
-        self._strays.clear()
+        self._drop(self.delivered)
 
     def withdraw(self, position: int) -> None:
         """The batch that waits at this position is not to be handed over after all."""
-        self._next = position + 1
+        self._drop(position + 1)
+
+    def _drop(self, next_position: int) -> None:
+        last = self._last
+        self._next = next_position
         self._last = None
-
-    def waiting(self, me: int) -> Handover | None:
-        """A batch that was found for this thread and never reached it, or was only shown."""
-        last = self._last
         if last is not None:
-            if last.batch is not None and (last.thread is None or last.thread == me):
-                return last
-            if last.batch is not None and last.thread is not None:
-                # That thread is about to return it, or was interrupted and will come back for it.
-                self._strays[last.thread] = last
-            self._next = last.position + 1
-            self._last = None
-        if self._strays:
-            stray = self._strays.get(me)
-            if stray is not None and stray.batch is not None:
-                return stray
-        return None
+            last.batch = None  # for a thread that has found it and not taken it yet
 
-    def undelivered(self, me: int) -> int | None:
-        """Position of the batch that waits for this thread, or was only shown; None: there is none.
-
-        What another thread was given counts as delivered: it is about to return it.
-        """
+    def waiting(self) -> Handover | None:
+        """A batch that was found, and never reached anybody, or was only shown."""
         last = self._last
-        if last is not None and last.batch is not None and last.thread in (None, me):
-            return last.position
+        if last is None:
+            return None
+        if last.batch is not None:
+            return last
+        self._next = last.position + 1
+        self._last = None
         return None
+
+    @property
+    def undelivered(self) -> int | None:
+        """Position of the batch that waits; None: there is none."""
+        last = self._last
+        return last.position if last is not None and last.batch is not None else None

@@ -5,9 +5,11 @@ the next `next()` would be a short epoch without a word.
 
 Note [last act]
     A batch counts as delivered when `__next__` takes it out of the handover, by a plain store into
-    a slot. Python runs signal handlers and pending asynchronous exceptions at calls, loops and
-    function entries, not between that store and the return on the same line. An exception
-    that comes earlier finds the batch still in the handover, and the next `next()` gets it.
+    a slot. Python runs signal handlers and pending asynchronous exceptions, and other threads, at
+    calls, loops and function entries: not between reading the slot, that store and the return. An
+    exception that comes earlier finds the batch still in the handover, and the next `next()` gets
+    it, in whichever thread that is. So two threads may have found the same handover; whoever reads
+    the slot second finds None in it, and asks for the batch after.
 """
 
 from __future__ import annotations
@@ -38,11 +40,13 @@ class EpochIterator(Generic[Batch]):
         return self
 
     def __next__(self) -> Batch:
-        handover = self._consumption.next_of_epoch(self)
-        batch: Batch = handover.batch
-        # fmt: off
-        handover.batch = None; return batch  # noqa: E702  (see [last act])
-        # fmt: on
+        while True:
+            handover = self._consumption.next_of_epoch(self)
+            batch: Batch = handover.batch
+            if batch is not None:
+                # fmt: off
+                handover.batch = None; return batch  # noqa: E702  (see [last act])
+                # fmt: on
 
 
 class StreamIterator(Generic[Batch]):
@@ -59,8 +63,10 @@ class StreamIterator(Generic[Batch]):
         return self
 
     def __next__(self) -> Batch:
-        handover = self._consumption.next_of_stream(self)
-        batch: Batch = handover.batch
-        # fmt: off
-        handover.batch = None; return batch  # noqa: E702  (see [last act])
-        # fmt: on
+        while True:
+            handover = self._consumption.next_of_stream(self)
+            batch: Batch = handover.batch
+            if batch is not None:
+                # fmt: off
+                handover.batch = None; return batch  # noqa: E702  (see [last act])
+                # fmt: on

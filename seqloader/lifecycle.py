@@ -6,11 +6,16 @@ Actors
 
 Rules
     R1  Every step that changes something runs between `_torn = True` and `_torn = False`; the
-        wait does not. Who enters and finds `_torn` set was preceded by an exception that came
-        asynchronously: it resets the executor and goes on after the last batch delivered.
-    R2  `stop()` sets its flag and wakes the wait before it asks for the lock; the woken consumer
-        leaves the cleaning up to it. Re-entered (signal handler, hook) it only sets the flag and
-        kills, and whoever was interrupted cleans up.
+        wait does not. An error that leaves a torn step stops everything (R6). Who enters and finds
+        `_torn` set was preceded by an exception that came asynchronously, or by one that looks as
+        if it had (a KeyboardInterrupt that user code raises): it resets the executor and goes on
+        after the last batch delivered.
+    R2  `stop()` says that it is there, sets its flag, and only then reads which executor runs; a
+        start takes the flag down, names its executor, and only then looks whether a `stop()` is
+        there. So either it is stopped, or the `stop()` wakes the executor that runs. It does so
+        before it asks for the lock; the woken consumer leaves the cleaning up to it. Re-entered
+        (signal handler, hook) it only sets the flag and kills, and whoever was interrupted cleans
+        up.
     R3  Finalizers never run hooks, wait or raise.
 """
 
@@ -21,10 +26,18 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from seqloader import messages
-from seqloader.errors import EnqueuerStopped, ForkedEnqueuerError, SeqloaderWarning
+from seqloader.errors import (
+    ENDINGS,
+    ERRORS,
+    EnqueuerStopped,
+    ForkedEnqueuerError,
+    SeqloaderWarning,
+    as_raisable,
+    call_users,
+)
 from seqloader.options import checked_queue_size, checked_timeout, checked_workers
 from seqloader.randomness import Seeding, generators_of
 
@@ -35,6 +48,8 @@ if TYPE_CHECKING:
     from seqloader.options import Options
 
 __all__ = ["ERROR_STOP_TIMEOUT_S", "Lifecycle"]
+
+Result = TypeVar("Result")
 
 STOP_TIMEOUT_S = 5.0
 ERROR_STOP_TIMEOUT_S = 1.0
@@ -61,8 +76,8 @@ class Lifecycle:
         self._lock = threading.RLock()
         self._torn = False
         self._stopping = False
-        self._stopper = False
-        """Whether a `stop()` waits for the lock."""
+        self._stoppers: set[int] = set()
+        """Threads whose `stop()` waits for the lock, or is about to."""
         self._run = 0
         """Counts starts."""
         self._executor: Executor | None = None
@@ -97,21 +112,23 @@ class Lifecycle:
         """
         self._check_entry()
         with self._lock:
-            self._enter()
-            if self._executor is not None and not self._stopping:
-                if workers is None and max_queue_size is None:
-                    return
-                raise RuntimeError("the enqueuer is running already: stop() it before start()")
-            self._shut_down(ERROR_STOP_TIMEOUT_S)  # what a stop elsewhere left half done
-            options = self.options
-            given = checked_queue_size(max_queue_size) or options.max_queue_size
-            count = options.workers if workers is None else workers
-            count = checked_workers(count, options.executor)
-            if workers is not None or max_queue_size is not None:
-                _warn_of_idlers(count, given)
-            self.workers = count
-            self.max_queue_size = _queue_size(count, given)
-            self._start()
+            self._inside(lambda: self._start_with(workers, max_queue_size))
+
+    def _start_with(self, workers: int | None, max_queue_size: int | None) -> None:
+        if self._executor is not None and not self._stopping:
+            if workers is None and max_queue_size is None:
+                return
+            raise RuntimeError("the enqueuer is running already: stop() it before start()")
+        self._shut_down(ERROR_STOP_TIMEOUT_S)  # what a stop elsewhere left half done
+        options = self.options
+        given = checked_queue_size(max_queue_size) or options.max_queue_size
+        count = options.workers if workers is None else workers
+        count = checked_workers(count, options.executor)
+        if workers is not None or max_queue_size is not None:
+            _warn_of_idlers(count, given)
+        self.workers = count
+        self.max_queue_size = _queue_size(count, given)
+        self._start()
 
     def _start(self) -> None:
         executor = self.options.make_executor(self.workers, self.max_queue_size)
@@ -122,13 +139,15 @@ class Lifecycle:
             )
         self._warn_of_generators()
         self._torn = True
+        self._stopping = False
         # Assigned before it starts: whatever interrupts the start, it can be stopped.
         self._executor = executor
+        if self._stoppers:  # the flag just taken down may have been theirs (R2)
+            self._stopping = True
         try:
             # Only now that it is kept alive: its id would be given to another executor.
             _users[id(executor)] = weakref.ref(self)
             self._run += 1
-            self._stopping = False
             self._started_with = self._seeding
             executor.start(self.sequence, self._seeding)
         except BaseException:
@@ -153,35 +172,44 @@ class Lifecycle:
         self._stop(ERROR_STOP_TIMEOUT_S, hooks=False)
 
     def _stop(self, timeout_s: float, *, hooks: bool) -> None:
-        executor = self._executor
-        if executor is None:
-            return
         if os.getpid() != self._pid:
-            executor.abandon()
+            if self._executor is not None:
+                self._executor.abandon()
             return
         deadline = time.monotonic() + timeout_s
+        me = threading.get_ident()
         inside = self._owns_lock()  # a signal handler or a hook: whoever was interrupted cleans up
         try:
-            self._stopper = not inside
+            if not inside:
+                self._stoppers.add(me)
             self._stopping = True
+            executor = self._executor  # after the flag (R2)
+            if executor is None:
+                return
             executor.wake()
             if inside:
                 executor.kill()
                 return
             if not self._lock.acquire(timeout=timeout_s):
-                executor.kill()
+                self._kill()
                 return
             end = self._due_end() if hooks and not self._torn else _nothing
             self._shut_down(max(0.0, deadline - time.monotonic()))
             end()
         finally:
-            self._stopper = False
-            if not inside and self._owns_lock():
-                self._lock.release()
+            if not inside:
+                self._stoppers.discard(me)
+                if self._owns_lock():
+                    self._lock.release()
+
+    def _kill(self) -> None:
+        executor = self._executor  # not the one that was woken: it may have been replaced since
+        if executor is not None:
+            executor.kill()
 
     def _give_way(self) -> None:
         """`stop()` was called: clean up, unless it waits for the lock to do so in its own time."""
-        if not self._stopper:
+        if not self._stoppers:
             self._shut_down(ERROR_STOP_TIMEOUT_S)
 
     def _shut_down(self, timeout_s: float) -> None:
@@ -191,7 +219,7 @@ class Lifecycle:
             return
         self._torn = True
         self._stopping = True
-        executor.stop(timeout_s)
+        call_users("executor.stop()", executor.stop, timeout_s)
         self._forget()
         _users.pop(id(executor), None)
         self._executor = None
@@ -227,6 +255,26 @@ class Lifecycle:
         if self._torn:
             self._mend()
         return threading.get_ident()
+
+    def _inside(self, act: Callable[[], Result]) -> Result:
+        """Do what a call is about, under the lock. (Batches are asked for without this step.)"""
+        try:
+            self._enter()
+            return act()
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    def _leave(self, error: BaseException) -> None:
+        """An exception leaves a call. A step that an error tore is not mended but stopped; one that
+        user code raised is not to be read as an end by whoever called."""
+        if self._torn and isinstance(error, ERRORS):
+            if self._stopping:
+                self._give_way()
+            else:
+                self._shut_down(ERROR_STOP_TIMEOUT_S)
+        if isinstance(error, ENDINGS):
+            raise as_raisable(error) from error
 
     def _mend(self) -> None:
         """Go on after an exception that came asynchronously inside a step."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqloader.errors import WorkerLostError
+from seqloader.own_code import is_own
 
 if TYPE_CHECKING:
     from seqloader.tickets import Death, Lost, Raised, Ticket
@@ -35,14 +35,13 @@ __all__ = [
 ]
 
 GIB = 1 << 30
-PACKAGE = str(Path(__file__).parent)
 
 
 def issue(warning: Warning) -> None:
     """Issue a warning as from the line of user code that called us, however deep we are."""
     level = 1
     frame = sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame.f_back is not None and is_own(frame.f_code.co_filename):
         frame = frame.f_back
         level += 1
     warnings.warn(warning, stacklevel=level)

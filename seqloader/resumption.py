@@ -86,52 +86,58 @@ class Resumption(Consumption[Batch], Generic[Batch]):
         saved = SavedState.read(state)
         self._check_entry()
         with self._lock:
-            self._enter()
-            options, sequence = self.options, self.sequence
-            cursor = saved.cursor_on(options.shard, options.remainder)
-            here = self._marks.mark
-            before = take_state(sequence) if carries_state(sequence) else ABSENT
+            self._inside(lambda: self._load(saved, strict))
 
-            def undo() -> None:
-                if self._marks.mark.cursor is here.cursor:
-                    if before is not ABSENT:
-                        give_state(sequence, before)
-                    self._marks.put(here)
+    def _load(self, saved: SavedState, strict: bool) -> None:
+        options, sequence = self.options, self.sequence
+        cursor = saved.cursor_on(options.shard, options.remainder)
+        here = self._marks.mark
+        before = take_state(sequence) if carries_state(sequence) else ABSENT
 
-            try:
-                self._marks.freeze(sequence)
-                found = self._quietly(lambda: self._try_on(saved, strict), undo)
-                mark = self._mark_of(saved, cursor, found, strict)
-                self._bring(mark, lambda: self._arrive(mark, saved, strict))
-            except BaseException:
-                undo()
-                raise
-            self._warn(found, cursor.epoch)
+        def undo() -> None:
+            if self._marks.mark.cursor is here.cursor:
+                if before is not ABSENT:
+                    give_state(sequence, before)
+                self._marks.put(here)
+
+        try:
+            self._marks.freeze(sequence)
+            found = self._quietly(lambda: self._try_on(saved, strict), undo)
+            mark = self._mark_of(saved, cursor, found, strict)
+            self._bring(mark, lambda: self._arrive(mark, saved, strict))
+        except BaseException:
+            undo()
+            raise
+        self._warn(found, cursor.epoch)
 
     def seek(self, epoch: int, position: int) -> None:
         """Go on at this position of this epoch."""
         self._check_entry()
         with self._lock:
-            self._enter()
-            here, mark = self._cursor, self._marks.mark
-            cursor = here.at(epoch, position, here.first if epoch == here.epoch else 0)
-            self._quietly(lambda: self._count_at(cursor))
-            there = Bookmark(cursor, mark.seed, mark.seeded)
-            self._bring(there, lambda: self._arrive(there))
-            if epoch != here.epoch:
-                self._warn_of_hooks(epoch)
+            self._inside(lambda: self._seek(epoch, position))
+
+    def _seek(self, epoch: int, position: int) -> None:
+        here, mark = self._cursor, self._marks.mark
+        cursor = here.at(epoch, position, here.first if epoch == here.epoch else 0)
+        self._quietly(lambda: self._count_at(cursor))
+        there = Bookmark(cursor, mark.seed, mark.seeded)
+        self._bring(there, lambda: self._arrive(there))
+        if epoch != here.epoch:
+            self._warn_of_hooks(epoch)
 
     def skip(self, positions: Iterable[Any], epoch: int | None) -> None:
         """Do not deliver these positions of an epoch; None: of the one under way or coming."""
         wanted = Ranges.of(positions)
         self._check_entry()
         with self._lock:
-            me = self._enter()
-            epoch = self._cursor.epoch if epoch is None else epoch
-            self._check_skip(wanted, epoch, me)
-            cursor = self._cursor.skipping(epoch, wanted)
-            mark = replace(self._marks.mark, cursor=cursor)
-            self._bring(mark, lambda: self._leave_out(cursor, me))
+            self._inside(lambda: self._skip(wanted, epoch))
+
+    def _skip(self, wanted: Ranges, epoch: int | None) -> None:
+        epoch = self._cursor.epoch if epoch is None else epoch
+        self._check_skip(wanted, epoch)
+        cursor = self._cursor.skipping(epoch, wanted)
+        mark = replace(self._marks.mark, cursor=cursor)
+        self._bring(mark, lambda: self._leave_out(cursor))
 
     def _bring(self, mark: Bookmark, follow: Callable[[], object]) -> None:
         """Stand elsewhere, and do what follows from that. It may be done again, if interrupted."""
@@ -174,12 +180,12 @@ class Resumption(Consumption[Batch], Generic[Batch]):
             self._start()
             self._run, self._stream = run, stream
 
-    def _leave_out(self, cursor: Cursor, me: int) -> None:
+    def _leave_out(self, cursor: Cursor) -> None:
         self._cursor = cursor
         delivery = self._delivery
         skips = cursor.skipped.get(cursor.epoch)
-        if delivery is not None and skips is not None:
-            delivery.skip(skips, me)
+        if delivery is not None and skips is not None and not self._stopping:
+            delivery.skip(skips)
 
     def _quietly(self, judge: Callable[[], Any], undo: Callable[[], object] | None = None) -> Any:
         """The judgement, while nothing is in work; where it is an error, all goes on as before."""
@@ -219,7 +225,7 @@ class Resumption(Consumption[Batch], Generic[Batch]):
     def _count_at(self, cursor: Cursor) -> int | None:
         return count_at(cursor, self.sequence, self.shuffle, self.options)
 
-    def _check_skip(self, wanted: Ranges, epoch: int, me: int) -> None:
+    def _check_skip(self, wanted: Ranges, epoch: int) -> None:
         here, delivery = self._cursor, self._delivery
         if epoch < here.epoch:
             raise ValueError(f"epoch {epoch} is over: epoch {here.epoch} is under way or coming")
@@ -233,7 +239,7 @@ class Resumption(Consumption[Batch], Generic[Batch]):
         if delivery is None:
             count = self._count_at(here)
         else:
-            undelivered = delivery.handovers.undelivered(me)
+            undelivered = delivery.handovers.undelivered
             due = delivery.handovers.next_position if undelivered is None else undelivered
             count = delivery.plan.count
         first, last = wanted.pairs[0][0], wanted.pairs[-1][1] - 1

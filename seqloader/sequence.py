@@ -7,13 +7,15 @@ typing; the functions at the end of this file are the one place that asks an obj
 
 from __future__ import annotations
 
-import itertools
 import operator
 from collections import abc
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic
 
+from seqloader.errors import ENDINGS, ERRORS, as_raisable, call_users, method_name
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     # A type variable with a default lets `class S(Sequence):` pass `mypy --strict`. It is in
     # `typing` from Python 3.13 on only, and its backport must not become a dependency.
@@ -25,7 +27,7 @@ else:
 
     Batch = TypeVar("Batch", covariant=True)
 
-__all__ = ["Sequence"]
+__all__ = ["Pass", "Sequence"]
 
 
 class Sequence(Generic[Batch]):
@@ -71,8 +73,7 @@ class Sequence(Generic[Batch]):
 
         The length is read once, at the start. Without end where `num_batches` is None.
         """
-        count = count_batches(self)
-        return map(self.__getitem__, itertools.count() if count is None else range(count))
+        return Pass(self.__getitem__, count_batches(self))
 
     if TYPE_CHECKING:
 
@@ -100,6 +101,39 @@ class Sequence(Generic[Batch]):
 
     def on_epoch_end(self) -> None:
         """Called once after an epoch's last batch was taken. Does nothing unless overridden."""
+
+
+class Pass(Iterator[Batch]):
+    """One pass over the batches, without an enqueuer.
+
+    An object, neither a generator nor `map`: `map` reads a StopIteration of `__getitem__` as the
+    end, and an exception ends a generator. After an error this goes on with the next batch; after a
+    Ctrl-C with the same.
+
+    Args:
+        compute: `compute(number)` is the batch.
+        count: How many; None: without end.
+    """
+
+    def __init__(self, compute: Callable[[int], Batch], count: int | None) -> None:
+        self._compute = compute
+        self._count = count
+        self._next = 0
+
+    def __next__(self) -> Batch:
+        number = self._next
+        if self._count is not None and number >= self._count:
+            raise StopIteration
+        try:
+            batch = self._compute(number)
+        except BaseException as error:
+            if isinstance(error, ERRORS):
+                self._next = number + 1
+            if isinstance(error, ENDINGS):
+                raise as_raisable(error) from error
+            raise
+        self._next = number + 1
+        return batch
 
 
 # --- What may stand in for a Sequence -----------------------------------------------------------
@@ -143,11 +177,11 @@ def count_batches(obj: Any) -> int | None:
     """
     if _declares_num_batches(obj, on_instance=False):
         try:
-            return _as_count(obj, "num_batches", obj.num_batches)
+            return _as_count(obj, "num_batches", _num_batches(obj))
         except NotImplementedError:
             pass
     if not _defines(obj, "__len__") and _declares_num_batches(obj):
-        return _as_count(obj, "num_batches", obj.num_batches)
+        return _as_count(obj, "num_batches", _num_batches(obj))
     return _length(obj)
 
 
@@ -195,7 +229,7 @@ def run_hook(obj: object, name: str) -> None:
     """Call the hook `name` ("on_epoch_begin", "on_epoch_end") of `obj`, if it has one."""
     hook = getattr(obj, name, None)
     if hook is not None:
-        hook()
+        call_users(method_name(obj, name), hook)
 
 
 def wrong_kind(obj: object, items: str = "batches") -> str | None:
@@ -305,7 +339,12 @@ def _length(obj: Any) -> int | None:
     if not _defines(obj, "__len__"):
         raise NotImplementedError(_missing_length(type(obj)))
     # Not len(): its errors do not say whose length it was, nor what it was.
-    return _as_count(obj, "__len__()", type(obj).__len__(obj))
+    length = call_users(method_name(obj, "__len__"), type(obj).__len__, obj)
+    return _as_count(obj, "__len__()", length)
+
+
+def _num_batches(obj: Any) -> Any:
+    return call_users(method_name(obj, "num_batches"), getattr, obj, "num_batches")
 
 
 def _as_count(obj: object, source: str, value: Any) -> int | None:

@@ -7,12 +7,13 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqloader.own_code import is_own
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["is_ours", "is_standard", "users_place"]
+__all__ = ["is_standard", "users_place"]
 
-PACKAGE = str(Path(__file__).parent.parent) + os.sep
 STANDARD = sysconfig.get_paths()["stdlib"] + os.sep
 INSTALLED = "site-packages"
 
@@ -25,7 +26,7 @@ def users_place(frames: Iterable[tuple[str, int]]) -> str | None:
     """
     library: str | None = None
     for file, line in frames:
-        if is_ours(file):
+        if is_own(file):
             break
         if is_standard(file):
             continue
@@ -34,11 +35,6 @@ def users_place(frames: Iterable[tuple[str, int]]) -> str | None:
             return place
         library = library or place
     return library
-
-
-def is_ours(file: str) -> bool:
-    """Whether it is a file of seqloader."""
-    return file.startswith(PACKAGE)
 
 
 def is_standard(file: str) -> bool:

@@ -6,15 +6,15 @@ import itertools
 import re
 import traceback
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from seqloader.own_code import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = ["SequenceFault", "fault_text", "users_code", "without_enqueuer"]
 
-PACKAGE = str(Path(__file__).parent.parent)
 IMPORT_MACHINERY = "<frozen importlib"
 ADVICE_IN_PROGRAMS = re.compile(r"Reproduce it alone with: enqueuer\.compute\((\d+), epoch=\d+\)")
 
@@ -72,7 +72,8 @@ def without_enqueuer(text: str, target: str, arguments: Iterable[str]) -> str:
 
 def _is_ours(frame: traceback.FrameSummary) -> bool:
     # Modules are imported on the user's behalf, by machinery that nobody wants to see.
-    return frame.filename.startswith((PACKAGE, IMPORT_MACHINERY)) or _is_importlib(frame.filename)
+    file = frame.filename
+    return is_own(file) or file.startswith(IMPORT_MACHINERY) or _is_importlib(file)
 
 
 def _is_importlib(file: str) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from seqloader.randomness import Seeding, current_batch
 from seqloader.samples.identity import check_identity, check_parts
 from seqloader.seeds import check_seed
-from seqloader.sequence import Sequence, run_hook
+from seqloader.sequence import Pass, Sequence, run_hook
 from seqloader.tickets import Ticket
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ class SeededSequence(Sequence[Any]):
 
         Order and random numbers are those of an enqueuer with the same seed.
         """
-        epoch = next(self._passes)
-        seeding = self._seeding()
-        return (seeding.compute(self, Ticket(epoch, number, number)) for number in range(len(self)))
+        epoch, seeding = next(self._passes), self._seeding()
+        return Pass(lambda number: seeding.compute(self, Ticket(epoch, number, number)), len(self))
 
     def on_epoch_begin(self) -> None:
         """Call the hook of what this was made of, where that has one."""

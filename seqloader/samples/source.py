@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqloader.arrays import empty
+from seqloader.errors import call_users
 from seqloader.samples.rows import holds_rows, is_stored, read_rows, take_rows
 from seqloader.sequence import count_batches, wrong_kind
 
@@ -50,7 +51,8 @@ class Opener:
         if pid not in self._opened:
             with self._locks.setdefault(pid, threading.Lock()):
                 if pid not in self._opened:
-                    source = self._call()
+                    name = getattr(self._call, "__name__", type(self._call).__name__)
+                    source = call_users(f"{name}()", self._call)
                     check_source(source, f"what {self._call!r} returned: ")
                     self._opened[pid] = source
         return self._opened[pid]

@@ -38,8 +38,8 @@ _MOST_EXCEPTIONS: Final = 200
 """In one chain with all its groups; what is beyond is in the traceback's text only."""
 _SECOND_FORM_BYTES: Final = 1 << 20
 """Above it, an exception that pickles well does not travel a second time as its parts."""
-_OWN_FRAMES: Final = ("seqloader.executors.", "seqloader.randomness")
-"""Modules whose frames stand above the user's in every traceback of a worker."""
+_OWN_FRAMES: Final = ("seqloader.executors.", "seqloader.randomness.")
+"""Modules, and packages, whose frames stand above the user's in every traceback of a worker."""
 
 
 class _Parts(NamedTuple):
@@ -263,7 +263,7 @@ def _format(error: BaseException) -> str:
 def _trim(whole: TracebackType | None) -> TracebackType | None:
     """The traceback from the user's first frame on; the whole one where all frames are ours."""
     first = whole
-    while first and str(first.tb_frame.f_globals.get("__name__")).startswith(_OWN_FRAMES):
+    while first and f"{first.tb_frame.f_globals.get('__name__')}.".startswith(_OWN_FRAMES):
         first = first.tb_next
     return first or whole
 

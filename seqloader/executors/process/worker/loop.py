@@ -16,6 +16,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from seqloader.errors import as_raisable
 from seqloader.executors.process.wire import failures
 from seqloader.executors.process.wire.records import (
     COMPUTED,
@@ -135,7 +136,8 @@ class Loop:
         except BaseException as error:
             self._leave_if_forked()
             explain(error)
-            packed = failures.pack(error)
+            # Here, where its traceback still says whose function raised it.
+            packed = failures.pack(as_raisable(error))
             del error
             self.report_error(serial, RAISED, packed, time.monotonic_ns() - started)
             return
