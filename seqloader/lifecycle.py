@@ -299,7 +299,7 @@ class Lifecycle:
             self._shut_down(ERROR_STOP_TIMEOUT_S)
         if self._executor is None:
             self._start()
-        if self._executor is None:
+        if self._executor is None or self._stopping:
             raise EnqueuerStopped("stop() was called while the enqueuer started")
 
 
