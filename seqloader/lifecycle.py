@@ -38,7 +38,7 @@ from seqloader.errors import (
     as_raisable,
     call_users,
 )
-from seqloader.options import checked_queue_size, checked_timeout, checked_workers
+from seqloader.options import checked_queue_size, checked_timeout, checked_workers, without_effect
 from seqloader.randomness import Seeding, generators_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Lifecycle:
         self.options = options
         self.workers = options.workers
         self.max_queue_size = _queue_size(self.workers, options.max_queue_size)
-        _warn_of_idlers(self.workers, options.max_queue_size)
+        _warn_of_misfits(options, self.workers, options.max_queue_size)
         self._seeding = Seeding(options.seed, options.seeded)
         self._started_with = self._seeding
         self._pid = os.getpid()
@@ -125,7 +125,7 @@ class Lifecycle:
         count = options.workers if workers is None else workers
         count = checked_workers(count, options.executor)
         if workers is not None or max_queue_size is not None:
-            _warn_of_idlers(count, given)
+            _warn_of_misfits(options, count, given)
         self.workers = count
         self.max_queue_size = _queue_size(count, given)
         self._start()
@@ -311,6 +311,8 @@ def _queue_size(workers: int, given: int | None) -> int:
     return max(10, 2 * workers) if given is None else given
 
 
-def _warn_of_idlers(workers: int, given: int | None) -> None:
+def _warn_of_misfits(options: Options, workers: int, given: int | None) -> None:
     if given is not None and given < workers:
         messages.issue(SeqloaderWarning(messages.idle_warning(workers, given)))
+    if names := without_effect(options, workers):
+        messages.issue(SeqloaderWarning(messages.no_workers_warning(names)))

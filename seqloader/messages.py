@@ -24,6 +24,7 @@ __all__ = [
     "lenient_warning",
     "lost_error",
     "lost_warning",
+    "no_workers_warning",
     "nothing_text",
     "remainder_error",
     "skip_warning",
@@ -195,6 +196,15 @@ def idle_warning(workers: int, max_queue_size: int) -> str:
     return (
         f"max_queue_size={max_queue_size} is below workers={workers}: at most {max_queue_size} "
         f"batches are computed ahead, so {workers - max_queue_size} workers will idle"
+    )
+
+
+def no_workers_warning(names: list[str]) -> str:
+    """Batches are computed in the consumer, and what was said about workers has no effect."""
+    have = "have" if len(names) > 1 else "has"
+    return (
+        f"workers=0 computes batches in this process, so {', '.join(names)} {have} no effect. "
+        "Where batches need what worker_init or worker_env prepare, prepare it here as well"
     )
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "checked_queue_size",
     "checked_timeout",
     "checked_workers",
+    "without_effect",
 ]
 
 EXECUTORS: Final = ("process", "thread", "inline")
@@ -104,12 +105,17 @@ def checked_options(
 ) -> Options:
     """Check every argument; TypeError or ValueError says what is wrong and what was meant."""
     kind = _executor(executor, use_multiprocessing)
-    _process_only(kind, start_method, timeout_s, worker_env, threads_per_worker)
-    if not isinstance(kind, str) and (worker_init is not None or copy):
-        raise ValueError(
-            "worker_init and copy are the business of the Executor that was given: pass them to "
-            "its constructor"
-        )
+    _refuse_unusable(
+        kind,
+        {
+            "start_method": start_method,
+            "timeout_s": timeout_s,
+            "worker_env": worker_env,
+            "threads_per_worker": threads_per_worker,
+            "worker_init": worker_init,
+            "copy": copy,
+        },
+    )
     if start_method not in (None, "spawn", "fork"):
         raise ValueError(f'start_method must be "spawn" or "fork", not {start_method!r}')
     if on_error not in ("raise", "skip"):
@@ -119,8 +125,6 @@ def checked_options(
     if timeout_s is not None:
         wanted = "positive seconds or None (no limit)"
         timeout_s = _seconds("timeout_s", timeout_s, wanted, least=1e-9)
-        if workers == 0:
-            raise ValueError("timeout_s needs workers: with workers=0 the consumer computes itself")
     if remainder is not None and remainder not in REMAINDERS:
         names = ", ".join(f'"{name}"' for name in REMAINDERS)
         raise ValueError(f"remainder must be one of {names}, not {remainder!r}")
@@ -215,16 +219,42 @@ def _executor(executor: str | Executor | None, use_multiprocessing: Any) -> str 
     )
 
 
-def _process_only(kind: str | Executor, *arguments: Any) -> None:
-    names = ("start_method", "timeout_s", "worker_env", "threads_per_worker")
-    if kind == "process":
-        return
-    for name, value in zip(names, arguments, strict=True):
-        if value is not None:
+def _refuse_unusable(kind: str | Executor, given: Mapping[str, Any]) -> None:
+    """Refuse what the executor that was named cannot use.
+
+    `workers=0` is not looked at: it is the switch for debugging, and whoever turns it leaves the
+    other arguments as they are (see `without_effect`).
+    """
+    for name, value in given.items():
+        if value is None or value is False or kind == "process":
+            continue
+        if not isinstance(kind, str):
             raise ValueError(
-                f'{name} needs executor="process": a thread cannot be killed and shares the '
-                "consumer's environment"
+                f"{name} is the business of the Executor that was given: pass it to its constructor"
             )
+        if name == "copy" or (name == "worker_init" and kind == "thread"):
+            continue
+        why = {
+            "thread": "a thread cannot be killed and shares the consumer's environment",
+            "inline": "it is about workers, and inline there are none",
+        }[kind]
+        raise ValueError(f'{name} needs executor="process": {why}')
+
+
+def without_effect(options: Options, workers: int) -> list[str]:
+    """Names of what was given, and with `workers=0` has no effect that one could miss.
+
+    Whatever is about workers is accepted there. Of that, `start_method` and `threads_per_worker`
+    make no difference to the batches; these may.
+    """
+    if workers or options.executor not in ("process", "thread"):
+        return []
+    given = {
+        "worker_init": options.worker_init,
+        "worker_env": options.worker_env or None,
+        "timeout_s": options.timeout_s,
+    }
+    return [name for name, value in given.items() if value is not None]
 
 
 def _integer(name: str, value: Any, least: int, hint: str = "") -> int | None:

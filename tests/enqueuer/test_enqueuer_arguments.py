@@ -7,7 +7,7 @@ import threading
 import pytest
 from sequences_for_tests import Endless, Numbers
 
-from seqloader import OrderedEnqueuer
+from seqloader import OrderedEnqueuer, SeqloaderWarning
 from seqloader.executors.inline import InlineExecutor
 
 NAN = float("nan")
@@ -52,7 +52,7 @@ WRONG = [
     ({"timeout_s": True}, TypeError, r"timeout_s.*seconds.*True"),
     ({"timeout_s": 5, "executor": "thread"}, ValueError, r'timeout_s.*executor="process"'),
     ({"timeout_s": 5, "executor": "inline"}, ValueError, r'timeout_s.*executor="process"'),
-    ({"timeout_s": 5, "workers": 0}, ValueError, r"timeout_s.*workers"),
+    ({"timeout_s": -5, "workers": 0}, ValueError, r"timeout_s.*positive.*-5"),
     ({"retries": -1}, ValueError, r"retries.*at least 0.*-1"),
     ({"retries": 1.5}, TypeError, r"retries.*integer.*1\.5"),
     ({"retries": True}, TypeError, r"retries.*integer.*True"),
@@ -179,6 +179,64 @@ def test_a_seed_may_be_of_any_size(make_any):
     orders = [tuple(make_any(list(range(20)), workers=0, shuffle=True, seed=s)) for s in seeds]
 
     assert orders[0] != orders[1]
+
+
+ABOUT_WORKERS = {
+    "start_method": "fork",
+    "timeout_s": 5.0,
+    "worker_env": {"A": "b"},
+    "threads_per_worker": 2,
+    "worker_init": print,
+    "copy": True,
+}
+USED = {
+    "process": set(ABOUT_WORKERS),
+    "thread": {"worker_init", "copy"},
+    "inline": {"copy"},
+    "an Executor": set(),
+}
+MISSED = {"timeout_s", "worker_env", "worker_init"}
+"""What may change batches, or whether they come; the others make no difference without workers."""
+
+
+@pytest.mark.parametrize("workers", [None, 0, 2])
+@pytest.mark.parametrize("executor", USED)
+@pytest.mark.parametrize("name", ABOUT_WORKERS)
+def test_what_the_executor_that_was_named_cannot_use_is_refused(name, executor, workers):
+    named = InlineExecutor() if executor == "an Executor" else executor
+    arguments = {"executor": named, "workers": workers, name: ABOUT_WORKERS[name]}
+
+    if name not in USED[executor]:
+        with pytest.raises(ValueError, match=name):
+            OrderedEnqueuer(Numbers(), **arguments)
+    elif executor != "inline" and workers == 0 and name in MISSED:
+        with pytest.warns(SeqloaderWarning, match=f"workers=0 .* so {name} has no effect"):
+            OrderedEnqueuer(Numbers(), **arguments)
+    else:
+        OrderedEnqueuer(Numbers(), **arguments)
+
+
+@pytest.mark.parametrize("said", ["constructor", "start"])
+def test_workers_0_is_a_switch_for_debugging_that_leaves_the_rest_alone(said):
+    arguments = {**ABOUT_WORKERS, "use_multiprocessing": True}
+
+    def begin():
+        if said == "constructor":
+            enqueuer = OrderedEnqueuer(Numbers(length=3), workers=0, **arguments)
+            enqueuer.start()
+        else:
+            enqueuer = OrderedEnqueuer(Numbers(length=3), workers=2, **arguments)
+            enqueuer.start(workers=0)
+        return enqueuer
+
+    with pytest.warns(SeqloaderWarning) as warned:
+        enqueuer = begin()
+
+    assert [int(batch[0, 0]) for batch in enqueuer] == [0, 1, 2]
+    enqueuer.stop()
+    assert len(warned) == 1
+    assert "worker_init, worker_env, timeout_s have no effect" in str(warned[0].message)
+    assert warned[0].filename == __file__
 
 
 @pytest.mark.parametrize(

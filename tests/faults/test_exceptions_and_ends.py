@@ -7,6 +7,9 @@ names the function, with the original as its cause; everything else as it is.
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from typing import Any
 
 import ends
@@ -240,6 +243,39 @@ def test_what_worker_init_raises_is_the_cause_of_a_start_error(make, executor, k
     assert kind in (type(error.__cause__), type(getattr(error.__cause__, "__cause__", None)))
     assert not enqueuer.is_running()
     assert enqueuer.sequence.ends == 0
+
+
+def test_a_worker_init_that_fails_while_the_consumer_waits_stops_without_a_hook(make):
+    """Without a `with`: the next `for` must not run the hook of an epoch that raised."""
+
+    def fails_late(slot: int) -> None:
+        while slot == 1 and not waits_in_next():
+            time.sleep(0.001)
+        if slot == 1:
+            raise OSError("the user's")
+
+    gate = threading.Event()
+    sequence = ends.Raises("", KeyError)
+    sequence.reach = lambda where, here=True: where == "__getitem__" and gate.wait(20.0)
+    enqueuer = make(sequence, "thread", worker_init=fails_late)
+
+    with pytest.raises(WorkerStartError, match="the user's") as caught:
+        next(iter(enqueuer))
+    gate.set()
+
+    assert type(caught.value.__cause__) is OSError
+    assert not enqueuer.is_running()
+    assert sequence.ends == 0
+
+
+def waits_in_next() -> bool:
+    """Whether the main thread waits for a batch."""
+    frame: Any = sys._current_frames()[threading.main_thread().ident or 0]
+    names = []
+    while frame is not None:
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return "__next__" in names and "wait" in names
 
 
 SAMPLED = {
