@@ -10,6 +10,7 @@ from seqloader.options import checked_options, checked_place
 from seqloader.planning import share_of
 from seqloader.resumption import Resumption
 from seqloader.sequence import check_sequence, count_batches, overrides_hook
+from seqloader.sequence_defaults import UNSAID, filled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -37,17 +38,20 @@ class OrderedEnqueuer(Generic[Batch]):
     Args:
         sequence: `sequence[i]` is batch i: a nest (tuple, list, dict) of arrays, for instance
             `{"image": (batch, height, width, 3) float32, "label": (batch,) int64}`. Anything with
-            `__getitem__` and `__len__` will do.
+            `__getitem__` and `__len__` will do. `workers`, `use_multiprocessing` and
+            `max_queue_size` that it was constructed with are the defaults of the arguments here.
         use_multiprocessing: False means `executor="thread"`.
         shuffle: Permute the order of the *batches*, anew in every epoch.
-        workers: Processes or threads; 0 computes in the consumer, inside `next()`. None: the CPUs
-            this process may use, at most 8.
+        workers: Processes or threads; 0 computes in the consumer, inside `next()`, which is for
+            debugging: whatever is about workers is accepted then and has no effect, with a warning
+            where batches might miss it. None: the CPUs this process may use, at most 8.
         max_queue_size: Batches computed or being computed ahead of the consumer, beside those
             it still holds and the one it waits for. None: the larger of 10 and twice `workers`.
         max_queue_bytes: The same in bytes, each batch counted as the largest seen this epoch.
         seed: Makes order and random numbers depend on (seed, epoch, index) alone, the global
             generators of `random`, numpy and torch included. None: drawn, see `seed`.
-        executor: "process", "thread", "inline" or an `Executor`.
+        executor: "process", "thread", "inline" or an `Executor`. What the one that is named cannot
+            use is refused.
         start_method: "spawn" (fresh interpreters) or "fork", for what cannot be pickled.
         timeout_s: Seconds one `__getitem__` may take before its worker is killed and the batch
             tried again; None waits for ever.
@@ -82,7 +86,7 @@ class OrderedEnqueuer(Generic[Batch]):
     def __init__(
         self,
         sequence: _Indexed[Batch],
-        use_multiprocessing: bool = True,
+        use_multiprocessing: bool = UNSAID,
         shuffle: bool = False,
         *,
         workers: int | None = None,
@@ -103,28 +107,41 @@ class OrderedEnqueuer(Generic[Batch]):
         remainder: str | None = None,
     ) -> None:
         check_sequence(sequence)
-        options = checked_options(
-            use_multiprocessing=use_multiprocessing,
-            workers=workers,
-            max_queue_size=max_queue_size,
-            max_queue_bytes=max_queue_bytes,
-            seed=seed,
-            executor=executor,
-            start_method=start_method,
-            timeout_s=timeout_s,
-            retries=retries,
-            crash_retries=crash_retries,
-            on_error=on_error,
-            worker_init=worker_init,
-            worker_env=worker_env,
-            threads_per_worker=threads_per_worker,
-            copy=copy,
-            shard=shard,
-            remainder=remainder,
+        classic, taken = filled(
+            sequence,
+            executor,
+            {
+                "use_multiprocessing": use_multiprocessing,
+                "workers": workers,
+                "max_queue_size": max_queue_size,
+            },
         )
+        try:
+            options = checked_options(
+                **classic,
+                max_queue_bytes=max_queue_bytes,
+                seed=seed,
+                executor=executor,
+                start_method=start_method,
+                timeout_s=timeout_s,
+                retries=retries,
+                crash_retries=crash_retries,
+                on_error=on_error,
+                worker_init=worker_init,
+                worker_env=worker_env,
+                threads_per_worker=threads_per_worker,
+                copy=copy,
+                shard=shard,
+                remainder=remainder,
+            )
+        except (TypeError, ValueError) as error:
+            if taken:
+                kind = type(sequence).__qualname__
+                error.add_note(f"of these, the Sequence ({kind}) was constructed with {taken}")
+            raise
         _check_shuffle(sequence, shuffle, options)
         _check_shares(sequence, options)
-        self.use_multiprocessing = use_multiprocessing
+        self.use_multiprocessing: bool = classic["use_multiprocessing"]
         self._consumption: Resumption[Batch] = Resumption(sequence, shuffle, options)
 
     # --- what one asks it -----------------------------------------------------------------

@@ -12,6 +12,7 @@ from collections import abc
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic
 
+from seqloader import sequence_defaults
 from seqloader.errors import ENDINGS, ERRORS, as_raisable, call_users, method_name
 
 if TYPE_CHECKING:
@@ -50,6 +51,33 @@ class Sequence(Generic[Batch]):
     """
 
     use_sequence_api = True  # by this mark Keras knows a Sequence that is not of its own class
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            """Need not be called. Takes what Keras' `PyDataset` takes, for an enqueuer.
+
+            Args:
+                workers: Processes or threads; 0 computes in the consumer.
+                use_multiprocessing: False means threads.
+                max_queue_size: Batches computed ahead.
+
+            What is given here is the default of the enqueuer's argument of that name; what is not
+            given says nothing. Arguments of other base classes go on to them.
+
+            Raises:
+                TypeError: an argument is none of these, and there is no other base class.
+            """
+            inherited = super().__init__
+            given, arguments, keywords = sequence_defaults.split(inherited, arguments, keywords)
+            sequence_defaults.keep(self, given)
+            inherited(*arguments, **keywords)
 
     def __getitem__(self, index: int, /) -> Batch:
         """The batch number `index`, 0 <= index < number of batches."""
