@@ -176,6 +176,12 @@ _STUBS = {
 }
 """Foreign base classes, as (top module, name), whose methods only say that they are missing."""
 
+SHORT = 32
+"""Elements that a container is looked through for what has `set_epoch`."""
+
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+"""Most attributes are of these, and need not be asked."""
+
 _LABEL_INDEXED = {"pandas", "modin", "cudf", "dask"}
 """Packages whose frames and series take labels, not positions, in `[...]`."""
 
@@ -251,6 +257,33 @@ def unsaved_hooks(obj: object) -> tuple[str, list[str]] | None:
         elif definer is None or kind.__mro__.index(definer) < saved_from:
             found.append(name)
     return (kind.__qualname__, found) if found else None
+
+
+def wrapped_by(obj: object) -> list[tuple[str, Any]]:
+    """The objects whose attributes are looked at as those of `obj` are, by name: what is bound anew
+    in them is noticed.
+
+    The parts of a Sequence that is made of others (`_seqloader_parts`, of its class); and whatever
+    has a method `set_epoch`, by which torch's users tell a dataset or a sampler the number of the
+    epoch, in an attribute or in a short list, tuple or dict of them. Asked at every epoch: it is
+    the classes that are asked, and no code of the user's runs.
+    """
+    parts: Any = getattr(type(obj), "_seqloader_parts", None)
+    found: list[tuple[str, Any]] = [] if parts is None else parts(obj)
+    fields = getattr(obj, "__dict__", None)
+    for name, value in fields.items() if isinstance(fields, dict) else ():
+        kind = type(value)
+        if kind in _PLAIN:
+            continue
+        if kind is not list and kind is not tuple and kind is not dict:
+            if hasattr(kind, "set_epoch"):
+                found.append((name, value))
+        elif len(value) <= SHORT:
+            items = value.items() if kind is dict else enumerate(value)
+            for key, item in items:
+                if type(item) not in _PLAIN and hasattr(type(item), "set_epoch"):
+                    found.append((f"{name}[{key!r}]", item))
+    return found
 
 
 def run_hook(obj: object, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from seqloader.randomness import batch_context
@@ -171,6 +172,14 @@ class BatchedSequence(BatchesOfSamples):
 
     def _parts(self) -> dict[str, Any]:
         return {} if isinstance(self._source, Opener) else {"source": self._source}
+
+    def _seqloader_parts(self) -> list[tuple[str, Any]]:
+        parts = super()._seqloader_parts()
+        for name, call in (("transform", self._transform), ("collate", self._collate)):
+            if call is not None:
+                # Of a method, what may be bound anew is in its object.
+                parts.append((name, call.__self__ if isinstance(call, MethodType) else call))
+        return parts
 
 
 def _check_callable(name: str, call: Any, *arguments: str) -> Any:

@@ -138,6 +138,10 @@ class SeededSequence(Sequence[Any]):
         """See `seqloader.sequence.overrides_hook`."""
         return list({id(part): part for part in self._parts().values()}.values())
 
+    def _seqloader_parts(self) -> list[tuple[str, Any]]:
+        """See `seqloader.sequence.wrapped_by`."""
+        return list(self._parts().items())
+
     def _stateful_parts(self) -> dict[str, Any]:
         return {
             name: part

@@ -17,6 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from seqloader.sequence import wrapped_by
+
 __all__ = [
     "Bindings",
     "Kept",
@@ -49,7 +51,7 @@ _IMMUTABLE: Final[frozenset[type]] = frozenset(
 _FLAT: Final = _IMMUTABLE | {tuple}
 
 _DEPTH: Final = 4
-"""How deep tuples may lie in tuples in a flat container."""
+"""How deep tuples may lie in tuples in a flat container, and objects that are wrapped in others."""
 
 _MISSING: Final = object()
 
@@ -59,11 +61,37 @@ Bindings = dict[str, Any]
 
 
 def bindings(sequence: Any) -> Bindings:
-    """The attributes as they are bound now, those in `__slots__` included."""
+    """The attributes as they are bound now, those in `__slots__` included.
+
+    Those of the objects that the Sequence wraps (`wrapped_by`) too: `dataset.set_epoch(3)` binds an
+    attribute there.
+    """
+    found = _own_bindings(sequence)
+    seen = {id(sequence)}
+    level = [("", sequence)]
+    for _ in range(_DEPTH):
+        level = [
+            (f"{path}.{name}", part)
+            for path, whole in level
+            for name, part in wrapped_by(whole)
+            if id(part) not in seen
+        ]
+        if not level:
+            break
+        for path, part in level:
+            seen.add(id(part))
+            found[path] = part
+            found.update((f"{path}.{name}", value) for name, value in _own_bindings(part).items())
+    return found
+
+
+def _own_bindings(obj: Any) -> Bindings:
     found: Bindings = {}
-    for name in copyreg._slotnames(type(sequence)):  # type: ignore[attr-defined]
-        found[name] = getattr(sequence, name, _MISSING)
-    found.update(getattr(sequence, "__dict__", ()))
+    for name in copyreg._slotnames(type(obj)):  # type: ignore[attr-defined]
+        found[name] = getattr(obj, name, _MISSING)
+    fields = getattr(obj, "__dict__", None)
+    if isinstance(fields, dict):  # a stub answers to any name
+        found.update(fields)
     return found
 
 

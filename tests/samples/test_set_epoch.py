@@ -1,0 +1,197 @@
+"""What is set between epochs in the objects that a Sequence is made of reaches the workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from seqloader import BatchedSequence, OrderedEnqueuer, Sequence, WeightedMix
+from seqloader.executors.process.consumer.change import bindings
+
+METHODS = ["spawn", "fork"]
+
+
+class Samples:
+    """A dataset that torch's users tell the epoch."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> int:
+        return self.epoch
+
+
+class Subset:
+    """A dataset around another, as torch has them."""
+
+    def __init__(self, *datasets: Any) -> None:
+        self.datasets = list(datasets)
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Any:
+        return self.datasets[index % len(self.datasets)][index]
+
+
+class Adding:
+    """A transform with a setting."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def __call__(self, sample: Any, rng: Any) -> Any:
+        return self.epoch
+
+    def apply(self, sample: Any, rng: Any) -> Any:
+        return self.epoch
+
+
+class Sampler:
+    """Has `set_epoch`, in slots."""
+
+    __slots__ = ("epoch",)
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+
+class Sampled(Sequence):
+    """A Sequence of the user's around a sampler."""
+
+    def __init__(self) -> None:
+        self.sampler: Any = Sampler()
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> Any:
+        return [self.sampler.epoch]
+
+
+class SampledTwice(Sampled):
+    """Holds its samplers in a dict."""
+
+    def __init__(self) -> None:
+        self.samplers = {"train": Sampler()}
+
+    @property
+    def sampler(self) -> Any:  # type: ignore[override]
+        return self.samplers["train"]
+
+
+def of_dataset() -> tuple[Any, Any]:
+    dataset = Samples()
+    return BatchedSequence(dataset, 2), dataset.set_epoch
+
+
+def of_subset() -> tuple[Any, Any]:
+    dataset = Samples()
+    return BatchedSequence(Subset(dataset), 2), dataset.set_epoch
+
+
+def of_mix() -> tuple[Any, Any]:
+    dataset = Samples()
+    return BatchedSequence(WeightedMix([dataset], [1]), 2), dataset.set_epoch
+
+
+def of_mixed_batches() -> tuple[Any, Any]:
+    dataset = Samples()
+    return WeightedMix([BatchedSequence(dataset, 2)], [1]), dataset.set_epoch
+
+
+def of_transform() -> tuple[Any, Any]:
+    transform = Adding()
+    batches = BatchedSequence([1, 2, 3, 4], 2, transform=transform)
+    return batches, lambda epoch: setattr(transform, "epoch", epoch)
+
+
+def of_method() -> tuple[Any, Any]:
+    transform = Adding()
+    batches = BatchedSequence([1, 2, 3, 4], 2, transform=transform.apply)
+    return batches, lambda epoch: setattr(transform, "epoch", epoch)
+
+
+def of_attribute_of_dataset() -> tuple[Any, Any]:
+    dataset = Samples()
+    return BatchedSequence(dataset, 2), lambda epoch: setattr(dataset, "epoch", epoch)
+
+
+def of_sampler() -> tuple[Any, Any]:
+    sequence = Sampled()
+    return sequence, sequence.sampler.set_epoch
+
+
+def of_samplers() -> tuple[Any, Any]:
+    sequence = SampledTwice()
+    return sequence, sequence.sampler.set_epoch
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        of_dataset,
+        of_subset,
+        of_mix,
+        of_mixed_batches,
+        of_transform,
+        of_method,
+        of_attribute_of_dataset,
+        of_sampler,
+        of_samplers,
+    ],
+)
+@pytest.mark.parametrize("start_method", METHODS)
+def test_set_epoch_between_epochs_is_seen_by_every_worker(make, start_method):
+    sequence, set_epoch = make()
+    seen = []
+
+    with OrderedEnqueuer(sequence, workers=1, start_method=start_method) as enqueuer:
+        for epoch in (0, 3, 3, 4):
+            set_epoch(epoch)
+            seen.append([{int(x) for x in batch} for batch in enqueuer])
+
+    assert seen == [[{epoch}, {epoch}] for epoch in (0, 3, 3, 4)]
+
+
+def test_where_nothing_is_set_the_workers_and_their_state_stay():
+    sequence, set_epoch = of_dataset()
+    with OrderedEnqueuer(sequence, workers=1) as enqueuer:
+        list(enqueuer)
+        executor: Any = enqueuer._consumption._executor
+        before = executor._version()
+        list(enqueuer)
+        assert executor._version() == before
+        set_epoch(5)
+        list(enqueuer)
+        assert executor._version() != before
+
+
+def test_a_circle_of_objects_is_looked_at_once():
+    sequence = Sampled()
+    sequence.sampler = Samples()
+    sequence.sampler.owner = sequence
+    sequence.sampler.twin = sequence.sampler
+
+    assert ".sampler.epoch" in bindings(sequence)
+
+
+def test_a_stub_that_answers_to_any_name_is_let_alone():
+    class Stub:
+        def __getattr__(self, name: str) -> Any:
+            return self
+
+    sequence = Sampled()
+    sequence.sampler = Stub()
+
+    assert bindings(sequence) == {"sampler": sequence.sampler}
