@@ -20,6 +20,7 @@ PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 
 def main(extras: list[str]) -> None:
+    """Print the requirements, one a line."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     for requirement in dict.fromkeys(_requirements(project, extras)):
         print(_lowest(requirement))
