@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from seqloader.executors.process.wire.definitions import names, script
-from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
+from seqloader.executors.process.wire.definitions.pickler import IN_WORKERS, DefinitionPickler
 from seqloader.executors.process.wire.settings import ScriptFacts
 
 __all__ = ["pickle_names", "script_facts"]
@@ -32,9 +32,6 @@ MOST_BYTES: Final = 1 << 18
 """Of one name's pickle. Whatever is larger is data, and belongs to the Sequence."""
 MOST_BYTES_TOGETHER: Final = 1 << 22
 """Of all names: a limit to what a start may cost."""
-
-_HARMLESS: Final = frozenset({"numpy", *sys.stdlib_module_names})
-"""Packages whose objects pickle without much work. Others' may be models, on devices."""
 
 
 def script_facts() -> ScriptFacts:
@@ -119,7 +116,7 @@ class _NamePickler(DefinitionPickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """By name, if it is another one of the script's; refuse what is large or runs code."""
-        if obj is not self._root and script.is_of_script(getattr(type(obj), "__module__", None)):
+        if script.is_of_script(type(obj).__module__):
             _refuse_own_reduction(obj)
         elif isinstance(obj, np.ndarray):
             if obj.nbytes > MOST_BYTES:
@@ -154,7 +151,7 @@ class _NamePickler(DefinitionPickler):
 
 def _refuse_foreign(obj: Any) -> None:
     package = type(obj).__module__.partition(".")[0]
-    if package not in _HARMLESS:
+    if package not in IN_WORKERS:  # others' may be models, on devices
         raise TypeError(f"it holds an object of {package}")
 
 

@@ -86,11 +86,11 @@ def check_startable() -> None:
         )
     if getattr(process.current_process(), "_inheriting", False):
         raise WorkerStartError(
-            "this process is a child of multiprocessing that is only importing the main script: the "
-            "script starts workers wherever it is imported, so that each child would start workers "
+            "this process is a child of multiprocessing that is still importing the main script, "
+            "and the script starts workers wherever it is imported: each child would start workers "
             "of its own, without end. Put the script's work under "
-            'if __name__ == "__main__": (workers need no such guard, but multiprocessing\'s "spawn" '
-            'and "forkserver" do), or use multiprocessing\'s "fork"'
+            "if __name__ == '__main__': (workers need no such guard, but multiprocessing's spawn "
+            "and forkserver do), or use multiprocessing's fork"
         )
     if getattr(sys, "frozen", False) and spawn.get_executable() == sys.executable:
         raise WorkerStartError(

@@ -160,13 +160,13 @@ _REDUCERS: dict[str, Callable[[Any], Any]] = {
 
 
 def _reduce_definition(obj: Any) -> Any:
-    module, qualname = obj.__module__, getattr(obj, "__qualname__", obj.__name__)
-    if numbers.came_here(obj):
-        return original, (numbers.number_of(obj), module, qualname)
-    return NotImplemented
+    if not numbers.came_here(obj):
+        return NotImplemented
+    name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
+    return original, (numbers.number_of(obj), getattr(obj, "__module__", None), name)
 
 
-def original(number: str, module: str, qualname: str) -> Any:
+def original(number: str, module: object, qualname: object) -> Any:
     """In the consumer: what a worker has as a copy."""
     found = numbers.known(number)
     if found is None:

@@ -114,6 +114,6 @@ def _bring(name: str) -> Any:
         value = pickle.loads(entry)
     finally:
         _depth -= 1
-    value = script.namespace().setdefault(name, value)
+    script.set_globals(script.namespace(), {name: value})
     bring_wanted()
-    return value
+    return script.namespace()[name]

@@ -49,6 +49,8 @@ _SETTABLE: Final = frozenset(
 
 _CTYPES_FIRST: Final = ("_pack_", "_align_", "_layout_", "_anonymous_", "_swappedbytes_")
 """What `ctypes` looks at when it gets `_fields_`."""
+_BYTE_ORDERS: Final = ("__ctype_be__", "__ctype_le__")
+"""The same type with its bytes in that order."""
 
 _HEAP_TYPE: Final = 1 << 9
 _IMMUTABLE_TYPE: Final = 1 << 8
@@ -61,8 +63,16 @@ def reduce_class(pickler: DefinitionPickler, cls: type) -> Any:
             f"the type {cls.__module__}.{cls.__qualname__} is made in C, and its module does not "
             "have it under its name"
         )
-    if _is_ctypes_compound(cls):
-        return _reduce_compound(cls)
+    if _builtin(type(cls), "__new__") is not type.__new__ and not _is_ctypes(type(cls)):
+        raise pickle.PicklingError(
+            f"the class {cls.__module__}.{cls.__qualname__} is of the metaclass "
+            f"{type(cls).__module__}.{type(cls).__qualname__}, which is made in C and can make it "
+            "from its source only: move the class into a module that can be imported"
+        )
+    if _is_ctypes(type(cls)):
+        derived = _reduce_derived_type(cls)
+        if derived is not None:
+            return derived
     own = dict(cls.__dict__)
     name = script.name_in_script(cls) if script.is_of_script(own.get("__module__")) else ""
     slots = _take_slots(cls, own)
@@ -150,15 +160,18 @@ def _is_ctypes(meta: type) -> bool:
     return any(base.__module__ == "_ctypes" for base in meta.__mro__)
 
 
-def _is_ctypes_compound(cls: Any) -> bool:
-    """Whether it is `kind * length` or `POINTER(kind)` of `ctypes`, which have no source."""
-    return _is_ctypes(type(cls)) and cls.__bases__[0].__name__ in ("Array", "_Pointer")
-
-
-def _reduce_compound(cls: Any) -> Any:
-    if cls.__bases__[0].__name__ == "Array":
+def _reduce_derived_type(cls: Any) -> Any:
+    """How a type that `ctypes` makes of another comes about: it has no source. None: it has."""
+    base = cls.__bases__[0].__name__
+    if base == "Array":
         return operator.mul, (cls._type_, cls._length_)
-    return make_pointer_type, (cls._type_,)
+    if base == "_Pointer":
+        return make_pointer_type, (cls._type_,)
+    plain = script.look_up(cls.__module__, cls.__qualname__)
+    for order in _BYTE_ORDERS:
+        if plain is not cls and getattr(plain, order, None) is cls:
+            return getattr, (plain, order)
+    return None
 
 
 def make_pointer_type(kind: Any) -> Any:
@@ -171,6 +184,8 @@ def make_pointer_type(kind: Any) -> Any:
 def _without_fields(own: dict[str, Any]) -> dict[str, Any]:
     """Without the descriptors that setting `_fields_` makes; `_fields_` before the rest."""
     rest = {key: value for key, value in own.items() if type(value).__name__ != "CField"}
+    for order in _BYTE_ORDERS:
+        rest.pop(order, None)
     fields = {"_fields_": rest.pop("_fields_")} if "_fields_" in rest else {}
     return {**fields, **rest}
 

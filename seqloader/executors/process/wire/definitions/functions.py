@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import marshal
+import os
 import sys
-import sysconfig
 from types import CellType, CodeType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.executors.process.wire.definitions import names, numbers, script
 
@@ -177,10 +176,8 @@ def reduce_module(module: ModuleType) -> Any:
     return NotImplemented
 
 
-@functools.cache
-def _installed_folders() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    return tuple({paths[name] for name in ("purelib", "platlib")})
+_LIBRARIES: Final = ("site-packages", "dist-packages")
+"""Folders that installed packages lie in."""
 
 
 def is_installed(name: object) -> bool:
@@ -194,4 +191,4 @@ def is_installed(name: object) -> bool:
     if name.partition(".")[0] in sys.stdlib_module_names:
         return True
     file = getattr(sys.modules.get(name), "__file__", None)
-    return isinstance(file, str) and file.startswith(_installed_folders())
+    return isinstance(file, str) and any(f"{os.sep}{one}{os.sep}" in file for one in _LIBRARIES)

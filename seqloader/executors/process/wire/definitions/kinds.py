@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import gc
 import logging
+import pickle
 import threading
 import typing
 import weakref
@@ -25,6 +26,9 @@ from seqloader.executors.process.wire.definitions import numbers, script
 
 __all__ = ["reducer_of"]
 
+_HEAP_TYPE: Final = 1 << 9
+"""Flag of types that are made by a class statement."""
+
 
 def reducer_of(kind: type) -> Callable[[Any], Any] | None:
     """What reduces objects of one of these kinds; it answers NotImplemented where pickle's own way
@@ -33,7 +37,13 @@ def reducer_of(kind: type) -> Callable[[Any], Any] | None:
     if reducer is None:
         derived = (base for base in kind.__mro__ if base in _WITH_SUBCLASSES)
         reducer = next((_REDUCERS[base] for base in derived), None)
+    if reducer is None and kind.__reduce__ is not object.__reduce__ and _is_foreign(kind):
+        reducer = _reduce_named
     return reducer
+
+
+def _is_foreign(kind: type) -> bool:
+    return kind.__module__ != "builtins" and not script.is_of_script(kind.__module__)
 
 
 def _is_imported(obj: Any, name: object) -> bool:
@@ -133,6 +143,22 @@ def make_ufunc(function: Any, nin: int, nout: int, identity: Any) -> Any:
     if identity is None:
         return np.frompyfunc(function, nin, nout)
     return np.frompyfunc(function, nin, nout, identity=identity)
+
+
+def _reduce_named(obj: Any) -> Any:
+    """What a library made of a function of the script may say that it is found by its name."""
+    if not script.is_of_script(getattr(obj, "__module__", None)):
+        return NotImplemented
+    reduced = obj.__reduce_ex__(5)
+    if not isinstance(reduced, str):
+        return reduced
+    kind = type(obj)
+    if not hasattr(obj, "__dict__") or not kind.__flags__ & _HEAP_TYPE:
+        raise pickle.PicklingError(
+            f"it says that it is found as {obj.__module__}.{reduced}, and a worker does not run "
+            "the script: make it in a module that can be imported"
+        )
+    return *_numbered(obj, object.__new__, kind), object.__getstate__(obj)  # type: ignore[attr-defined]
 
 
 # Types for annotations.

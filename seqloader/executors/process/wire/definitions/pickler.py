@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from enum import Enum
 from types import CellType, CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, Final
 
 import cloudpickle
 
@@ -23,7 +23,7 @@ from seqloader.executors.process.wire.definitions.functions import (
 )
 from seqloader.executors.process.wire.definitions.kinds import reducer_of
 
-__all__ = ["DefinitionPickler", "dumps"]
+__all__ = ["IN_WORKERS", "DefinitionPickler", "dumps"]
 
 
 def dumps(obj: object) -> bytes:
@@ -43,8 +43,8 @@ class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._cells: dict[int, CellType] = {}
         """Cells that a function fills, kept alive."""
         self._reducers: dict[type, Any] = {}
-        self._packages: set[str] = {"numpy", "seqloader", *sys.stdlib_module_names}
-        """Packages that a worker has, or imports anyhow."""
+        self._packages: set[str] = set()
+        """Packages that a worker imports anyhow."""
 
     def reducer_override(self, obj: Any) -> Any:
         """How `obj` travels where pickle's and cloudpickle's own way will not do."""
@@ -141,7 +141,8 @@ class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
         module = getattr(value, attribute, None)
         if script.is_of_script(module) or not isinstance(module, str):
             return True
-        return module.partition(".")[0] in self._packages
+        package = module.partition(".")[0]
+        return package in self._packages or package in IN_WORKERS
 
     def expect_cells(self, cells: Iterable[CellType]) -> None:
         """Note cells that are filled by a function that is sent."""
@@ -151,6 +152,9 @@ class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Whether some function fills the cell."""
         return id(cell) in self._cells
 
+
+IN_WORKERS: Final = frozenset({"numpy", "seqloader", *sys.stdlib_module_names})
+"""Packages that every worker has, or can import at once."""
 
 _EnumType = type(Enum)
 _UNKNOWN = object()
