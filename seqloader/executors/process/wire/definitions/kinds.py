@@ -37,9 +37,13 @@ def reducer_of(kind: type) -> Callable[[Any], Any] | None:
     if reducer is None:
         derived = (base for base in kind.__mro__ if base in _WITH_SUBCLASSES)
         reducer = next((_REDUCERS[base] for base in derived), None)
-    if reducer is None and kind.__reduce__ is not object.__reduce__ and _is_foreign(kind):
+    if reducer is None and _reduces_itself(kind) and _is_foreign(kind):
         reducer = _reduce_named
     return reducer
+
+
+def _reduces_itself(kind: Any) -> bool:
+    return kind.__reduce__ is not object.__reduce__
 
 
 def _is_foreign(kind: type) -> bool:
@@ -158,7 +162,7 @@ def _reduce_named(obj: Any) -> Any:
             f"it says that it is found as {obj.__module__}.{reduced}, and a worker does not run "
             "the script: make it in a module that can be imported"
         )
-    return *_numbered(obj, object.__new__, kind), object.__getstate__(obj)  # type: ignore[attr-defined]
+    return *_numbered(obj, object.__new__, kind), object.__getstate__(obj)
 
 
 # Types for annotations.
