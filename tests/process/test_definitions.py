@@ -1,13 +1,10 @@
-"""Definitions by value: what is sent, and the uses of others' insides that it rests on."""
+"""Definitions by value: what is sent, and what arrives."""
 
 from __future__ import annotations
 
-import _abc  # type: ignore[import-not-found]
 import abc
 import ctypes
-import dataclasses
 import enum
-import functools
 import gc
 import linecache
 import marshal
@@ -18,7 +15,7 @@ import threading
 import traceback
 import weakref
 from pathlib import Path
-from types import CodeType, FunctionType, MappingProxyType
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -227,104 +224,6 @@ def test_a_type_that_is_made_in_c_and_has_no_name_in_its_module_is_refused():
         pytest.skip("it has a name, in this version of Python")
     with pytest.raises(pickle.PicklingError, match=r"CField is made in C, and its module does not"):
         dumps(hidden)
-
-
-# What this rests on beyond a promise.
-
-
-def test_beyond_a_promise_abc_gives_what_was_registered():
-    class Shape(abc.ABC):
-        @abc.abstractmethod
-        def area(self) -> None: ...
-
-    Shape.register(int)
-
-    assert [reference() for reference in _abc._get_dump(Shape)[0]] == [int]
-
-
-def test_beyond_a_promise_abc_can_be_initialised_after_the_class_is_made():
-    made: Any = type.__new__(abc.ABCMeta, "Made", (), {"f": abc.abstractmethod(lambda self: 1)})
-    _abc._abc_init(made)
-
-    assert made.__abstractmethods__ == {"f"}
-    assert not isinstance(3, made)
-
-
-def test_beyond_a_promise_type_new_calls_no_metaclass_and_asks_the_inherited_init_subclass():
-    called = []
-
-    class Meta(type):
-        def __new__(mcls, *args: Any) -> Any:
-            called.append("new")
-            return super().__new__(mcls, *args)
-
-    class Base(metaclass=Meta):
-        def __init_subclass__(cls) -> None:
-            called.append("init_subclass")
-
-    called.clear()
-    type.__new__(Meta, "Made", (Base,), {})
-
-    assert called == ["init_subclass"]
-
-
-def test_beyond_a_promise_numpy_shows_the_function_of_a_ufunc_to_the_garbage_collector():
-    def function(x: Any) -> Any:
-        return x
-
-    ufunc = np.frompyfunc(function, 1, 1)
-
-    assert [part for part in gc.get_referents(ufunc) if callable(part)] == [function]
-
-
-def test_beyond_a_promise_a_mapping_proxy_shows_its_mapping_to_the_garbage_collector():
-    mapping = {"a": 1}
-
-    assert gc.get_referents(MappingProxyType(mapping))[0] is mapping
-
-
-def test_beyond_a_promise_a_cached_function_says_how_it_was_made():
-    @functools.lru_cache(maxsize=3, typed=True)
-    def cached() -> None:
-        pass
-
-    assert cached.cache_parameters() == {"maxsize": 3, "typed": True}
-    assert cached.__wrapped__ in gc.get_referents(cached)
-
-
-def test_beyond_a_promise_dataclasses_have_their_sentinels_under_these_names():
-    for name in ("MISSING", "KW_ONLY", "_HAS_DEFAULT_FACTORY", "_FIELD", "_FIELD_CLASSVAR"):
-        sentinel = getattr(dataclasses, name)
-        assert pickle.loads(dumps(sentinel)) is sentinel
-
-
-def test_beyond_a_promise_marshal_without_references_keeps_code_whole():
-    code = local_function().__code__
-
-    again = marshal.loads(marshal.dumps(code, 2))
-
-    assert isinstance(again, CodeType)
-    assert again == code
-    assert list(again.co_positions()) == list(code.co_positions())
-
-
-def test_beyond_a_promise_ctypes_makes_its_field_descriptors_when_fields_are_set():
-    made: Any = type(ctypes.Structure).__new__(
-        type(ctypes.Structure), "Made", (ctypes.Structure,), {}
-    )
-    made._fields_ = [("x", ctypes.c_int)]
-
-    assert type(made.__dict__["x"]).__name__ == "CField"
-    assert made(3).x == 3
-
-
-def test_beyond_a_promise_a_member_of_an_enum_is_an_entry_of_the_class_and_of_its_maps():
-    class Colour(enum.Enum):
-        RED = 1
-
-    assert Colour._member_map_["RED"] is Colour.RED
-    assert Colour._value2member_map_[1] is Colour.RED
-    assert vars(Colour.RED)["_name_"] == "RED"
 
 
 def test_a_dead_weak_reference_arrives_dead():

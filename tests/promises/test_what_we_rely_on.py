@@ -2,65 +2,162 @@
 
 from __future__ import annotations
 
+import _abc  # type: ignore[import-not-found]
+import abc
 import argparse
 import copyreg
 import ctypes
+import dataclasses
+import enum
+import functools
 import gc
-import io
 import json
+import marshal
 import multiprocessing
-import pickle
 import subprocess
 import sys
 import threading
+import types
 import weakref
 from multiprocessing import spawn
 from typing import Any
 
-import cloudpickle
 import numpy as np
 import pytest
 
-internals: Any = sys.modules["cloudpickle.cloudpickle"]
+
+def test_abc_tells_what_was_registered():
+    class Shape(abc.ABC):
+        @abc.abstractmethod
+        def area(self) -> None: ...
+
+    Shape.register(int)
+
+    assert [reference() for reference in _abc._get_dump(Shape)[0]] == [int]
 
 
-def class_of_a_script() -> type:
-    scope: dict[str, Any] = {"__name__": "__main__"}
-    exec("class Made:\n    flag = 1\n    def method(self): return self.flag", scope)
-    made: type = scope["Made"]
-    return made
+def test_abc_can_be_told_of_a_class_that_type_has_made():
+    made: Any = type.__new__(abc.ABCMeta, "Made", (), {"f": abc.abstractmethod(lambda self: 1)})
+    _abc._abc_init(made)
+
+    assert made.__abstractmethods__ == {"f"}
+    assert not isinstance(3, made)
 
 
-def test_cloudpickle_numbers_the_classes_that_it_sends():
-    made = class_of_a_script()
+def test_type_makes_a_class_without_its_metaclass_and_asks_the_inherited_init_subclass():
+    called = []
 
-    again = pickle.loads(cloudpickle.dumps(made))
+    class Meta(type):
+        def __new__(mcls, *arguments: Any) -> Any:
+            called.append("new")
+            return super().__new__(mcls, *arguments)
 
-    number = internals._DYNAMIC_CLASS_TRACKER_BY_CLASS[made]
-    assert internals._DYNAMIC_CLASS_TRACKER_BY_ID[number] is made
-    assert again is made
+    class Base(metaclass=Meta):
+        def __init_subclass__(cls) -> None:
+            called.append("init_subclass")
 
+    called.clear()
+    type.__new__(Meta, "Made", (Base,), {})
 
-def test_cloudpickle_reduces_a_class_to_six_parts():
-    made = class_of_a_script()
-
-    reduced = cloudpickle.Pickler(io.BytesIO(), protocol=5).reducer_override(made)
-
-    maker, arguments, state, items, pairs, setter = reduced
-    assert isinstance(maker(*arguments), type)
-    assert state[0]["flag"] == 1
-    assert (items, pairs) == (None, None)
-    assert setter is internals._class_setstate
+    assert called == ["init_subclass"]
 
 
-def test_cloudpickle_fills_a_class_with_a_function_of_that_name():
-    reduced = cloudpickle.Pickler(io.BytesIO(), protocol=5).reducer_override(class_of_a_script())
-    bare = type("Made", (), {})
+def test_a_ufunc_refers_to_the_function_that_it_was_made_of():
+    def function(x: Any) -> Any:
+        return x
 
-    internals._class_setstate(bare, reduced[2])
+    ufunc = np.frompyfunc(function, 1, 1)
 
-    filled: Any = bare
-    assert filled().method() == 1
+    assert [part for part in gc.get_referents(ufunc) if callable(part)] == [function]
+
+
+def test_a_mapping_proxy_refers_to_its_mapping_alone():
+    mapping = {"a": 1}
+
+    assert gc.get_referents(types.MappingProxyType(mapping)) == [mapping]
+    assert gc.get_referents(types.MappingProxyType(mapping))[0] is mapping
+
+
+def test_a_cached_function_refers_to_its_function():
+    @functools.lru_cache(maxsize=3, typed=True)
+    def cached() -> None:
+        pass
+
+    assert cached.cache_parameters() == {"maxsize": 3, "typed": True}
+    assert any(part is cached.__wrapped__ for part in gc.get_referents(cached))
+
+
+def test_dataclasses_have_sentinels_of_these_names():
+    for name in ("_HAS_DEFAULT_FACTORY", "_FIELD"):
+        sentinel = getattr(dataclasses, name)
+        assert [key for key, value in vars(dataclasses).items() if value is sentinel] == [name]
+
+
+def test_code_is_whole_without_references_among_its_parts():
+    code = compile("def f(x):\n    return [y for y in x if y]\n", "name.py", "exec")
+
+    again = marshal.loads(marshal.dumps(code, 2))
+
+    assert again == code
+    assert list(again.co_positions()) == list(code.co_positions())
+    assert again.co_filename == "name.py"
+
+
+def test_ctypes_makes_descriptors_when_fields_are_set_after_the_class():
+    meta = type(ctypes.Structure)
+    made: Any = meta.__new__(meta, "Made", (ctypes.Structure,), {})
+    made._fields_ = [("x", ctypes.c_int)]
+
+    assert type(made.__dict__["x"]).__name__ == "CField"
+    assert made(3).x == 3
+
+
+def test_ctypes_has_a_type_with_its_bytes_in_the_other_order():
+    swapped = (
+        ctypes.c_uint16.__ctype_be__
+        if sys.byteorder == "little"
+        else (ctypes.c_uint16.__ctype_le__)
+    )
+
+    assert issubclass(ctypes.c_int * 2, ctypes.Array)
+    assert (ctypes.c_int * 2)._type_ is ctypes.c_int
+    assert (ctypes.c_int * 2)._length_ == 2
+    assert ctypes.POINTER(ctypes.c_int).__bases__[0].__name__ == "_Pointer"
+    assert swapped is not ctypes.c_uint16
+
+
+def test_a_member_of_an_enum_is_an_entry_of_its_class_and_of_the_maps():
+    class Colour(enum.Enum):
+        RED = 1
+
+    assert Colour._member_map_["RED"] is Colour.RED
+    assert Colour._value2member_map_[1] is Colour.RED
+    assert vars(Colour.RED)["_name_"] == "RED"
+
+
+MARKED = """
+import multiprocessing
+
+def say():
+    mark = getattr(multiprocessing.current_process(), "_inheriting", False)
+    print(__name__, mark, flush=True)
+
+say()
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=say)
+    process.start()
+    process.join()
+"""
+
+
+def test_a_process_that_multiprocessing_prepares_is_marked(tmp_path):
+    (tmp_path / "marked.py").write_text(MARKED)
+
+    said = subprocess.run(
+        [sys.executable, "marked.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert said.stdout.splitlines() == ["__main__ False", "__mp_main__ True", "__mp_main__ False"]
 
 
 def test_a_lock_knows_whether_this_thread_has_it():
