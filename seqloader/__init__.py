@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from seqloader import origin as _origin  # noqa: F401 - it notes where it is imported
 from seqloader.arrays import empty as empty  # public, but not for a star import
 from seqloader.arrays import stack as stack
 from seqloader.arrays import zeros as zeros

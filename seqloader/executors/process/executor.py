@@ -7,8 +7,14 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import WorkerStartError
-from seqloader.executors.process.consumer.change import Bindings, bindings, same_bindings
+from seqloader.executors.process.consumer.change import (
+    Bindings,
+    bindings,
+    rebind,
+    same_bindings,
+)
 from seqloader.executors.process.consumer.crew import PoolOptions
+from seqloader.executors.process.consumer.imported import imports
 from seqloader.executors.process.consumer.pool import Pool
 from seqloader.executors.process.consumer.script import pickle_names, script_facts
 from seqloader.executors.process.consumer.state import StateFile
@@ -101,7 +107,10 @@ class ProcessExecutor:
         except BaseException:
             pool.close()  # at once: they have nothing to finish
             raise
-        if state.shared <= inherited or are_open_to_children():
+        if state.passed:
+            pool.close()  # they have not inherited them, and have done nothing yet
+            self._open()
+        elif state.shared <= inherited or are_open_to_children():
             pool.release(self._version())
         else:
             self._replace_workers()
@@ -110,7 +119,11 @@ class ProcessExecutor:
         assert self._options is not None
         # Assigned before it is opened: whatever interrupts the start, `reset` and `stop` find it.
         pool = self._pool = Pool(self._options)
-        pool.open(self._version(), -1 if self._state is None else self._state.fd)
+        state = self._state
+        if state is None:
+            pool.open(self._version(), -1)
+        else:
+            pool.open(self._version(), state.fd, state.passed)
 
     def _version(self) -> tuple[int, int]:
         if self._state is None:
@@ -146,9 +159,10 @@ class ProcessExecutor:
         pool = self._running()
         if self._state is not None:
             self._state.reclaim(pool.acknowledged())  # so that there are two at most, not three
-            known = self._state.shared
+            known, passed = self._state.shared, self._state.passed
             if self._state.publish(sequence, in_place=in_place):
-                if self._state.shared <= known or self._can_be_opened():
+                reached = self._state.shared <= known or self._can_be_opened()
+                if reached and self._state.passed <= passed:
                     pool.follow(self._version())
                 else:
                     self._replace_workers()
@@ -242,7 +256,7 @@ class ProcessExecutor:
 
     def _make_options(self, seeding: Seeding) -> PoolOptions:
         settings = PoolSettings(
-            path=_import_path(),
+            imports=imports(),
             argv=[argument for argument in sys.argv if isinstance(argument, str)],
             tickets=-1,
             reports=-1,
@@ -250,6 +264,7 @@ class ProcessExecutor:
             state=-1,
             seed=seeding.seed,
             reseed_globals=seeding.reseed_globals,
+            passed=[],
             worker_init=b"" if self._forks else _pickled(self._worker_init),
             script=script_facts(),
         )
@@ -264,7 +279,10 @@ class ProcessExecutor:
         )
 
     def _enter_forked(self, pool: PoolSettings, own: WorkerSettings) -> None:
-        forked_entry()(pool, own, self._inherited[1], self._worker_init)
+        sequence = self._inherited[1]
+        if not self._inherits(sequence):  # bound anew in the middle of an epoch: for the next one
+            rebind(sequence, self._bound)
+        forked_entry()(pool, own, sequence, self._worker_init)
 
     def _environment(self, seeding: Seeding) -> dict[str, str]:
         environment = {}
@@ -277,16 +295,6 @@ class ProcessExecutor:
             environment["PYTHONHASHSEED"] = str(hash_seed(seeding.seed))
         environment.update(self._worker_env)
         return environment
-
-
-def _import_path() -> list[str]:
-    # '' is the directory a script, a notebook or a prompt was started in; a worker has no such.
-    try:
-        here = [os.getcwd()]
-    except FileNotFoundError:  # it was deleted: nothing can be imported from there
-        here = []
-    entries = [entry for entry in sys.path if isinstance(entry, str)]
-    return [path for entry in entries for path in ([entry] if entry else here)]
 
 
 def _pickled(worker_init: Callable[[int], object] | None) -> bytes:

@@ -25,6 +25,7 @@ __all__ = [
     "bindings",
     "is_flat",
     "is_large",
+    "rebind",
     "same_bindings",
     "same_bytes",
 ]
@@ -98,6 +99,20 @@ def _own_bindings(obj: Any) -> Bindings:
 def same_bindings(before: Bindings, now: Bindings) -> bool:
     """Whether no attribute was bound anew, added or removed."""
     return before.keys() == now.keys() and all(value is before[name] for name, value in now.items())
+
+
+def rebind(sequence: Any, before: Bindings) -> None:
+    """Give the object back the attributes that `bindings` found. Its class has no say in it."""
+    slots = copyreg._slotnames(type(sequence))  # type: ignore[attr-defined]
+    own = getattr(sequence, "__dict__", None)
+    if own is not None:
+        own.clear()
+        own.update((name, value) for name, value in before.items() if name not in slots)
+    for name in slots:
+        if before[name] is not _MISSING:
+            object.__setattr__(sequence, name, before[name])
+        elif hasattr(sequence, name):
+            object.__delattr__(sequence, name)
 
 
 def is_large(value: Any) -> bool:

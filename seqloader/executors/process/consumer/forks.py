@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from seqloader.executors.process.consumer.pool import Pool
 
-__all__ = ["watch"]
+__all__ = ["launching", "watch"]
 
-launching: Pool | None = None
-"""The pool that is forking a worker just now."""
+_this_thread = threading.local()
+"""`launches`: the pool that forks a worker in this thread just now. Other threads fork as well, for
+pools of their own or for anything else; a child is what the thread that forked it wanted."""
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 _installed = False
 
@@ -33,11 +37,22 @@ def watch(pool: Pool) -> None:
     _pools.add(pool)
 
 
+@contextlib.contextmanager
+def launching(pool: Pool) -> Iterator[None]:
+    """What this thread forks meanwhile is a worker of `pool`."""
+    _this_thread.launches = pool
+    try:
+        yield
+    finally:
+        _this_thread.launches = None
+
+
 def _abandon() -> None:
+    launches = getattr(_this_thread, "launches", None)
     for pool in list(_pools):
         if pool.pid != os.getpid():
             with contextlib.suppress(OSError):
-                if pool is launching:
+                if pool is launches:
                     pool.enter_worker()
                 else:
                     pool.abandon()

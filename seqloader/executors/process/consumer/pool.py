@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from typing import TYPE_CHECKING
 
 from seqloader.executors.process.consumer import forks, occupations
 from seqloader.executors.process.consumer.arena import Arenas, ArenaView
@@ -48,6 +49,9 @@ from seqloader.executors.process.wire.table import (
 )
 from seqloader.memory.descriptors import Descriptors
 from seqloader.tickets import Death, Lost, Outcome, Raised, Ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = ["Pool"]
 
@@ -89,17 +93,20 @@ class Pool:
 
     # --- start ----------------------------------------------------------------------------
 
-    def open(self, state: tuple[int, int], state_fd: int) -> None:
+    def open(
+        self, state: tuple[int, int], state_fd: int, passed: Collection[int] = ()
+    ) -> None:
         """Make pipes and table, and launch the workers, which load `state` first.
 
-        Version 0: there is no state yet. They wait for `release`.
+        Version 0: there is no state yet. They wait for `release`. `passed`: the descriptors of the
+        user's that workers inherit.
         """
         try:
-            self._open(state, state_fd)
+            self._open(state, state_fd, passed)
         except OSError as error:
             raise cannot_launch(error) from error
 
-    def _open(self, state: tuple[int, int], state_fd: int) -> None:
+    def _open(self, state: tuple[int, int], state_fd: int, passed: Collection[int]) -> None:
         reap_forsaken()
         forks.watch(self)
         self.state = state
@@ -113,6 +120,7 @@ class Pool:
             reports=pipes.report_write,
             table=table_fd,
             state=state_fd,
+            passed=sorted(passed),
         )
         self._settings_fd = self._descriptors.memory("seqloader-settings")
         os.write(self._settings_fd, self._settings.dumps())
@@ -143,14 +151,12 @@ class Pool:
     def _launch(self, slot: int) -> None:
         if self._killed:  # a stop came in the middle of a start
             return
-        forks.launching = self
         try:
             first = (*self.state, self._gate[0])
-            worker = self.crew.launch(slot, self._settings, self._settings_fd, first)
+            with forks.launching(self):
+                worker = self.crew.launch(slot, self._settings, self._settings_fd, first)
         except OSError as error:
             raise cannot_launch(error) from error
-        finally:
-            forks.launching = None
         self._poll.register(worker.watch, select.POLLIN)
         self._deaths_poll.register(worker.watch, select.POLLIN)
 

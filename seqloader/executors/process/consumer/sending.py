@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqloader.executors.process.consumer.change import Kept, is_flat, is_large
+from seqloader.executors.process.consumer.mp_objects import PassedDescriptors, reduce_mp_object
 from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
 from seqloader.executors.process.wire.dense import has_default_reduction, reduce_dense
@@ -49,17 +50,25 @@ class Pickled(NamedTuple):
     shared: list[SharedMemory]
 
 
-def pickle_state(sequence: Any, kept: Iterable[Kept] = ()) -> Pickled:
-    """Take a Sequence apart. `kept`: the externals of the version before."""
+def pickle_state(
+    sequence: Any, kept: Iterable[Kept] = (), passed: PassedDescriptors | None = None
+) -> Pickled:
+    """Take a Sequence apart.
+
+    Args:
+        kept: the externals of the version before.
+        passed: gets the descriptors that its workers have to inherit.
+    """
     head = io.BytesIO()
     pickler = StatePickler(head, kept)
-    try:
-        pickler.dump(sequence)
-    except Exception as error:
-        explained = _explained(error, sequence)
-        if explained is error:
-            raise
-        raise explained from error
+    with (passed or PassedDescriptors()).pickling():
+        try:
+            pickler.dump(sequence)
+        except Exception as error:
+            explained = _explained(error, sequence)
+            if explained is error:
+                raise
+            raise explained from error
     return Pickled(
         np.frombuffer(head.getbuffer(), np.uint8),
         pickler.buffers,
@@ -118,6 +127,9 @@ class StatePickler(DefinitionPickler):
             reduced = foreign.reduce_torch(obj)
             if reduced is not NotImplemented:
                 return _by_reference(reduced)
+            reduced = reduce_mp_object(obj)
+            if reduced is not NotImplemented:
+                return reduced
         return super().reducer_override(obj)
 
     def _external(self, container: Any) -> int | None:

@@ -38,6 +38,7 @@ from seqloader.executors.process.consumer.change import (
     same_bindings,
     same_bytes,
 )
+from seqloader.executors.process.consumer.mp_objects import PassedDescriptors
 from seqloader.executors.process.consumer.sending import Pickled, pickle_state
 from seqloader.executors.process.wire.manifest import Manifest, SharedFile, Span, aligned
 from seqloader.memory.descriptors import Descriptors
@@ -99,6 +100,7 @@ class StateFile:
         self._descriptors = Descriptors()
         self.fd = self._descriptors.memory("seqloader-state")
         self._current = _Version()
+        self._passed = PassedDescriptors()
         self._in_use: dict[int, _InUse] = {}
         """Of the versions that a worker may still hold, and of the current one."""
 
@@ -118,6 +120,11 @@ class StateFile:
         return frozenset(self._current.shared)
 
     @property
+    def passed(self) -> frozenset[int]:
+        """The user's own descriptors that the current state refers to, for workers to inherit."""
+        return self._passed.numbers
+
+    @property
     def nbytes(self) -> int:
         """Memory that the file occupies."""
         return os.fstat(self.fd).st_blocks * 512
@@ -125,6 +132,7 @@ class StateFile:
     def close(self) -> None:
         """Close the file, and let go of the Sequence. Idempotent; workers keep what they mapped."""
         self._descriptors.close()
+        self._passed.close()
         self._current = _Version()
         self._in_use = {}
 
@@ -160,13 +168,14 @@ class StateFile:
             and same_bindings(before.bound, bound)
         ):
             return False
-        pickled = pickle_state(sequence, before.externals)
+        pickled = pickle_state(sequence, before.externals, self._passed)
         try:
             self._current = self._write(pickled, replace(before, sequence=sequence, bound=bound))
         except BaseException:
             if self._current is before:
                 os.ftruncate(self.fd, before.end)
             raise
+        self._passed.forget_others()
         return self._current.manifest is not before.manifest
 
     def reclaim(self, acknowledged: Iterable[int]) -> None:

@@ -60,8 +60,8 @@ __all__ = ["WorkerProcess", "check_startable"]
 
 BOOTSTRAP: Final = (
     "import sys,os,marshal;"
-    "d=int(sys.argv[1]);s=os.pread(d,os.fstat(d).st_size,0);"
-    "sys.path[:]=marshal.loads(s)[0];"
+    "d=int(sys.argv[1]);b,s=marshal.loads(os.pread(d,os.fstat(d).st_size,0));"
+    "type(lambda:0)(b,globals())(*s[0]);"
     f"from {ENTRY} import enter;enter(s,sys.argv[1:])"
 )
 STACK_WAIT_S: Final = 1.0
@@ -197,15 +197,21 @@ class WorkerProcess:
     ) -> None:
         executable = os.fsdecode(spawn.get_executable())
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        command = [executable, *flags, "-P", "-c", BOOTSTRAP, str(settings), *own.arguments()]
-        shared = (settings, pool.tickets, pool.reports, pool.table, pool.state)
+        shared = (settings, pool.tickets, pool.reports, pool.table, pool.state, *pool.passed)
         passed = {fd for fd in (*own.descriptors(), *shared) if fd >= 0}
+        strangers = [fd for fd in _inheritable() if fd not in passed]
+        # The limit on open files may have been lowered since those were opened: then they cannot
+        # be named here any more, and the worker closes them itself.
+        limit = os.sysconf("SC_OPEN_MAX")
+        beyond = tuple(fd for fd in strangers if 0 < limit <= fd)
+        own = own._replace(strangers=beyond)
+        command = [executable, *flags, "-P", "-c", BOOTSTRAP, str(settings), *own.arguments()]
         actions: list[tuple[Any, ...]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, own.capture, 2),
             # Onto itself: open in the child, while it stays closed on exec here.
             *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(passed)),
-            *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() if fd not in passed),
+            *((os.POSIX_SPAWN_CLOSE, fd) for fd in strangers if fd not in beyond),
         ]
         if not _is_open(1):
             actions.append((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import marshal
 import signal
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
+
+from seqloader.executors.process.wire.imports import Imports, begin
 
 __all__ = ["ENTRY", "MARK", "STACK_SIGNAL", "PoolSettings", "ScriptFacts", "WorkerSettings"]
 
@@ -35,8 +37,8 @@ class ScriptFacts(NamedTuple):
 class PoolSettings(NamedTuple):
     """The same for all workers of a pool. Plain values only: it travels by `marshal`."""
 
-    path: list[str]
-    """The consumer's `sys.path`, with '' replaced by its working directory."""
+    imports: Imports
+    """First: the bootstrap needs it before it can import anything."""
     argv: list[str]
     """The consumer's `sys.argv`."""
     tickets: int
@@ -48,11 +50,14 @@ class PoolSettings(NamedTuple):
     """Descriptor of the state file; -1 where the Sequence is inherited by fork."""
     seed: int
     reseed_globals: bool
+    passed: list[int]
+    """Descriptors of the user's own that the Sequence refers to."""
     worker_init: bytes
     """Pickle of the callable; empty: none."""
     script: ScriptFacts = ScriptFacts()
 
     def dumps(self) -> bytes:
+<<<<<<< HEAD
         """As bytes for `loads`."""
         return marshal.dumps((*self[:-1], tuple(self.script)))
 
@@ -61,6 +66,11 @@ class PoolSettings(NamedTuple):
         """From the bytes that `dumps` made."""
         fields: Any = marshal.loads(data)
         return cls._make([*fields[:-1], ScriptFacts(*fields[-1])])
+=======
+        """For the bootstrap: what it runs first, and these fields."""
+        plain = (tuple(field) if isinstance(field, tuple) else field for field in self)
+        return marshal.dumps((begin.__code__, tuple(plain)))
+>>>>>>> 622adab (Workers import what the consumer has imported, from where it has it; multiprocessing's own objects travel as to a child of it)
 
 
 class WorkerSettings(NamedTuple):
@@ -89,6 +99,8 @@ class WorkerSettings(NamedTuple):
     """Where the stack of a worker past its time is written; -1: no time limit."""
     shared: tuple[int, ...] = ()
     """The memory of all shared arrays that the consumer has; by fork, they are just there."""
+    strangers: tuple[int, ...] = ()
+    """To be closed: nobody's, and out of reach of the call that starts a worker."""
 
     def descriptors(self) -> tuple[int, ...]:
         """Those of the fields that are descriptors; -1 where there is none."""
@@ -97,11 +109,14 @@ class WorkerSettings(NamedTuple):
 
     def arguments(self) -> list[str]:
         """As command-line arguments for `parse`."""
-        return [*map(str, self[:-1]), *map(str, self.shared)]
+        *fixed, shared, strangers = self
+        return list(map(str, [*fixed, len(shared), *shared, *strangers]))
 
     @classmethod
     def parse(cls, arguments: list[str]) -> WorkerSettings:
         """From what `arguments` made."""
         numbers = list(map(int, arguments))
-        fixed = len(cls._fields) - 1
-        return cls._make([*numbers[:fixed], tuple(numbers[fixed:])])
+        fixed = len(cls._fields) - 2
+        rest = fixed + 1 + numbers[fixed]
+        shared, strangers = tuple(numbers[fixed + 1 : rest]), tuple(numbers[rest:])
+        return cls._make([*numbers[:fixed], shared, strangers])

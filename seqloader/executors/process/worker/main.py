@@ -32,16 +32,20 @@ if TYPE_CHECKING:
 __all__ = ["enter", "run"]
 
 
-def enter(settings: bytes, arguments: list[str]) -> None:
-    """Entry of a fresh interpreter; the bootstrap has set `sys.path`."""
+def enter(settings: tuple[Any, ...], arguments: list[str]) -> None:
+    """Entry of a fresh interpreter; the bootstrap has seen to what it imports."""
     os.environ.pop(MARK, None)
     remove_tunables(os.environ)
-    pool = PoolSettings.loads(settings)
+    pool = PoolSettings(*settings)
     own = WorkerSettings.parse(arguments[1:])
     os.close(int(arguments[0]))
-    for fd in (pool.tickets, pool.reports, pool.table, pool.state, *own.descriptors()):
+    shared = (pool.tickets, pool.reports, pool.table, pool.state, *pool.passed)
+    for fd in (*own.descriptors(), *shared):
         if fd >= 0:
             os.set_inheritable(fd, False)  # they are not for the user's own children
+    for fd in own.strangers:
+        with contextlib.suppress(OSError):
+            os.close(fd)
     sys.argv[:] = pool.argv
     script.install(pool.script)
     run(pool, own, None, None)

@@ -10,6 +10,7 @@ import signal
 import sys
 
 from seqloader.executors.process.wire.settings import STACK_SIGNAL
+from seqloader.executors.process.wire.tunables import sets_malloc
 
 __all__ = [
     "be_killed_first",
@@ -27,9 +28,15 @@ are written into warm pages again and again. More keeps memory that nobody uses.
 
 def prepare_signals(stack: int) -> None:
     """Signals that a worker ignores, unblocks or answers."""
-    for name in ("SIGINT", "SIGTTOU", "SIGTTIN"):
-        # A Ctrl-C is the user's process's affair. With `tostop` a mere print would stop a worker.
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        # A Ctrl-C is the user's process's affair. Not ignored: a tool that user code starts would
+        # inherit that, and could not be interrupted. A handler ends with `exec`.
+        signal.signal(signal.SIGINT, _carry_on)
+        signal.siginterrupt(signal.SIGINT, False)
+    for signum in (signal.SIGTTOU, signal.SIGTTIN):
+        # With `tostop` a mere print would stop a worker; and a tool that it waits for. (A handler
+        # would not do: the kernel asks again and again.)
+        signal.signal(signum, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     with contextlib.suppress(RuntimeError, ValueError, AttributeError):
         faulthandler.enable(sys.__stderr__ or 2)
@@ -37,12 +44,19 @@ def prepare_signals(stack: int) -> None:
         faulthandler.register(STACK_SIGNAL, file=stack, all_threads=True, chain=False)
 
 
+def _carry_on(signum: int, frame: object) -> None:
+    """The answer to a Ctrl-C."""
+
+
 def keep_malloc_memory() -> None:
     """Let large temporaries reuse warm memory: glibc only, elsewhere nothing happens.
 
     By default glibc maps every large block anew and gives it back when freed, so that user code
-    that never changed pays page faults for each temporary of each batch.
+    that never changed pays page faults for each temporary of each batch. Who has set one of these
+    thresholds, in the environment of the program or in `worker_env`, has it as it was set.
     """
+    if sets_malloc(os.environ):
+        return
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

@@ -1,0 +1,107 @@
+"""The user's own objects of multiprocessing, on their way to a worker as to a child of it.
+
+multiprocessing lets its locks, queues, pipes and shared values be pickled only while it starts a
+child: it asks who is being started, and gives the descriptors to that. So there is one who answers
+while a Sequence is pickled. (The other way that it has, for a child that runs already, starts a
+thread in this process.)
+
+Rules
+    R1  A descriptor has one number in all states, that of a duplicate of ours: a state in which
+        nothing changed is the same bytes; and a worker that is started later inherits it still,
+        also when the user has closed the original.
+    R2  Workers inherit descriptors when they start, and at no other time. A state with a new one
+        needs new workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pickle
+from multiprocessing import context, reduction
+from typing import TYPE_CHECKING, Any, Final
+
+from seqloader.executors.process.wire.passed import PassedDescriptor, rebuild_arena
+from seqloader.memory.descriptors import Descriptors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["PassedDescriptors", "reduce_mp_object"]
+
+_REDUCERS: Final = frozenset({"multiprocessing.connection", "multiprocessing.sharedctypes"})
+"""Whose ways to pickle are taken over. torch has put ways of its own beside them."""
+
+
+class PassedDescriptors:
+    """The user's descriptors that workers inherit, with the Sequence that refers to them."""
+
+    DupFd = PassedDescriptor
+    """For multiprocessing, which takes this object for the `Popen` of a child."""
+
+    def __init__(self) -> None:
+        self._descriptors = Descriptors()
+        self._numbers: dict[tuple[int, int, int], int] = {}
+        self._met: set[int] = set()
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Of all that are kept."""
+        return frozenset(self._numbers.values())
+
+    @contextlib.contextmanager
+    def pickling(self) -> Iterator[None]:
+        """Be the child that is being started, for what this thread pickles."""
+        before = context.get_spawning_popen()
+        self._met = set()
+        context.set_spawning_popen(self)
+        try:
+            yield
+        finally:
+            context.set_spawning_popen(before)
+
+    def duplicate_for_child(self, fd: int) -> int:
+        """The number that a worker has `fd` as; called by multiprocessing."""
+        facts = os.fstat(fd)
+        mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE  # the ends of a pipe differ in this
+        identity = facts.st_dev, facts.st_ino, mode
+        if identity not in self._numbers:
+            number = self._descriptors.add(fcntl.fcntl, fd, fcntl.F_DUPFD_CLOEXEC, 3)
+            self._numbers[identity] = number
+        self._met.add(self._numbers[identity])
+        return self._numbers[identity]
+
+    def forget_others(self) -> None:
+        """Close what the last pickle does not refer to."""
+        for identity, number in list(self._numbers.items()):
+            if number not in self._met:
+                del self._numbers[identity]
+                self._descriptors.close_one(number)
+
+    def close(self) -> None:
+        """Close all. Idempotent."""
+        self._numbers = {}
+        self._descriptors.close()
+
+
+def reduce_mp_object(obj: Any) -> Any:
+    """How to send `obj`, if it is multiprocessing's and pickle's own way will not do.
+
+    Raises:
+        PicklingError: it was made for forked children only.
+    """
+    kind = type(obj)
+    if kind.__module__ == "multiprocessing.synchronize" and getattr(obj, "_is_fork_ctx", False):
+        raise pickle.PicklingError(
+            f"it was made for forked children, as by multiprocessing.{kind.__name__}(): make it by "
+            f'multiprocessing.get_context("spawn").{kind.__name__}()'
+        )
+    reducer = reduction.ForkingPickler._extra_reducers.get(kind)  # type: ignore[attr-defined]
+    if reducer is None:
+        return NotImplemented
+    if reducer.__module__ == "multiprocessing.heap":
+        passed: Any = context.get_spawning_popen()
+        return rebuild_arena, (kind, obj.size, passed.duplicate_for_child(obj.fd))
+    shared = hasattr(obj, "_wrapper") or reducer.__module__ == "multiprocessing.connection"
+    return reducer(obj) if shared and reducer.__module__ in _REDUCERS else NotImplemented

@@ -1,0 +1,63 @@
+"""How a worker imports: what the consumer has imported, from where the consumer has it.
+
+`sys.path` alone will not do. A script may have added a directory with a `select.py` of its own long
+after the right one was imported; it may have changed its directory, and '' means another one now;
+an editable install's finder, or a module that was loaded from a file of another name, is on no
+path at all. So a worker is told where each module lies. Everything else it finds as usual.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+__all__ = ["Imports", "begin"]
+
+
+class Imports(NamedTuple):
+    """Where a worker looks for modules. Plain values only: it travels by `marshal`."""
+
+    path: list[str]
+    """`sys.path`, without relative entries."""
+    places: dict[str, list[str]]
+    """Top-level modules that the consumer has imported, by the entry they were found in."""
+    files: dict[str, str]
+    """Those that are on no path under their name, and the file of each."""
+
+
+def begin(path: list[str], places: dict[str, list[str]], files: dict[str, str]) -> None:
+    """Import from there, from now on. The first act of a fresh interpreter.
+
+    It runs before anything of seqloader can be imported: as a code object, with no globals. What
+    it imports itself has been imported by every interpreter, and is not searched for.
+    """
+    import os
+    import sys
+
+    import _frozen_importlib_external as external  # type: ignore[import-not-found]
+
+    sys.path[:] = path
+    entry_of = {name: entry for entry, names in places.items() for name in names}
+
+    class Imported:
+        """Finds what the consumer has imported; gone from there, it is looked for as usual."""
+
+        @staticmethod
+        def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+            if path is not None:  # inside a package, whose own path is right
+                return None
+            if name in entry_of:
+                spec = external.PathFinder.find_spec(name, [entry_of[name]], target)
+                return spec if spec is not None and spec.has_location else None
+            file = files.get(name)
+            if file is None or not os.path.isfile(file):
+                return None
+            folder, base = os.path.split(file)
+            inside = [folder] if base.startswith("__init__.") else None
+            return external.spec_from_file_location(
+                name, file, submodule_search_locations=inside
+            )
+
+    # Finders that were installed before Python's own (by a `.pth` file) stay before it.
+    finders: list[Any] = sys.meta_path
+    found = external.PathFinder in finders
+    finders.insert(finders.index(external.PathFinder) if found else len(finders), Imported)
