@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from seqloader import messages
-from seqloader.errors import WorkerLostWarning
+from seqloader.errors import SeqloaderWarning, WorkerLostWarning
 from seqloader.handovers import Handovers
 from seqloader.order import Window
 from seqloader.tickets import Death, Lost, Raised, RebuildError, Ticket
@@ -108,6 +108,7 @@ class Delivery:
 
     def restart(self, skips: Ranges | None = None) -> None:
         """Forget what is in flight: it goes on with what was not handed over, nor is skipped."""
+        self._note_edits()
         self._give_back(self.window.restart(self.handovers.next_position))
         if skips is not None:
             self._give_back(self.window.skip(skips))
@@ -197,8 +198,14 @@ class Delivery:
         self._counters.respawns += 1
         text = messages.lost_warning(ticket, death, again=again)
         self.warnings.append(WorkerLostWarning(text))
+        self._note_edits()
         if death.reason == "timeout":
             log.warning("%s", messages.stack_text(death))
+
+    def _note_edits(self) -> None:
+        """Workers are new: they may have imported other code than those before."""
+        for module, file in getattr(self._executor, "edited", list)():
+            self.warnings.append(SeqloaderWarning(messages.edited_warning(module, file)))
 
     def _try_again(self, ticket: Ticket) -> None:
         self._counters.retried += 1

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "batch_note",
     "death_text",
+    "edited_warning",
     "generators_warning",
     "held_note",
     "hooks_warning",
@@ -92,6 +93,16 @@ def lost_warning(ticket: Ticket | None, death: Death, *, again: bool) -> str:
     took = "took longer than timeout_s on" if death.reason == "timeout" else "died in"
     outcome = "it was replaced and the batch is computed again" if again else "it was replaced"
     return f"{slot} {took} {place(ticket)}; {outcome}"
+
+
+def edited_warning(module: str, file: str) -> str:
+    """New workers import what others have imported in another state."""
+    return (
+        f"{file} (module {module}) was changed while workers were at work, and workers have been "
+        "replaced since: those import it as it is now, the others and your own process have it as "
+        "it was, so batches of one epoch may come of both. To have one state, stop() and start() "
+        "again (and reload the module in your own process), or leave the file alone while it runs"
+    )
 
 
 def lost_error(lost: Lost, attempts: int, timeout_s: float | None) -> WorkerLostError:

@@ -14,7 +14,12 @@ from seqloader.executors.process.consumer.change import (
     same_bindings,
 )
 from seqloader.executors.process.consumer.crew import PoolOptions
-from seqloader.executors.process.consumer.imported import imports
+from seqloader.executors.process.consumer.imported import Sources, imports
+from seqloader.executors.process.consumer.mp_objects import (
+    MpPickler,
+    PassedDescriptors,
+    as_parent,
+)
 from seqloader.executors.process.consumer.pool import Pool
 from seqloader.executors.process.consumer.script import pickle_names, script_facts
 from seqloader.executors.process.consumer.state import StateFile
@@ -82,6 +87,9 @@ class ProcessExecutor:
         self._inherited: tuple[int, Any] = (0, None)
         self._bound: Bindings = {}
         self._options: PoolOptions | None = None
+        self._passed = PassedDescriptors()
+        """Of what `worker_init` refers to."""
+        self._sources: Sources | None = None
 
     # --- protocol -------------------------------------------------------------------------
 
@@ -94,6 +102,7 @@ class ProcessExecutor:
             self._open()
         else:
             self._start_fresh(sequence)
+            self._sources = Sources()
 
     def _start_fresh(self, sequence: Any) -> None:
         """Publish while the workers' interpreters start: writing a large Sequence takes as long."""
@@ -123,7 +132,7 @@ class ProcessExecutor:
         if state is None:
             pool.open(self._version(), -1)
         else:
-            pool.open(self._version(), state.fd, state.passed)
+            pool.open(self._version(), state.fd, state.passed | self._passed.numbers)
 
     def _version(self) -> tuple[int, int]:
         if self._state is None:
@@ -228,8 +237,10 @@ class ProcessExecutor:
         if self._state is not None:
             self._state.close()
         self._state = None
+        self._passed.close()
         self._inherited = (0, None)
         self._bound = {}
+        self._sources = None
         self._pool = None
 
     # --- what else the enqueuer may ask ---------------------------------------------------
@@ -237,6 +248,11 @@ class ProcessExecutor:
     def holder(self, ticket: Ticket) -> tuple[int, int] | None:
         """(slot, process id) of the worker that computes `ticket` now."""
         return None if self._pool is None else self._pool.holder(ticket)
+
+    def edited(self) -> list[tuple[str, str]]:
+        """Modules and files of the user's that were edited since the first workers imported them:
+        later workers have other code. Each is told once."""
+        return [] if self._sources is None else self._sources.edited()
 
     def busy(self) -> list[str]:
         """Which workers compute something or are not ready yet, in words."""
@@ -264,8 +280,9 @@ class ProcessExecutor:
             state=-1,
             seed=seeding.seed,
             reseed_globals=seeding.reseed_globals,
+            parent=as_parent(),
             passed=[],
-            worker_init=b"" if self._forks else _pickled(self._worker_init),
+            worker_init=b"" if self._forks else self._pickled_init(),
             script=script_facts(),
         )
         return PoolOptions(
@@ -277,6 +294,12 @@ class ProcessExecutor:
             settings=settings,
             inherit=self._enter_forked if self._forks else None,
         )
+
+    def _pickled_init(self) -> bytes:
+        if self._worker_init is None:
+            return b""
+        with self._passed.pickling():
+            return dumps(self._worker_init, MpPickler)
 
     def _enter_forked(self, pool: PoolSettings, own: WorkerSettings) -> None:
         sequence = self._inherited[1]
@@ -295,9 +318,3 @@ class ProcessExecutor:
             environment["PYTHONHASHSEED"] = str(hash_seed(seeding.seed))
         environment.update(self._worker_env)
         return environment
-
-
-def _pickled(worker_init: Callable[[int], object] | None) -> bytes:
-    if worker_init is None:
-        return b""
-    return dumps(worker_init)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import os
 import sys
@@ -13,10 +14,14 @@ from seqloader.executors.process.wire.imports import Imports
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["imports"]
+__all__ = ["Sources", "imports"]
 
 _NOT_BY_NAME: Final = frozenset({"__main__", "__mp_main__"})
 """A worker's own are others."""
+
+_LIBRARIES: Final = ("/site-packages/", "/dist-packages/", f"{os.path.dirname(os.__file__)}/")
+_MOST_SOURCES: Final = 2000
+"""Files that are looked at, some microseconds for each."""
 
 
 def imports() -> Imports:
@@ -63,9 +68,7 @@ def _entry(name: str, file: str) -> str | None:
 
 
 def _path() -> list[str]:
-    return [
-        path for entry in sys.path if isinstance(entry, str) for path in _absolute(entry)
-    ]
+    return [path for entry in sys.path if isinstance(entry, str) for path in _absolute(entry)]
 
 
 def _absolute(path: str) -> list[str]:
@@ -79,3 +82,39 @@ def _absolute(path: str) -> list[str]:
         here = None
     bases = dict.fromkeys(base for base in (here, origin.DIRECTORY) if base is not None)
     return [os.path.join(base, path) if path else base for base in bases]
+
+
+class Sources:
+    """The files of the user's own modules, as they are now. (Libraries are not edited.)
+
+    A worker imports from them when it starts: one that replaces another later gets what is in them
+    by then, while this process, and the other workers, have what was there before.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, tuple[int, int]]] = {}
+        """Module and facts, by file."""
+        for name, file in imported_files():
+            if not any(part in file for part in _LIBRARIES):
+                with contextlib.suppress(OSError):  # inside an archive
+                    self._known[file] = name, _facts(file)
+            if len(self._known) >= _MOST_SOURCES:
+                break
+
+    def edited(self) -> list[tuple[str, str]]:
+        """Modules that are not as they were, and their files. Each is told once."""
+        found = []
+        for file, (name, facts) in list(self._known.items()):
+            try:
+                same = _facts(file) == facts
+            except OSError:  # gone, or on its way back from an editor
+                continue
+            if not same:
+                del self._known[file]
+                found.append((name, file))
+        return found
+
+
+def _facts(file: str) -> tuple[int, int]:
+    facts = os.stat(file)
+    return facts.st_mtime_ns, facts.st_size

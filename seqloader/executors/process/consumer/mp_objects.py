@@ -19,16 +19,19 @@ import contextlib
 import fcntl
 import os
 import pickle
-from multiprocessing import context, reduction
+import sys
+from multiprocessing import context, get_start_method, process, reduction
 from typing import TYPE_CHECKING, Any, Final
 
+from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
 from seqloader.executors.process.wire.passed import PassedDescriptor, rebuild_arena
+from seqloader.executors.process.wire.settings import Parent
 from seqloader.memory.descriptors import Descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PassedDescriptors", "reduce_mp_object"]
+__all__ = ["MpPickler", "PassedDescriptors", "as_parent", "tracker_fd"]
 
 _REDUCERS: Final = frozenset({"multiprocessing.connection", "multiprocessing.sharedctypes"})
 """Whose ways to pickle are taken over. torch has put ways of its own beside them."""
@@ -55,7 +58,7 @@ class PassedDescriptors:
         """Be the child that is being started, for what this thread pickles."""
         before = context.get_spawning_popen()
         self._met = set()
-        context.set_spawning_popen(self)
+        context.set_spawning_popen(self)  # type: ignore[arg-type]
         try:
             yield
         finally:
@@ -85,7 +88,16 @@ class PassedDescriptors:
         self._descriptors.close()
 
 
-def reduce_mp_object(obj: Any) -> Any:
+class MpPickler(DefinitionPickler):
+    """Pickles definitions, and objects of multiprocessing. Inside `pickling`."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Reduce objects of multiprocessing to what a worker can open."""
+        reduced = _reduce(obj)
+        return super().reducer_override(obj) if reduced is NotImplemented else reduced
+
+
+def _reduce(obj: Any) -> Any:
     """How to send `obj`, if it is multiprocessing's and pickle's own way will not do.
 
     Raises:
@@ -105,3 +117,19 @@ def reduce_mp_object(obj: Any) -> Any:
         return rebuild_arena, (kind, obj.size, passed.duplicate_for_child(obj.fd))
     shared = hasattr(obj, "_wrapper") or reducer.__module__ == "multiprocessing.connection"
     return reducer(obj) if shared and reducer.__module__ in _REDUCERS else NotImplemented
+
+
+def as_parent() -> Parent:
+    """This process, as multiprocessing tells its children of it."""
+    this = process.current_process()
+    method = get_start_method(allow_none=True)
+    directory: str | None = process.ORIGINAL_DIR  # type: ignore[attr-defined]
+    return Parent(this.name, bytes(this.authkey), method, directory)
+
+
+def tracker_fd() -> int:
+    """Where this process's resource tracker listens; -1: it has none. None is started for workers:
+    it is a process, and who does not share memory by name has no use for it."""
+    module: Any = sys.modules.get("multiprocessing.resource_tracker")
+    fd: int | None = None if module is None else module._resource_tracker._fd
+    return -1 if fd is None else fd

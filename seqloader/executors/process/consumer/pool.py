@@ -93,9 +93,7 @@ class Pool:
 
     # --- start ----------------------------------------------------------------------------
 
-    def open(
-        self, state: tuple[int, int], state_fd: int, passed: Collection[int] = ()
-    ) -> None:
+    def open(self, state: tuple[int, int], state_fd: int, passed: Collection[int] = ()) -> None:
         """Make pipes and table, and launch the workers, which load `state` first.
 
         Version 0: there is no state yet. They wait for `release`. `passed`: the descriptors of the

@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqloader.executors.process.consumer.change import Kept, is_flat, is_large
-from seqloader.executors.process.consumer.mp_objects import PassedDescriptors, reduce_mp_object
+from seqloader.executors.process.consumer.mp_objects import MpPickler, PassedDescriptors
 from seqloader.executors.process.wire import foreign
-from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
 from seqloader.executors.process.wire.dense import has_default_reduction, reduce_dense
 from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
 from seqloader.executors.process.wire.pickling import unpicklable_part
@@ -89,7 +88,7 @@ def _explained(error: Exception, sequence: Any) -> Exception:
     return error
 
 
-class StatePickler(DefinitionPickler):
+class StatePickler(MpPickler):
     """Pickles into `file` what is not large, and collects the rest."""
 
     def __init__(self, file: Any, kept: Iterable[Kept] = ()) -> None:
@@ -127,9 +126,6 @@ class StatePickler(DefinitionPickler):
             reduced = foreign.reduce_torch(obj)
             if reduced is not NotImplemented:
                 return _by_reference(reduced)
-            reduced = reduce_mp_object(obj)
-            if reduced is not NotImplemented:
-                return reduced
         return super().reducer_override(obj)
 
     def _external(self, container: Any) -> int | None:

@@ -40,6 +40,7 @@ from multiprocessing import process, spawn
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import WorkerStartError
+from seqloader.executors.process.consumer.mp_objects import tracker_fd
 from seqloader.executors.process.wire.settings import (
     ENTRY,
     MARK,
@@ -171,12 +172,13 @@ class WorkerProcess:
             death = -1
             if without("pidfd") or not hasattr(os, "pidfd_open"):
                 self._watch, death = own.pipe()
-            errors = passed.add(fcntl.fcntl, 2, fcntl.F_DUPFD_CLOEXEC, 3) if _is_open(2) else -1
+            errors = _duplicate(2, passed)
             if inherit is None:
                 self._capture = own.memory("seqloader-stderr")
             if stacks:
                 self._stack = own.memory("seqloader-stack")
-            ends = (life, death, errors, self._capture, self._stack)
+            tracker = -1 if inherit else _duplicate(tracker_fd(), passed)
+            ends = (life, death, errors, self._capture, self._stack, tracker)
             memories = live_memories() if inherit is None else []  # held open until it has them
             shared = tuple(memory.fd for memory in memories if not memory.private)
             told = WorkerSettings(self.number, self.slot, *state, *arena, *ends, shared)
@@ -380,6 +382,10 @@ def _inheritable() -> list[int]:
             if int(name) > 2 and os.get_inheritable(int(name)):
                 found.append(int(name))
     return found
+
+
+def _duplicate(fd: int, owner: Descriptors) -> int:
+    return owner.add(fcntl.fcntl, fd, fcntl.F_DUPFD_CLOEXEC, 3) if _is_open(fd) else -1
 
 
 def _is_open(fd: int) -> bool:

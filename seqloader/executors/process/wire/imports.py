@@ -30,10 +30,9 @@ def begin(path: list[str], places: dict[str, list[str]], files: dict[str, str]) 
     It runs before anything of seqloader can be imported: as a code object, with no globals. What
     it imports itself has been imported by every interpreter, and is not searched for.
     """
+    import _frozen_importlib_external as external
     import os
     import sys
-
-    import _frozen_importlib_external as external  # type: ignore[import-not-found]
 
     sys.path[:] = path
     entry_of = {name: entry for entry, names in places.items() for name in names}
@@ -53,9 +52,7 @@ def begin(path: list[str], places: dict[str, list[str]], files: dict[str, str]) 
                 return None
             folder, base = os.path.split(file)
             inside = [folder] if base.startswith("__init__.") else None
-            return external.spec_from_file_location(
-                name, file, submodule_search_locations=inside
-            )
+            return external.spec_from_file_location(name, file, submodule_search_locations=inside)
 
     # Finders that were installed before Python's own (by a `.pth` file) stay before it.
     finders: list[Any] = sys.meta_path

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import marshal
 import signal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from seqloader.executors.process.wire.imports import Imports, begin
 
-__all__ = ["ENTRY", "MARK", "STACK_SIGNAL", "PoolSettings", "ScriptFacts", "WorkerSettings"]
+__all__ = [
+    "ENTRY",
+    "MARK",
+    "STACK_SIGNAL",
+    "Parent",
+    "PoolSettings",
+    "ScriptFacts",
+    "WorkerSettings",
+]
 
 ENTRY: Final = "seqloader.executors.process.worker.main"
 """The worker's side is named, never imported, by the consumer's."""
@@ -34,6 +42,17 @@ class ScriptFacts(NamedTuple):
     """Of the module that `python -m` runs."""
 
 
+class Parent(NamedTuple):
+    """The consumer, as multiprocessing tells its children of it."""
+
+    name: str
+    authkey: bytes
+    start_method: str | None
+    """None: not chosen yet."""
+    directory: str | None
+    """In which it was when it imported multiprocessing."""
+
+
 class PoolSettings(NamedTuple):
     """The same for all workers of a pool. Plain values only: it travels by `marshal`."""
 
@@ -50,6 +69,7 @@ class PoolSettings(NamedTuple):
     """Descriptor of the state file; -1 where the Sequence is inherited by fork."""
     seed: int
     reseed_globals: bool
+    parent: Parent
     passed: list[int]
     """Descriptors of the user's own that the Sequence refers to."""
     worker_init: bytes
@@ -57,20 +77,19 @@ class PoolSettings(NamedTuple):
     script: ScriptFacts = ScriptFacts()
 
     def dumps(self) -> bytes:
-<<<<<<< HEAD
-        """As bytes for `loads`."""
-        return marshal.dumps((*self[:-1], tuple(self.script)))
+        """For the bootstrap: what it runs first, and these fields, for `of`."""
+        plain = [tuple(field) if isinstance(field, tuple) else field for field in self]
+        return marshal.dumps((begin.__code__, plain))
 
     @classmethod
-    def loads(cls, data: bytes) -> PoolSettings:
-        """From the bytes that `dumps` made."""
-        fields: Any = marshal.loads(data)
-        return cls._make([*fields[:-1], ScriptFacts(*fields[-1])])
-=======
-        """For the bootstrap: what it runs first, and these fields."""
-        plain = (tuple(field) if isinstance(field, tuple) else field for field in self)
-        return marshal.dumps((begin.__code__, tuple(plain)))
->>>>>>> 622adab (Workers import what the consumer has imported, from where it has it; multiprocessing's own objects travel as to a child of it)
+    def of(cls, fields: list[Any]) -> PoolSettings:
+        """From the fields that the bootstrap has read."""
+        settings = cls._make(fields)
+        return settings._replace(
+            imports=Imports(*settings.imports),
+            parent=Parent(*settings.parent),
+            script=ScriptFacts(*settings.script),
+        )
 
 
 class WorkerSettings(NamedTuple):
@@ -97,6 +116,8 @@ class WorkerSettings(NamedTuple):
     """Holds standard error until the worker is ready; -1: not captured."""
     stack: int
     """Where the stack of a worker past its time is written; -1: no time limit."""
+    tracker: int
+    """Of multiprocessing's resource tracker; -1: the consumer has none, or it is there by fork."""
     shared: tuple[int, ...] = ()
     """The memory of all shared arrays that the consumer has; by fork, they are just there."""
     strangers: tuple[int, ...] = ()
@@ -105,7 +126,7 @@ class WorkerSettings(NamedTuple):
     def descriptors(self) -> tuple[int, ...]:
         """Those of the fields that are descriptors; -1 where there is none."""
         ends = self.gate, self.arena, self.life, self.death, self.errors, self.capture, self.stack
-        return *ends, *self.shared
+        return *ends, self.tracker, *self.shared
 
     def arguments(self) -> list[str]:
         """As command-line arguments for `parse`."""

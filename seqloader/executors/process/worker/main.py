@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 from seqloader import arrays
 from seqloader.executors.process.wire import failures
 from seqloader.executors.process.wire.records import FAILED, READY, REPORT
-from seqloader.executors.process.wire.settings import MARK, PoolSettings, WorkerSettings
+from seqloader.executors.process.wire.settings import (
+    MARK,
+    PoolSettings,
+    WorkerSettings,
+)
 from seqloader.executors.process.wire.table import ACKNOWLEDGED, ROW_WORDS, Table
 from seqloader.executors.process.wire.tunables import remove_tunables
-from seqloader.executors.process.worker import script
+from seqloader.executors.process.worker import mp_child, script
 from seqloader.executors.process.worker.arena import Arena
 from seqloader.executors.process.worker.life import guard_life
 from seqloader.executors.process.worker.loop import Loop
@@ -32,11 +36,11 @@ if TYPE_CHECKING:
 __all__ = ["enter", "run"]
 
 
-def enter(settings: tuple[Any, ...], arguments: list[str]) -> None:
+def enter(settings: list[Any], arguments: list[str]) -> None:
     """Entry of a fresh interpreter; the bootstrap has seen to what it imports."""
     os.environ.pop(MARK, None)
     remove_tunables(os.environ)
-    pool = PoolSettings(*settings)
+    pool = PoolSettings.of(settings)
     own = WorkerSettings.parse(arguments[1:])
     os.close(int(arguments[0]))
     shared = (pool.tickets, pool.reports, pool.table, pool.state, *pool.passed)
@@ -59,6 +63,9 @@ def run(
 ) -> None:
     """Work until the ticket pipe ends. By fork, `sequence` and `worker_init` are inherited."""
     guard_life(own.life)
+    if pool.state < 0:
+        mp_child.be_forked_child()
+    mp_child.be_child(pool.parent, own.slot, own.life, own.tracker)
     prepare_signals(own.stack)
     keep_malloc_memory()
     be_killed_first()
@@ -103,3 +110,5 @@ def run(
     release_stderr(own.errors, own.capture)
     os.write(pool.reports, REPORT.pack(0, 0, 0, 0, 0, 0, own.number, 0, 0, READY))
     loop.serve()
+    if pool.state < 0:
+        mp_child.leave()

@@ -26,10 +26,10 @@ from seqloader.executors.process.wire.definitions.kinds import reducer_of
 __all__ = ["IN_WORKERS", "DefinitionPickler", "dumps"]
 
 
-def dumps(obj: object) -> bytes:
+def dumps(obj: object, pickler: type[DefinitionPickler] | None = None) -> bytes:
     """The pickle of something small on its way to a worker: a function, with what it uses."""
     file = io.BytesIO()
-    DefinitionPickler(file, protocol=5).dump(obj)
+    (pickler or DefinitionPickler)(file, protocol=5).dump(obj)
     return file.getvalue()
 
 
