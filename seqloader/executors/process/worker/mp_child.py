@@ -13,6 +13,7 @@ in a worker, what is attached is not tracked. What a worker makes is.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import sys
@@ -40,6 +41,7 @@ def be_child(parent: Parent, slot: int, life: int, tracker: int) -> None:
         "multiprocessing.resource_tracker": lambda module: _share_tracker(module, tracker),
         "multiprocessing.shared_memory": _attach_untracked,
     }
+    atexit.register(_end_tracker)  # before multiprocessing's, so that it comes after
     for name in [name for name in changes if name in sys.modules]:
         changes.pop(name)(sys.modules[name])
     sys.meta_path.insert(0, _Importer(changes))
@@ -55,6 +57,9 @@ def be_forked_child() -> None:
     if util is not None:
         util._finalizer_registry.clear()
         util._run_after_forkers()
+    tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
+    if tracker is not None:
+        tracker._resource_tracker._pid = None  # no child of this process
 
 
 def leave() -> None:
@@ -63,6 +68,15 @@ def leave() -> None:
     util: Any = sys.modules.get("multiprocessing.util")
     if util is not None:
         util._exit_function()
+    _end_tracker()
+
+
+def _end_tracker() -> None:
+    """Wait for the tracker that this process has started, if it has: it belongs to our process
+    group, and would be killed before it has given back what user code left."""
+    tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
+    if tracker is not None and tracker._resource_tracker._pid is not None:
+        tracker._resource_tracker._stop()
 
 
 class _Importer:
