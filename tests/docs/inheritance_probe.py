@@ -5,7 +5,9 @@ from __future__ import annotations
 import decimal
 import io
 import json
+import locale
 import logging
+import multiprocessing
 import os
 import resource
 import signal
@@ -18,6 +20,9 @@ import borrowed  # a module beside this script
 import numpy as np
 
 from seqloader import OrderedEnqueuer, Sequence
+
+sys.path.insert(0, os.path.join(sys.path[0], "first"))
+import moved  # noqa: E402 - from a path that is another one later
 
 USED = "before"
 UNUSED = "set"
@@ -55,6 +60,12 @@ class Probe(Sequence):
                 "warnings filters": any(one[0] == "once" for one in warnings.filters),
                 "numpy.seterr": np.geterr()["divide"] == "raise",
                 "decimal context": decimal.getcontext().prec == 7,
+                "where modules were imported from": moved.value == "first",
+                "import hooks": "no_hook" in [one.__name__ for one in sys.path_hooks],
+                "switch interval": sys.getswitchinterval() == 0.25,
+                "locale that was set": locale.setlocale(locale.LC_COLLATE) != "C",
+                "niceness": os.nice(0) == self.niceness,
+                "key and start method of multiprocessing": kinship() == self.kinship,
                 "recursion limit": sys.getrecursionlimit() == 4321,
                 "signal handlers": callable(signal.getsignal(signal.SIGUSR1)),
                 "ignored signals": signal.getsignal(signal.SIGHUP) == signal.SIG_IGN,
@@ -65,6 +76,14 @@ class Probe(Sequence):
                 "open files": is_open(self.descriptor),
             }
         )
+
+
+def kinship():
+    return bytes(multiprocessing.current_process().authkey), multiprocessing.get_start_method()
+
+
+def no_hook(path):
+    raise ImportError
 
 
 def opened():
@@ -89,7 +108,14 @@ os.environ["SET_IN_PYTHON"] = "yes"
 os.chdir(probe.attribute_folder)
 os.umask(0o071)
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+sys.path[0] = sys.path[0].replace("first", "second")
 sys.path.append("/no/such/folder")
+sys.path_hooks.append(no_hook)
+sys.setswitchinterval(0.25)
+locale.setlocale(locale.LC_COLLATE, "C.UTF-8")
+probe.niceness = os.nice(1)
+multiprocessing.set_start_method("spawn")
+probe.kinship = kinship()
 sys.argv.append("--added")
 logging.getLogger("probe").setLevel(logging.DEBUG)
 warnings.simplefilter("once")

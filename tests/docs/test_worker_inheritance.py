@@ -30,6 +30,9 @@ def found(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("inheritance")
     script = shutil.copy(PROBE, folder)
     (folder / "borrowed.py").write_text("value = 'before'\n")
+    for place in ("first", "second"):
+        (folder / place).mkdir()
+        (folder / place / "moved.py").write_text(f"value = {place!r}\n")
     command = [sys.executable, "-O", "-W", "error::BytesWarning", script, request.param]
     printed = subprocess.run(
         command, input="text\n", capture_output=True, text=True, timeout=60, check=True
