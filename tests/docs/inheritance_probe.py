@@ -22,7 +22,7 @@ import numpy as np
 from seqloader import OrderedEnqueuer, Sequence
 
 sys.path.insert(0, os.path.join(sys.path[0], "first"))
-import moved  # noqa: E402 - from a path that is another one later
+import moved
 
 USED = "before"
 UNUSED = "set"

@@ -16,7 +16,7 @@ import pytest
 from sequences_for_tests import Once
 
 from seqloader import OrderedEnqueuer, Sequence
-from seqloader.executors.process.consumer.imported import Sources, imports
+from seqloader.executors.process.consumer.imported import Sources, imported_files, imports
 
 BATCHES = """
     from seqloader import OrderedEnqueuer, Sequence
@@ -286,7 +286,7 @@ def test_what_stands_for_a_module_is_not_asked(monkeypatch):
     monkeypatch.setitem(sys.modules, "nothing", None)
     monkeypatch.setitem(sys.modules, "alias_of_json", importlib.import_module("json"))
 
-    found = imports()
+    found = imports(imported_files())
 
     named = {name for names in found.places.values() for name in names} | set(found.files)
     assert "json" in named
@@ -373,7 +373,7 @@ def test_a_warning_made_an_error_loses_no_batch(edited):
 
 def test_sources_that_are_touched_by_nobody_are_the_same(edited):
     _, file = edited
-    sources = Sources()
+    sources = Sources(imported_files())
 
     assert sources.edited() == []
     file.unlink()
@@ -384,7 +384,7 @@ def test_sources_that_are_touched_by_nobody_are_the_same(edited):
 
 
 def test_libraries_are_not_looked_at():
-    looked_at = Sources()._known
+    looked_at = Sources(imported_files())._known
 
     assert not any("site-packages" in file for file in looked_at)
     assert os.__file__ not in looked_at

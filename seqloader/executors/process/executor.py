@@ -14,7 +14,11 @@ from seqloader.executors.process.consumer.change import (
     same_bindings,
 )
 from seqloader.executors.process.consumer.crew import PoolOptions
-from seqloader.executors.process.consumer.imported import Sources, imports
+from seqloader.executors.process.consumer.imported import (
+    Sources,
+    imported_files,
+    imports,
+)
 from seqloader.executors.process.consumer.mp_objects import (
     MpPickler,
     PassedDescriptors,
@@ -96,13 +100,14 @@ class ProcessExecutor:
     def start(self, sequence: Any, seeding: Seeding) -> None:
         """Publish the Sequence and launch the workers; they become ready in their own time."""
         check_startable()
-        self._options = self._make_options(seeding)
+        imported = imported_files()
+        self._options = self._make_options(seeding, imported)
         if self._forks:
             self._inherit(sequence)
             self._open()
         else:
             self._start_fresh(sequence)
-            self._sources = Sources()
+            self._sources = Sources(imported)
 
     def _start_fresh(self, sequence: Any) -> None:
         """Publish while the workers' interpreters start: writing a large Sequence takes as long."""
@@ -270,9 +275,9 @@ class ProcessExecutor:
 
     # --- options --------------------------------------------------------------------------
 
-    def _make_options(self, seeding: Seeding) -> PoolOptions:
+    def _make_options(self, seeding: Seeding, imported: list[tuple[str, str]]) -> PoolOptions:
         settings = PoolSettings(
-            imports=imports(),
+            imports=imports(imported),
             argv=[argument for argument in sys.argv if isinstance(argument, str)],
             tickets=-1,
             reports=-1,

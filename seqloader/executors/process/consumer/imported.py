@@ -6,29 +6,33 @@ import contextlib
 import importlib.machinery
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from seqloader import origin
 from seqloader.executors.process.wire.imports import Imports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
-__all__ = ["Sources", "imports"]
+__all__ = ["Sources", "imported_files", "imports"]
 
 _NOT_BY_NAME: Final = frozenset({"__main__", "__mp_main__"})
 """A worker's own are others."""
 
-_LIBRARIES: Final = ("/site-packages/", "/dist-packages/", f"{os.path.dirname(os.__file__)}/")
+_STANDARD: Final = (
+    os.path.dirname(os.__file__) + os.sep,
+    os.path.dirname(origin.__file__) + os.sep,
+)
+"""The standard library, and seqloader itself."""
 _MOST_SOURCES: Final = 2000
 """Files that are looked at, some microseconds for each."""
 
 
-def imports() -> Imports:
-    """Where a worker that starts now looks for modules."""
+def imports(imported: Iterable[tuple[str, str]]) -> Imports:
+    """Where a worker that starts now looks for modules, of which these are imported."""
     places: dict[str, list[str]] = {}
     files: dict[str, str] = {}
-    for name, file in imported_files():
+    for name, file in imported:
         if "." in name:
             continue
         entry = _entry(name, file)
@@ -39,32 +43,32 @@ def imports() -> Imports:
     return Imports(_path(), places, files)
 
 
-def imported_files() -> Iterator[tuple[str, str]]:
+def imported_files() -> list[tuple[str, str]]:
     """Every imported module that lies in a file, and that file."""
+    found = []
+    look = object.__getattribute__  # what stands there may answer everything, or load itself for it
     for name, module in list(sys.modules.items()):
-        spec = _spec(module)
-        # Under another's name is an alias: a second copy would be another module.
-        if spec is None or name in _NOT_BY_NAME or spec.name != name or not spec.has_location:
+        try:
+            spec = look(module, "__dict__").get("__spec__")
+        except Exception:
             continue
-        if isinstance(spec.origin, str):
-            yield name, next(reversed(_absolute(spec.origin)), spec.origin)
-
-
-def _spec(module: Any) -> importlib.machinery.ModuleSpec | None:
-    # Not `getattr`: what stands in `sys.modules` may answer everything, or load itself for that.
-    try:
-        spec = object.__getattribute__(module, "__dict__").get("__spec__")
-    except Exception:
-        return None
-    return spec if isinstance(spec, importlib.machinery.ModuleSpec) else None
+        if not isinstance(spec, importlib.machinery.ModuleSpec) or not spec.has_location:
+            continue
+        file = spec.origin
+        # Under another's name is an alias: a second copy would be another module.
+        if spec.name == name and isinstance(file, str) and name not in _NOT_BY_NAME:
+            if not file.startswith(os.sep):
+                file = next(reversed(_absolute(file)), file)
+            found.append((name, file))
+    return found
 
 
 def _entry(name: str, file: str) -> str | None:
     """The entry of a path under which `file` is the module of that name, if it can be one."""
-    folder, base = os.path.split(file)
+    folder, _, base = file.rpartition(os.sep)
     if base.startswith("__init__."):
-        folder, base = os.path.split(folder)
-    return folder if base.partition(".")[0] == name else None
+        folder, _, base = folder.rpartition(os.sep)
+    return (folder or os.sep) if base.partition(".")[0] == name else None
 
 
 def _path() -> list[str]:
@@ -91,15 +95,19 @@ class Sources:
     by then, while this process, and the other workers, have what was there before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, imported: Iterable[tuple[str, str]]) -> None:
         self._known: dict[str, tuple[str, tuple[int, int]]] = {}
         """Module and facts, by file."""
-        for name, file in imported_files():
-            if not any(part in file for part in _LIBRARIES):
-                with contextlib.suppress(OSError):  # inside an archive
-                    self._known[file] = name, _facts(file)
-            if len(self._known) >= _MOST_SOURCES:
-                break
+        own = [
+            (name, file)
+            for name, file in imported
+            if not file.startswith(_NOT_EDITED)
+            and "/site-packages/" not in file
+            and "/dist-packages/" not in file
+        ]
+        for name, file in own[:_MOST_SOURCES]:
+            with contextlib.suppress(OSError):  # inside an archive
+                self._known[file] = name, _facts(file)
 
     def edited(self) -> list[tuple[str, str]]:
         """Modules that are not as they were, and their files. Each is told once."""
