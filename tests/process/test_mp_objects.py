@@ -532,6 +532,31 @@ def test_what_a_worker_makes_and_leaves_ends_with_it_where_the_consumer_has_no_t
         assert "leaked shared_memory" in done.stderr  # as Python says it
 
 
+# --- Tensors in torch's shared memory -----------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_tensor_in_shared_memory_is_one_for_all(method, tmp_path):
+    torch = pytest.importorskip("torch")
+    shared, private = torch.zeros(8).share_memory_(), torch.zeros(8)
+
+    def write(held, index):
+        part, private = held
+        part[index] += 1
+        private[index] += 1
+        return float(part[6])
+
+    held = shared[:7], private
+    shared[6] = 5
+    with pytest.warns(match="SIGKILL"):
+        batches = compute(held, write, method=method, killed=tmp_path / "killed")
+
+    assert batches == [5.0] * 6
+    assert shared[:6].tolist() == [1.0] * 6
+    assert not private.any()
+    assert not private.is_shared()
+
+
 # --- A child of multiprocessing -----------------------------------------------------------
 
 

@@ -19,10 +19,7 @@ __all__ = ["Sources", "imported_files", "imports"]
 _NOT_BY_NAME: Final = frozenset({"__main__", "__mp_main__"})
 """A worker's own are others."""
 
-_STANDARD: Final = (
-    os.path.dirname(os.__file__) + os.sep,
-    os.path.dirname(origin.__file__) + os.sep,
-)
+_NOT_EDITED: Final = tuple(os.path.dirname(f"{one.__file__}") + os.sep for one in (os, origin))
 """The standard library, and seqloader itself."""
 _MOST_SOURCES: Final = 2000
 """Files that are looked at, some microseconds for each."""

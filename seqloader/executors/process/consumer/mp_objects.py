@@ -31,10 +31,12 @@ from seqloader.memory.descriptors import Descriptors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MpPickler", "PassedDescriptors", "as_parent", "tracker_fd"]
+__all__ = ["MpPickler", "PassedDescriptors", "as_parent", "reduce_shared_tensor", "tracker_fd"]
 
 _REDUCERS: Final = frozenset({"multiprocessing.connection", "multiprocessing.sharedctypes"})
-"""Whose ways to pickle are taken over. torch has put ways of its own beside them."""
+"""Whose ways to pickle are taken over."""
+_STORAGE_REDUCERS: Final = frozenset({"reduce_storage", "reduce_typed_storage"})
+"""Those of torch, for the memory under a tensor: where it is shared. They would share all other."""
 
 
 class PassedDescriptors:
@@ -115,8 +117,22 @@ def _reduce(obj: Any) -> Any:
     if reducer.__module__ == "multiprocessing.heap":
         passed: Any = context.get_spawning_popen()
         return rebuild_arena, (kind, obj.size, passed.duplicate_for_child(obj.fd))
+    if reducer.__name__ in _STORAGE_REDUCERS:
+        memory = getattr(obj, "_untyped_storage", obj)
+        return reducer(obj) if memory.is_shared() else NotImplemented
     shared = hasattr(obj, "_wrapper") or reducer.__module__ == "multiprocessing.connection"
     return reducer(obj) if shared and reducer.__module__ in _REDUCERS else NotImplemented
+
+
+def reduce_shared_tensor(tensor: Any) -> Any:
+    """Reduce a tensor that the user has put into shared memory, by `share_memory_()`, to that."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or type(tensor) is not torch.Tensor or tensor.device.type != "cpu":
+        return NotImplemented
+    plain = tensor.layout is torch.strided and not tensor.is_nested and not tensor.is_conj()
+    if not plain or tensor.is_neg() or not tensor.is_shared():
+        return NotImplemented
+    return torch.multiprocessing.reductions.reduce_tensor(tensor)
 
 
 def as_parent() -> Parent:

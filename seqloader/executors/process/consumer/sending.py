@@ -18,7 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqloader.executors.process.consumer.change import Kept, is_flat, is_large
-from seqloader.executors.process.consumer.mp_objects import MpPickler, PassedDescriptors
+from seqloader.executors.process.consumer.mp_objects import (
+    MpPickler,
+    PassedDescriptors,
+    reduce_shared_tensor,
+)
 from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.dense import has_default_reduction, reduce_dense
 from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
@@ -123,6 +127,9 @@ class StatePickler(MpPickler):
             if reduced is not NotImplemented:
                 return reduced
         else:
+            reduced = reduce_shared_tensor(obj)
+            if reduced is not NotImplemented:
+                return reduced
             reduced = foreign.reduce_torch(obj)
             if reduced is not NotImplemented:
                 return _by_reference(reduced)
