@@ -12,13 +12,21 @@ Actors and the rules of tearing, mending and stopping are in lifecycle.py. Furth
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
 from seqloader import messages
 from seqloader.bookmarks import Bookmark, Bookmarks
+from seqloader.computing import Computing
 from seqloader.delivery import Delivery
-from seqloader.errors import ENDINGS, EnqueuerStopped, SlowBatchWarning, as_raisable
+from seqloader.errors import (
+    ENDINGS,
+    EnqueuerStopped,
+    SeqloaderWarning,
+    SlowBatchWarning,
+    as_raisable,
+)
 from seqloader.lifecycle import ERROR_STOP_TIMEOUT_S, Lifecycle
 from seqloader.order import Cursor
 from seqloader.planning import planned
@@ -57,6 +65,7 @@ class Epochs(Lifecycle):
         """Shared by all `get()`s of one stream; None while batches go to a `for`."""
         self._empty_epochs = 0
         """Epochs in a row that held no batch."""
+        self._warned_turns = False
         self._end_is_due = False
         """Whether `stop()` is about to run the hook of an epoch that is not under way any more."""
         self._cut_short: EnqueuerStopped | None = None
@@ -78,8 +87,15 @@ class Epochs(Lifecycle):
 
     def compute(self, index: int, epoch: int) -> Any:
         """One batch, computed here as a worker would."""
+        seeding = self._seeding
+        seeded = seeding.reseed_globals
+        # Threads may be computing with the generators that are set for this batch.
+        turn = getattr(self._executor, "turn", None) or contextlib.nullcontext()
         try:
-            return self._seeding.compute_aside(self.sequence, Ticket(epoch, 0, index))
+            with turn:
+                self._settle_order()
+                computing = Computing(self.sequence, seeding, seeded=seeded, worker=False)
+                return computing.compute(Ticket(epoch, 0, index))
         except ENDINGS as error:
             raise as_raisable(error) from error
 
@@ -130,6 +146,7 @@ class Epochs(Lifecycle):
             marks.beginning(self.sequence)
             self._run_hook("on_epoch_begin", self.sequence, epoch)
             count = count_batches(self.sequence)
+            self._settle_order(begins=True)
             if self._stopping:
                 raise self._stopped(f"stop() was called while epoch {epoch} began")
             plan = self._make_plan(count)
@@ -146,6 +163,9 @@ class Epochs(Lifecycle):
                 skips=cursor.skipped.get(epoch),
             )
             delivery.fill()
+            if getattr(executor, "takes_turns", False) and not self._warned_turns:
+                self._warned_turns = True
+                delivery.warnings.append(SeqloaderWarning(messages.turns_warning()))
             # After `load`: the workers compute with what the Sequence was when the epoch began.
             self.must_refresh = marks.begun(cursor, delivery, self.sequence)
             self._delivery = delivery

@@ -29,6 +29,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from seqloader import messages
+from seqloader.drawn_orders import draw_orders
 from seqloader.errors import (
     ENDINGS,
     ERRORS,
@@ -39,7 +40,7 @@ from seqloader.errors import (
     call_users,
 )
 from seqloader.options import checked_queue_size, checked_timeout, checked_workers, without_effect
-from seqloader.randomness import Seeding, generators_of
+from seqloader.randomness import Seeding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,6 @@ class Lifecycle:
         self._run = 0
         """Counts starts."""
         self._executor: Executor | None = None
-        self._warned_generators = False
 
     def _forget(self) -> None:
         """The executor has stopped: nothing is under way any more."""
@@ -95,6 +95,11 @@ class Lifecycle:
     def _due_end(self) -> Callable[[], object]:
         """What is due at the end, if this thread's own `stop()` brings it; run after `_forget`."""
         return _nothing
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch under way; between epochs, of the coming one."""
+        raise NotImplementedError
 
     @property
     def running(self) -> bool:
@@ -137,7 +142,7 @@ class Lifecycle:
             raise RuntimeError(
                 f"{executor!r} is in use by another enqueuer that runs: each needs one of its own"
             )
-        self._warn_of_generators()
+        self._settle_order()  # the first state is taken here, and a fork inherits it
         self._torn = True
         self._stopping = False
         # Assigned before it starts: whatever interrupts the start, it can be stopped.
@@ -157,11 +162,9 @@ class Lifecycle:
         if self._stopping:  # by a signal handler, in the middle
             self._give_way()
 
-    def _warn_of_generators(self) -> None:
-        names = generators_of(self.sequence) if self.options.seeded else ()
-        if names and not self._warned_generators:
-            self._warned_generators = True
-            messages.issue(SeqloaderWarning(messages.generators_warning(names)))
+    def _settle_order(self, *, begins: bool = False) -> None:
+        """Have orders drawn that each worker would else draw for itself."""
+        draw_orders(self.sequence, self._seeding, self.epoch, begins=begins)
 
     def stop(self, timeout: float | None) -> None:
         """End everything; in the consumer's own thread the epoch too, hook included."""

@@ -17,7 +17,6 @@ __all__ = [
     "batch_note",
     "death_text",
     "edited_warning",
-    "generators_warning",
     "held_note",
     "hooks_warning",
     "idle_warning",
@@ -32,6 +31,7 @@ __all__ = [
     "slow_warning",
     "stack_text",
     "stuck_warning",
+    "turns_warning",
     "unseeded_shards_error",
     "whereabouts",
 ]
@@ -191,14 +191,13 @@ def skip_warning(answer: Raised | Lost, error: BaseException) -> str:
     )
 
 
-def generators_warning(names: tuple[str, ...]) -> str:
-    """The Sequence holds random generators of its own, and a seed was given."""
-    held = ", ".join(f"sequence.{name}" for name in names)
-    which = "generators" if len(names) > 1 else "a generator"
+def turns_warning() -> str:
+    """Threads share generators that are set for each batch."""
     return (
-        f"{held}: the Sequence holds {which} of its own, which `seed` does not reach: every worker "
-        "draws from a copy, so numbers repeat between workers and depend on their count. Use "
-        "batch_context().rng in __getitem__ instead"
+        "the Sequence holds random generators, which its threads share, and a seed was given: so "
+        "batches are computed one at a time, each with the generators set for it. Worker processes "
+        "(use_multiprocessing=True) have generators of their own and compute at once; or use "
+        "batch_context().rng in __getitem__, which each batch has for itself"
     )
 
 

@@ -13,13 +13,14 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from seqloader.seeds import BATCH, GLOBALS, HOOKS, PROCESS, SAMPLE, check_seed, derive
+from seqloader.seeds import BATCH, GLOBALS, HELD, HOOKS, PROCESS, SAMPLE, check_seed, derive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.random import Generator
 
+    from seqloader.held_generators import Held
     from seqloader.tickets import Ticket
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "batch_context",
     "compute_part",
     "current_batch",
-    "generators_of",
 ]
 
 Result = TypeVar("Result")
@@ -186,11 +186,14 @@ class Seeding:
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed))
 
-    def compute(self, sequence: Any, ticket: Ticket, *, shared: bool = False) -> Any:
+    def compute(
+        self, sequence: Any, ticket: Ticket, held: Sequence[Held] = (), *, shared: bool = False
+    ) -> Any:
         """Return `sequence[ticket.index]`, computed in the batch's context.
 
-        `shared`: threads that the batch starts or talks to see its context too. For worker
-        processes, which compute one batch at a time.
+        `held`: generators that the Sequence holds, to be set for the batch. `shared`: threads
+        that the batch starts or talks to see its context too; for worker processes, which compute
+        one batch at a time.
         """
         global _per_process
         outer, outer_shared = _per_thread.context, _per_process
@@ -201,17 +204,21 @@ class Seeding:
                 _per_process = context
             if self.reseed_globals:
                 self._seed_globals(derive(GLOBALS, self.seed, ticket.epoch, ticket.index))
+            if held:
+                from seqloader.held_generators import set_streams
+
+                set_streams(held, derive(HELD, self.seed, ticket.epoch, ticket.index))
             return sequence[ticket.index]
         finally:
             _per_thread.context = outer
             if shared:
                 _per_process = outer_shared
 
-    def compute_aside(self, sequence: Any, ticket: Ticket) -> Any:
-        """As `compute`, leaving the process's global generators as they were."""
-        if not self.reseed_globals:
+    def compute_aside(self, sequence: Any, ticket: Ticket, held: Sequence[Held] = ()) -> Any:
+        """As `compute`, leaving all generators that it sets as they were."""
+        if not self.reseed_globals and not held:
             return self.compute(sequence, ticket)
-        return _aside(lambda: self.compute(sequence, ticket))
+        return self._aside(lambda: self.compute(sequence, ticket, held), held)
 
     def hook(self, epoch: int, call: Callable[[], Result], *, name: str) -> Result:
         """Return `call()`, made under global generators seeded from (seed, epoch, name).
@@ -226,7 +233,7 @@ class Seeding:
             self._seed_globals(entropy)
             return call()
 
-        return _aside(seeded_call)
+        return self._aside(seeded_call)
 
     def seed_process(self, slot: int) -> None:
         """Make the global generators of a new worker process its own.
@@ -244,39 +251,38 @@ class Seeding:
             # is not imported yet seeds itself from the system, and `random` does so after a fork.
             self._seed_globals(os.urandom(32))
 
+    def _aside(self, call: Callable[[], Result], held: Sequence[Held] = ()) -> Result:
+        from seqloader import held_generators
+
+        kept_globals = self._keep_globals()
+        kept = held_generators.keep(held)
+        try:
+            return call()
+        finally:
+            try:
+                self._put_back_globals(kept_globals)
+                held_generators.put_back(held, kept)
+            except BaseException:  # an interrupt in the middle of it
+                self._put_back_globals(kept_globals)
+                held_generators.put_back(held, kept)
+                raise
+
+    def _keep_globals(self) -> Any:
+        if not self.reseed_globals:
+            return None
+        from seqloader.global_generators import keep
+
+        return keep()
+
+    @staticmethod
+    def _put_back_globals(kept: Any) -> None:
+        if kept is not None:
+            from seqloader.global_generators import put_back
+
+            put_back(kept)
+
     @staticmethod
     def _seed_globals(entropy: bytes) -> None:
         from seqloader.global_generators import seed_globals
 
         seed_globals(entropy)
-
-
-def _aside(call: Callable[[], Result]) -> Result:
-    from seqloader.global_generators import keep, put_back
-
-    kept = keep()
-    try:
-        return call()
-    finally:
-        try:
-            put_back(kept)
-        except BaseException:  # an interrupt in the middle of it
-            put_back(kept)
-            raise
-
-
-def generators_of(sequence: Any) -> tuple[str, ...]:
-    """Names of the attributes of `sequence` that are random generators. Imports nothing."""
-    kinds = []
-    for module, names in _GENERATORS.items():
-        loaded = sys.modules.get(module)
-        kinds += [getattr(loaded, name) for name in names if hasattr(loaded, name)]
-    held = getattr(sequence, "__dict__", {})
-    return tuple(name for name, value in held.items() if isinstance(value, tuple(kinds)))
-
-
-_GENERATORS = {
-    "random": ("Random",),
-    "numpy.random": ("Generator", "RandomState"),
-    "torch": ("Generator",),
-}

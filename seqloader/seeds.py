@@ -12,6 +12,7 @@ __all__ = [
     "BATCH",
     "GLOBALS",
     "HASH",
+    "HELD",
     "HOOKS",
     "MIX",
     "PROCESS",
@@ -42,6 +43,8 @@ SAMPLE: Final = 0xB47C_0007
 """`batch_context().sample_rng`, by epoch and sample."""
 SAMPLE_ORDER: Final = 0xB47C_0008
 """The order of samples in a `BatchedSequence` or `ArraySequence`, by epoch."""
+HELD: Final = 0xB47C_000A
+"""The generators that the Sequence holds, by epoch and index; then by where in it they are."""
 MIX: Final = 0xB47C_0009
 """Where a `WeightedMix` begins in its pattern, by level."""
 

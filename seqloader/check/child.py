@@ -213,12 +213,19 @@ def _do(order: Order, tell: Callable[[Any], object]) -> None:
     say("resuming what was saved", Question.RESUME)
     resumed = replaying.resume(make, order.run, order.recording)
     tell(resumed)
-    if resumed.again_differs >= 0:
+    recording = order.recording
+    differs_from = resumed.again_differs
+    if differs_from == 0 and make.copies:
+        # Making it draws something. Copies of one are alike, and their runs can be compared.
+        say("two epochs, to compare with", Question.KILLS)
+        recording = replaying.record(make(), order.run)
+        differs_from = replaying.again_differs(make, order.run, recording)
+    if differs_from >= 0:
         said = "two runs that nothing interrupts differ, so there is nothing to compare with"
         tell(Untried(Question.KILLS, Why.BROKEN, said))
     elif order.run.kills and order.run.workers:
         say("killing workers", Question.KILLS)
-        tell(replaying.kill(make(), order.run, order.recording))
+        tell(replaying.kill(make(), order.run, recording))
 
 
 def _make(settings: Settings) -> Any:
@@ -235,7 +242,7 @@ class _Maker:
 
     def __init__(self, settings: Settings, start_method: str) -> None:
         self._settings = settings
-        self._copies = start_method == "spawn"
+        self.copies = start_method == "spawn"
         self._original: Original | None = None
 
     def __call__(self) -> Any:
@@ -244,6 +251,6 @@ class _Maker:
         if self._original is not None:
             return self._original.copy()
         sequence = _make(self._settings)
-        if self._copies:
+        if self.copies:
             self._original = Original(sequence)
         return sequence

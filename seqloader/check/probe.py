@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqloader.check.leaves import Leaf, leaves_of, parts_of
 from seqloader.command.faults import fault_text
+from seqloader.computing import Computing
 from seqloader.randomness import Seeding
 from seqloader.tickets import Ticket
 
@@ -90,10 +91,11 @@ class Probe:
     ) -> None:
         self.sequence = sequence
         self.tasks = tasks
-        self.seeding = Seeding(seed, True)
+        self.seed = seed
         self.still = still
         self.watch_state = watch_state
         self._begun = False
+        self._computing: Computing | None = None
         self._sources: Sources | None = None
         self._before: dict[str, Print] = {}
         self._traced: Any = None
@@ -124,6 +126,9 @@ class Probe:
     def _begin(self) -> None:
         """Once in each process."""
         self._begun = True
+        self._computing = Computing(
+            self.sequence, Seeding(self.seed, True), seeded=True, worker=True
+        )
         if self.watch_state:
             from seqloader.check.attributes import lasting_values, prints_of
 
@@ -142,11 +147,12 @@ class Probe:
         # As without shuffle: the position may be asked for, and is no other the second time.
         ticket = Ticket(task.epoch, task.index, task.index)
         sources = self._sources
+        assert self._computing is not None
         begun_s = _now()
         try:
             if sources is not None:
                 sources.watching = True
-            batch = self.seeding.compute(self.sequence, ticket, shared=True)
+            batch = self._computing.compute(ticket)
             took_s = _now() - begun_s
         except BaseException as error:
             # Also what is no Exception: the worker would send it to the consumer.

@@ -25,7 +25,7 @@ from seqloader.sequence import overrides_hook
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Recording", "Run", "kill", "record", "resume"]
+__all__ = ["Recording", "Run", "again_differs", "kill", "record", "resume"]
 
 EPOCHS = 2
 
@@ -159,13 +159,13 @@ def resume(make: Callable[[], Any], run: Run, recording: Recording) -> Resume:
         except Exception as error:
             text = f"{_said(place.said, error)} (state of epoch {epoch}, position {position})"
             return Resume(**known, compared=compared, error=text, traceback=fault_text(error))
-    again = _again_differs(make, run, recording) if differing else -1
+    again = again_differs(make, run, recording) if differing else -1
     return Resume(
         **known, compared=compared, differs_at=first, differing=differing, again_differs=again
     )
 
 
-def _again_differs(make: Callable[[], Any], run: Run, recording: Recording) -> int:
+def again_differs(make: Callable[[], Any], run: Run, recording: Recording) -> int:
     """The first epoch in which a second run differs that nothing interrupted; -1: none."""
     with _quiet(), run.enqueuer(make()) as enqueuer:
         for (epoch, _), same in _compared(enqueuer, run, recording, _Place(), 0, 0):

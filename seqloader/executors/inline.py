@@ -18,6 +18,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from seqloader.computing import Computing
 from seqloader.errors import as_raisable
 from seqloader.executors.local_batch import LocalBatch, private_copy
 from seqloader.tickets import Raised
@@ -46,16 +47,22 @@ class InlineExecutor:
         self._queue: deque[Ticket] = deque()
         self._answer: Outcome | None = None
         """That of the first ticket in the queue."""
-        self._sequence: Any = None
+        self._computing: Computing | None = None
         self._seeding: Seeding | None = None
         self._woken = False
         self._ended = False
 
     def start(self, sequence: Any, seeding: Seeding) -> None:
         """Keep the Sequence. It is used as it is, so that nothing can fail here."""
-        self._sequence = sequence
         self._seeding = seeding
+        self._take_up(sequence)
         self._woken = self._ended = False
+
+    def _take_up(self, sequence: Any) -> None:
+        seeding = self._seeding
+        assert seeding is not None, "loaded before start()"
+        seeded = seeding.reseed_globals
+        self._computing = Computing(sequence, seeding, seeded=seeded, worker=False)
 
     def submit(self, ticket: Ticket) -> None:
         """Take a ticket."""
@@ -74,10 +81,10 @@ class InlineExecutor:
             self._answer = self._compute(self._queue[0])
 
     def _compute(self, ticket: Ticket) -> Outcome:
-        assert self._seeding is not None, "submitted before start()"
+        assert self._computing is not None, "submitted before start()"
         begun = time.perf_counter()
         try:
-            batch = self._seeding.compute_aside(self._sequence, ticket)
+            batch = self._computing.compute(ticket)
             if self._copy:
                 # Now and not in open(), since the Sequence may use its memory for the next batch.
                 batch = private_copy(batch)
@@ -104,7 +111,8 @@ class InlineExecutor:
 
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Use `sequence` from now on."""
-        self._sequence = sequence
+        if in_place or self._computing is None or not self._computing.is_of(sequence):
+            self._take_up(sequence)
 
     def discard(self, timeout_s: float | None = None) -> bool:
         """Forget all tickets."""
@@ -128,7 +136,7 @@ class InlineExecutor:
         """Forget everything. `start` may follow."""
         self._ended = True
         self.reset()
-        self._sequence = self._seeding = None
+        self._computing = self._seeding = None
 
     def abandon(self) -> None:
         """As `stop`."""

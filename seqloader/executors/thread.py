@@ -33,11 +33,14 @@ When it breaks
                          `__getitem__` ends
 
 Not here: killing, respawning, `timeout_s`, seeding of global generators. Threads cannot be killed,
-and have no globals of their own.
+and have no globals of their own. Nor have they generators of their own: where a seed was given and
+the Sequence holds some, these are set for each batch, and batches are computed in turn, under the
+crew's `turn`. No thread waits for it while it holds anything that the consumer could want.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -45,6 +48,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
+from seqloader.computing import Computing
 from seqloader.errors import WorkerStartError, as_raisable
 from seqloader.executors.local_batch import LocalBatch, private_copy
 from seqloader.tickets import Raised
@@ -84,8 +88,12 @@ class _Crew:
     """What the threads of one start share with the consumer."""
 
     def __init__(self, sequence: Any, seeding: Seeding, copy: bool) -> None:
-        self.sequence = sequence
-        self.seeding = seeding
+        # Global generators belong to the whole process: threads would seed them for each other.
+        self.seeding = replace(seeding, reseed_globals=False)
+        self.seeded = seeding.reseed_globals
+        self.turn = threading.RLock()
+        """Whoever computes with generators set for the batch."""
+        self.computing = self.take_up(sequence)
         self.copy = copy
         self.queue: SimpleQueue[_Task | None] = SimpleQueue()  # None: a thread may leave
         self.box: _Box = deque()
@@ -99,6 +107,9 @@ class _Crew:
         self.woken = False
         self.ending = False
         self.failure: BaseException | None = None
+
+    def take_up(self, sequence: Any) -> Computing:
+        return Computing(sequence, self.seeding, seeded=self.seeded, worker=False)
 
     def ring(self) -> None:
         try:
@@ -148,8 +159,7 @@ class ThreadExecutor:
     def start(self, sequence: Any, seeding: Seeding) -> None:
         """Start the threads. The Sequence is used as it is, by all of them."""
         assert self._crew is None, "started twice"
-        # Global generators belong to the whole process: threads would seed them for each other.
-        crew = self._crew = _Crew(sequence, replace(seeding, reseed_globals=False), self._copy)
+        crew = self._crew = _Crew(sequence, seeding, self._copy)
         for slot in range(self.workers):
             thread = threading.Thread(
                 target=_work,
@@ -203,7 +213,13 @@ class ThreadExecutor:
 
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Use `sequence` from now on; its state is the threads' own anyway."""
-        self._started().sequence = sequence
+        crew = self._started()
+        before = crew.computing
+        if in_place or not before.is_of(sequence):
+            computing = crew.take_up(sequence)
+            # Else the threads would wait for each epoch's first batch.
+            computing.settled |= before.settled and before.sequence is sequence
+            crew.computing = computing
 
     def discard(self, timeout_s: float | None = None) -> bool:
         """Drop what has not begun, and wait for what has, of earlier generations too."""
@@ -225,6 +241,16 @@ class ThreadExecutor:
         crew.box = deque()
         # One store at the end: torn before it, the next reset comes to the same result.
         crew.open = {task for task in crew.open if not (task.claim(_CONSUMER) or task.ended)}
+
+    @property
+    def turn(self) -> contextlib.AbstractContextManager[object]:
+        """To be held by who computes a batch beside the threads, with generators set for it."""
+        return self._started().turn
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether the threads compute one at a time: for the generators that they share."""
+        return bool(self._started().computing.held)
 
     def wake(self) -> None:
         """Make a blocked `wait` return, or else the next one."""
@@ -306,7 +332,9 @@ def _work(crew: _Crew, slot: int, worker_init: Callable[[int], object] | None) -
 def _answer(crew: _Crew, slot: int, task: _Task) -> None:
     begun = time.perf_counter()
     try:
-        batch = crew.seeding.compute(crew.sequence, task.ticket)
+        computing = crew.computing
+        with crew.turn if computing.takes_turns else contextlib.nullcontext():
+            batch = computing.compute(task.ticket)
         if crew.copy:
             # Now and not in open(), since the Sequence may use its memory for another batch.
             batch = private_copy(batch)

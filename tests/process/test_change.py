@@ -6,13 +6,12 @@ import pathlib
 import numpy as np
 import pytest
 
+from seqloader.bindings import bindings, same_bindings
 from seqloader.executors.process.consumer.change import (
     LARGE_LENGTH,
     Kept,
-    bindings,
     is_flat,
     is_large,
-    same_bindings,
     same_bytes,
 )
 

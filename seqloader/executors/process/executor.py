@@ -6,13 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from seqloader.bindings import Bindings, bindings, rebind, same_bindings
 from seqloader.errors import WorkerStartError
-from seqloader.executors.process.consumer.change import (
-    Bindings,
-    bindings,
-    rebind,
-    same_bindings,
-)
 from seqloader.executors.process.consumer.crew import PoolOptions
 from seqloader.executors.process.consumer.imported import (
     Sources,

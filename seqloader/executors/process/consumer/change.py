@@ -6,7 +6,6 @@ have the address of one that is gone.
 
 from __future__ import annotations
 
-import copyreg
 import datetime
 import operator
 import pathlib
@@ -17,16 +16,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from seqloader.sequence import wrapped_by
-
 __all__ = [
-    "Bindings",
     "Kept",
-    "bindings",
     "is_flat",
     "is_large",
-    "rebind",
-    "same_bindings",
     "same_bytes",
 ]
 
@@ -52,67 +45,7 @@ _IMMUTABLE: Final[frozenset[type]] = frozenset(
 _FLAT: Final = _IMMUTABLE | {tuple}
 
 _DEPTH: Final = 4
-"""How deep tuples may lie in tuples in a flat container, and objects that are wrapped in others."""
-
-_MISSING: Final = object()
-
-
-Bindings = dict[str, Any]
-"""The attributes of an object, by name."""
-
-
-def bindings(sequence: Any) -> Bindings:
-    """The attributes as they are bound now, those in `__slots__` included.
-
-    Those of the objects that the Sequence wraps (`wrapped_by`) too: `dataset.set_epoch(3)` binds an
-    attribute there.
-    """
-    found = _own_bindings(sequence)
-    seen = {id(sequence)}
-    level = [("", sequence)]
-    for _ in range(_DEPTH):
-        level = [
-            (f"{path}.{name}", part)
-            for path, whole in level
-            for name, part in wrapped_by(whole)
-            if id(part) not in seen
-        ]
-        if not level:
-            break
-        for path, part in level:
-            seen.add(id(part))
-            found[path] = part
-            found.update((f"{path}.{name}", value) for name, value in _own_bindings(part).items())
-    return found
-
-
-def _own_bindings(obj: Any) -> Bindings:
-    found: Bindings = {}
-    for name in copyreg._slotnames(type(obj)):  # type: ignore[attr-defined]
-        found[name] = getattr(obj, name, _MISSING)
-    fields = getattr(obj, "__dict__", None)
-    if isinstance(fields, dict):  # a stub answers to any name
-        found.update(fields)
-    return found
-
-
-def same_bindings(before: Bindings, now: Bindings) -> bool:
-    """Whether no attribute was bound anew, added or removed."""
-    return before.keys() == now.keys() and all(value is before[name] for name, value in now.items())
-
-
-def rebind(sequence: Any, before: Bindings) -> None:
-    """Give the object back the attributes that `bindings` found. Its class has no say in it."""
-    slots = copyreg._slotnames(type(sequence))  # type: ignore[attr-defined]
-    own = getattr(sequence, "__dict__", None)
-    if own is not None:
-        own.clear()
-        own.update((name, value) for name, value in before.items() if name not in slots)
-    for name in slots:
-        if before[name] is not _MISSING:
-            object.__setattr__(sequence, name, before[name])
-        elif hasattr(sequence, name):
-            object.__delattr__(sequence, name)
+"""How deep tuples may lie in tuples in a flat container."""
 
 
 def is_large(value: Any) -> bool:

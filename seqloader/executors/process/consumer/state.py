@@ -31,13 +31,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seqloader.executors.process.consumer.change import (
-    Bindings,
-    Kept,
-    bindings,
-    same_bindings,
-    same_bytes,
-)
+from seqloader.bindings import Bindings, bindings, same_bindings
+from seqloader.executors.process.consumer.change import Kept, same_bytes
 from seqloader.executors.process.consumer.mp_objects import PassedDescriptors
 from seqloader.executors.process.consumer.sending import Pickled, pickle_state
 from seqloader.executors.process.wire.manifest import Manifest, SharedFile, Span, aligned

@@ -16,6 +16,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from seqloader.computing import Computing
 from seqloader.errors import as_raisable
 from seqloader.executors.process.wire import failures
 from seqloader.executors.process.wire.records import (
@@ -70,7 +71,7 @@ class Loop:
         self._encoder = Encoder(arena)
         self._loader = loader
         self._seeding = seeding
-        self._sequence: Any = None
+        self._computing: Computing | None = None
         self._version = 0
         self._acknowledged = 0
         self._spare: Any = None
@@ -78,16 +79,21 @@ class Loop:
 
     def adopt(self, sequence: Any, version: int) -> None:
         """Work on a Sequence that was inherited by fork."""
-        self._sequence = sequence
+        self._take_up(sequence)
         self._version = self._acknowledged = version
 
     def load(self, version: int, offset: int) -> None:
         """Work on the state that was published as `version`."""
         assert self._loader is not None, "an inherited Sequence is never loaded"
-        self._sequence = None  # let go of the old mappings before new ones are made
-        self._sequence = self._loader.load(version, offset)
+        self._computing = None  # let go of the old mappings before new ones are made
+        self._take_up(self._loader.load(version, offset))
         self._version = version
         self._acknowledge()
+
+    def _take_up(self, sequence: Any) -> None:
+        seeding = self._seeding
+        seeded = seeding.reseed_globals
+        self._computing = Computing(sequence, seeding, seeded=seeded, worker=True)
 
     def _acknowledge(self) -> None:
         if self._loader is not None:
@@ -129,8 +135,10 @@ class Loop:
     def _answer(self, serial: int, ticket: Ticket, started: int) -> None:
         arena = self.arena
         arena.taken = serial
+        computing = self._computing
+        assert computing is not None, "nothing was loaded"
         try:
-            box = [self._seeding.compute(self._sequence, ticket, shared=True)]
+            box = [computing.compute(ticket)]
             self._leave_if_forked()
             offset, size, nbytes, block, layout = self._encoder.encode(box)
         except BaseException as error:

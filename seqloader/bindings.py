@@ -1,0 +1,89 @@
+"""The attributes of an object as they are bound now, for comparing two moments."""
+
+from __future__ import annotations
+
+import copyreg
+from typing import Any, Final
+
+from seqloader.sequence import wrapped_by
+
+__all__ = ["UNBOUND", "Bindings", "bindings", "rebind", "same_bindings"]
+
+UNBOUND: Final = object()
+"""In place of the value of an empty slot."""
+
+_DEPTH: Final = 4
+"""How deep objects may lie that are wrapped in others."""
+
+
+Bindings = dict[str, Any]
+"""The attributes of an object, by name."""
+
+
+def bindings(sequence: Any) -> Bindings:
+    """The attributes as they are bound now, those in `__slots__` included.
+
+    Those of the objects that the Sequence wraps (`wrapped_by`) too: `dataset.set_epoch(3)` binds an
+    attribute there.
+    """
+    found = _own_bindings(sequence)
+    seen = {id(sequence)}
+    level = [("", sequence)]
+    for _ in range(_DEPTH):
+        level = [
+            (f"{path}.{name}", part)
+            for path, whole in level
+            for name, part in wrapped_by(whole)
+            if id(part) not in seen
+        ]
+        if not level:
+            break
+        for path, part in level:
+            seen.add(id(part))
+            found[path] = part
+            found.update((f"{path}.{name}", value) for name, value in _own_bindings(part).items())
+    return found
+
+
+def _own_bindings(obj: Any) -> Bindings:
+    found: Bindings = {}
+    for name in copyreg._slotnames(type(obj)):  # type: ignore[attr-defined]
+        found[name] = getattr(obj, name, UNBOUND)
+    fields = getattr(obj, "__dict__", None)
+    if isinstance(fields, dict):  # a stub answers to any name
+        found.update(fields)
+    return found
+
+
+def same_bindings(before: Bindings, now: Bindings) -> bool:
+    """Whether no attribute was bound anew, added or removed."""
+    return before.keys() == now.keys() and all(value is before[name] for name, value in now.items())
+
+
+def rebind(sequence: Any, before: Bindings) -> None:
+    """Give the Sequence, and what it wrapped then, back the attributes that `bindings` found.
+
+    Their classes have no say in it.
+    """
+    _rebind_one(sequence, before, "")
+    for path, part in before.items():
+        if path.startswith("."):
+            _rebind_one(part, before, f"{path}.")
+
+
+def _rebind_one(obj: Any, before: Bindings, prefix: str) -> None:
+    found = {name.removeprefix(prefix): name for name in before if name.startswith(prefix)}
+    bound = {name: before[path] for name, path in found.items() if name.isidentifier()}
+    if not bound:  # no object that was looked into
+        return
+    slots = copyreg._slotnames(type(obj))  # type: ignore[attr-defined]
+    own = getattr(obj, "__dict__", None)
+    if isinstance(own, dict):
+        for name in [name for name in own if name.isidentifier() and name not in bound]:
+            del own[name]
+        own.update((name, value) for name, value in bound.items() if name not in slots)
+    for name in slots:
+        if bound[name] is not UNBOUND:
+            object.__setattr__(obj, name, bound[name])
+        elif hasattr(obj, name):
+            object.__delattr__(obj, name)

@@ -1,0 +1,85 @@
+"""A Sequence in the state that it has for an epoch, and the computing of its batches.
+
+With a `seed`, the generators that the Sequence holds are set for each batch. They are looked for
+when a state is taken up, and once more after its first batch, which may have made some: a
+generator that `__getitem__` makes when it first needs it. Then that batch is computed again, with
+the generator set, so that it does not depend on who computed first. What later batches make is not
+found; they should not.
+
+Without a seed, each worker process gives them streams of its own. In the consumer's own process
+they are left alone, and go on in sequence.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from seqloader.bindings import bindings, same_bindings
+from seqloader.drawn_orders import count_batches_seen, seeded_iterators
+from seqloader.held_generators import find_generators, set_streams
+
+if TYPE_CHECKING:
+    from seqloader.held_generators import Held
+    from seqloader.randomness import Seeding
+    from seqloader.tickets import Ticket
+
+__all__ = ["Computing"]
+
+
+class Computing:
+    """Computes batches of `sequence`, in one thread at a time.
+
+    Args:
+        seeded: Whether generators that the Sequence holds are set for each batch.
+        worker: Whether this is a worker process, which has the Sequence for itself. Else it is the
+            consumer's process, whose generators are put back after each batch.
+    """
+
+    def __init__(self, sequence: Any, seeding: Seeding, *, seeded: bool, worker: bool) -> None:
+        self.sequence = sequence
+        self._seeding = seeding
+        self._worker = worker
+        self._bound = bindings(sequence) if not worker else None
+        self.held: tuple[Held, ...] = ()
+        """What is set for each batch."""
+        self._iterators = seeded_iterators(sequence) if worker or seeded else []
+        self.settled = not seeded
+        """Whether the first batch is over."""
+        if seeded:
+            self.held = find_generators(sequence)
+        elif worker and (held := find_generators(sequence)):
+            set_streams(held, os.urandom(32))
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether only one thread may compute at a time."""
+        return bool(self.held) or not self.settled
+
+    def is_of(self, sequence: Any) -> bool:
+        """Whether `sequence` is the same, and none of its attributes was bound anew since."""
+        return (
+            sequence is self.sequence
+            and self._bound is not None
+            and same_bindings(self._bound, bindings(sequence))
+        )
+
+    def compute(self, ticket: Ticket) -> Any:
+        """Return the batch of a ticket."""
+        if self.settled:
+            return self._compute(ticket)
+        batch = self._compute(ticket)
+        found = find_generators(self.sequence)
+        made = {id(one.target) for one in found} - {id(one.target) for one in self.held}
+        self.held = found
+        if made:
+            batch = self._compute(ticket)
+        self.settled = True
+        return batch
+
+    def _compute(self, ticket: Ticket) -> Any:
+        for iterator in self._iterators:
+            count_batches_seen(iterator, ticket.epoch, ticket.index)
+        if self._worker:
+            return self._seeding.compute(self.sequence, ticket, self.held, shared=True)
+        return self._seeding.compute_aside(self.sequence, ticket, self.held)
