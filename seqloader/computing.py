@@ -6,6 +6,8 @@ generator that `__getitem__` makes when it first needs it. Then that batch is co
 the generator set, so that it does not depend on who computed first. What later batches make is not
 found; they should not.
 
+In a worker, the first batch is watched besides: see drawn_values.py.
+
 Without a seed, each worker process gives them streams of its own. In the consumer's own process
 they are left alone, and go on in sequence.
 """
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqloader.bindings import bindings, same_bindings
 from seqloader.drawn_orders import count_batches_seen, seeded_iterators
+from seqloader.drawn_values import Noticed, Watched
 from seqloader.held_generators import find_generators, set_streams
 
 if TYPE_CHECKING:
@@ -34,9 +37,12 @@ class Computing:
         seeded: Whether generators that the Sequence holds are set for each batch.
         worker: Whether this is a worker process, which has the Sequence for itself. Else it is the
             consumer's process, whose generators are put back after each batch.
+        version: Of the Sequence's state, for what is noticed of it.
     """
 
-    def __init__(self, sequence: Any, seeding: Seeding, *, seeded: bool, worker: bool) -> None:
+    def __init__(
+        self, sequence: Any, seeding: Seeding, *, seeded: bool, worker: bool, version: int = 0
+    ) -> None:
         self.sequence = sequence
         self._seeding = seeding
         self._worker = worker
@@ -44,7 +50,13 @@ class Computing:
         self.held: tuple[Held, ...] = ()
         """What is set for each batch."""
         self._iterators = seeded_iterators(sequence) if worker or seeded else []
-        self.settled = not seeded
+        self._seeded = seeded
+        self._version = version
+        self._watched: Watched | None = None
+        """Until a second batch has shown whether what the first may have drawn is kept."""
+        self.noticed: list[Noticed] = []
+        """What the consumer is to be told. To be taken out by who tells it."""
+        self.settled = not (seeded or worker)
         """Whether the first batch is over."""
         if seeded:
             self.held = find_generators(sequence)
@@ -67,15 +79,38 @@ class Computing:
     def compute(self, ticket: Ticket) -> Any:
         """Return the batch of a ticket."""
         if self.settled:
-            return self._compute(ticket)
-        batch = self._compute(ticket)
+            batch = self._compute(ticket)
+            if self._watched is not None:
+                self._notice(self._watched, kept=True)
+                self._watched = None
+            return batch
+        batch = self._compute_watched(ticket) if self._worker else self._compute(ticket)
+        if self._seeded:
+            batch = self._look_again(ticket, batch)
+        self.settled = True
+        return batch
+
+    def _look_again(self, ticket: Ticket, batch: Any) -> Any:
+        """The batch, computed again if it made generators that must be set."""
         found = find_generators(self.sequence)
         made = {id(one.target) for one in found} - {id(one.target) for one in self.held}
         self.held = found
         if made:
             batch = self._compute(ticket)
-        self.settled = True
         return batch
+
+    def _compute_watched(self, ticket: Ticket) -> Any:
+        watched = Watched(self.sequence, self.held)
+        batch = self._seeding.compute(watched, ticket, self.held, shared=True)
+        if watched.drawn:
+            self._watched = watched
+            self._notice(watched, kept=False)
+        return batch
+
+    def _notice(self, watched: Watched, *, kept: bool) -> None:
+        self.noticed += [
+            Noticed(self._version, name, digest, kept) for name, digest in watched.digests().items()
+        ]
 
     def _compute(self, ticket: Ticket) -> Any:
         for iterator in self._iterators:

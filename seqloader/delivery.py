@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from seqloader import messages
+from seqloader.drawn_values import Disagreements, Noticed
 from seqloader.errors import SeqloaderWarning, WorkerLostWarning
 from seqloader.handovers import Handovers
 from seqloader.order import Window
@@ -49,6 +50,7 @@ class Delivery:
         sequence: Any = None,
         start: int = 0,
         skips: Ranges | None = None,
+        disagreements: Disagreements | None = None,
     ) -> None:
         self.epoch = plan.epoch
         self.sequence = sequence
@@ -77,6 +79,7 @@ class Delivery:
         self._executor = executor
         self._options = options
         self._counters = counters
+        self._disagreements = disagreements or Disagreements()
         self._raised: dict[int, int] = {}
         self._lost: dict[int, int] = {}
         self._relieved: set[int] = set()
@@ -140,7 +143,7 @@ class Delivery:
         if self._options.max_queue_bytes is not None or self.window.next == self.window.due:
             self.fill()  # the size of a batch is known now, or skipped ones are out of the way
 
-    def _take_in(self, outcome: Outcome | Death) -> None:
+    def _take_in(self, outcome: Outcome | Death | Noticed) -> None:
         if not isinstance(outcome, tuple):  # the others are: the commonest is told apart first
             self._counters.busy_s[outcome.slot] += outcome.busy_s
             ticket = outcome.ticket
@@ -152,6 +155,10 @@ class Delivery:
             self._note_raised(outcome)
         elif isinstance(outcome, Lost):
             self._note_lost(outcome)
+        elif isinstance(outcome, Noticed):
+            if self._disagreements.take(outcome):
+                text = messages.drawn_warning(outcome.name)
+                self.warnings.append(SeqloaderWarning(text))
         else:
             self._note_death(None, outcome, again=False)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from seqloader.randomness import Seeding
 
-__all__ = ["count_batches_seen", "draw_orders", "seeded_iterators"]
+__all__ = ["count_batches_seen", "draw_orders", "forget_orders", "seeded_iterators"]
 
 _SHORT: Final = 16
 
@@ -38,6 +38,12 @@ def draw_orders(sequence: Any, seeding: Seeding, epoch: int, *, begins: bool) ->
         missing = getattr(iterator, "index_array", None) is None
         if missing or (begins and getattr(iterator, "seed", None) is not None):
             _draw(iterator, seeding, epoch)
+
+
+def forget_orders(sequence: Any) -> None:
+    """Have the iterators in `sequence` stand as when they were made: without an order."""
+    for iterator in _iterators(sequence):
+        iterator.index_array = None
 
 
 def seeded_iterators(sequence: Any) -> list[Any]:

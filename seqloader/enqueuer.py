@@ -288,7 +288,9 @@ class OrderedEnqueuer(Generic[Batch]):
         """
         return self._consumption.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> None:
+    def load_state_dict(
+        self, state: Mapping[str, Any], *, strict: bool = True, replay_hooks: bool = False
+    ) -> None:
         """Go on where `state` was saved: the next batch is the one that would have come next.
 
         It is computed at once; nothing before it is computed again. Order and random numbers are
@@ -300,12 +302,19 @@ class OrderedEnqueuer(Generic[Batch]):
         Args:
             state: What `state_dict()` returned.
             strict: False takes what can be taken of a state that does not fit, and warns.
+            replay_hooks: Run `on_epoch_begin` and `on_epoch_end` of all epochs before, each under
+                its own seed, on a Sequence made anew: it then stands where it stood. For one whose
+                hooks shuffle and which has no `state_dict()`.
 
         Raises:
             ResumeError: It does not fit: another length, seed, shuffle or version. Nothing has
-                changed.
+                changed. Or hooks of this Sequence have run already, and cannot be replayed.
+            Exception: What a replayed hook raised. The Sequence then stands between two epochs,
+                the enqueuer is stopped, and both must be made anew.
         """
-        self._consumption.load_state_dict(state, strict)
+        if not isinstance(replay_hooks, bool):
+            raise TypeError(f"replay_hooks must be True or False, not {replay_hooks!r}")
+        self._consumption.load_state_dict(state, strict, replay_hooks)
 
     def seek(self, epoch: int, position: int = 0) -> None:
         """Go on at any place: the next batch is that of `position` in `epoch`, on this shard.

@@ -20,6 +20,7 @@ from seqloader import messages
 from seqloader.bookmarks import Bookmark, Bookmarks
 from seqloader.computing import Computing
 from seqloader.delivery import Delivery
+from seqloader.drawn_values import Disagreements
 from seqloader.errors import (
     ENDINGS,
     EnqueuerStopped,
@@ -66,6 +67,9 @@ class Epochs(Lifecycle):
         self._empty_epochs = 0
         """Epochs in a row that held no batch."""
         self._warned_turns = False
+        self._disagreements = Disagreements()
+        self._hooked: Any = None
+        """The Sequence whose hooks have run."""
         self._end_is_due = False
         """Whether `stop()` is about to run the hook of an epoch that is not under way any more."""
         self._cut_short: EnqueuerStopped | None = None
@@ -109,6 +113,7 @@ class Epochs(Lifecycle):
             delivery.handovers.clear()
         self._delivery = None
         self._stream = None
+        self._disagreements.forget()
         if not self._end_is_due:
             self._marks.between_epochs(self._cursor)
 
@@ -161,6 +166,7 @@ class Epochs(Lifecycle):
                 sequence=self.sequence,
                 start=cursor.position,
                 skips=cursor.skipped.get(epoch),
+                disagreements=self._disagreements,
             )
             delivery.fill()
             if getattr(executor, "takes_turns", False) and not self._warned_turns:
@@ -192,6 +198,7 @@ class Epochs(Lifecycle):
 
     def _run_hook(self, name: str, sequence: Any, epoch: int) -> None:
         if overrides_hook(sequence, name):
+            self._hooked = sequence
             self._marks.freeze(self.sequence)
             self._seeding.hook(epoch, lambda: run_hook(sequence, name), name=name)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "batch_note",
     "death_text",
+    "drawn_warning",
     "edited_warning",
     "held_note",
     "hooks_warning",
@@ -32,6 +33,7 @@ __all__ = [
     "stack_text",
     "stuck_warning",
     "turns_warning",
+    "unseeded_replay_warning",
     "unseeded_shards_error",
     "whereabouts",
 ]
@@ -191,6 +193,16 @@ def skip_warning(answer: Raised | Lost, error: BaseException) -> str:
     )
 
 
+def drawn_warning(name: str) -> str:
+    """Two workers drew a value each, which decides what their batches hold."""
+    return (
+        f"sequence.{name}: worker processes have different ones. __getitem__ draws it when it is "
+        "first called, and what it changes stays in that worker: if it is an order, some samples "
+        "of an epoch arrive twice and others never. Draw it in __init__, or in on_epoch_begin or "
+        "on_epoch_end, which run in the training process and reach every worker"
+    )
+
+
 def turns_warning() -> str:
     """Threads share generators that are set for each batch."""
     return (
@@ -254,7 +266,17 @@ def hooks_warning(kind: str, hooks: list[str], epoch: int) -> str:
         "state_dict() for it: what the hook did in the epochs before has not been done to this "
         "object, so its batches may differ from the uninterrupted run's. To mend it, "
         f"give {kind} state_dict() and load_state_dict(state) with what the hook changes; or do "
-        "without the hook, and derive it in __getitem__ from batch_context().epoch"
+        "without the hook, and derive it in __getitem__ from batch_context().epoch; or have the "
+        f"hooks run again on a {kind} made anew: load_state_dict(state, replay_hooks=True)"
+    )
+
+
+def unseeded_replay_warning() -> str:
+    """Hooks were run again, and what they draw is not what they drew."""
+    return (
+        "hooks of earlier epochs were run again, and no seed was given to the run that saved the "
+        "state: what they draw from random, numpy and torch is not what they drew then. With "
+        "seed=0, or any other number, it is"
     )
 
 

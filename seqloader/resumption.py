@@ -5,7 +5,9 @@ Rules, beside those of consumption.py
         epochs' hooks did to the Sequence is the Sequence's own business.
     R9  A state is judged before anything is changed. To judge it, the Sequence itself is given its
         part; if the state is refused, it gets back what it was. Nothing computes meanwhile, and
-        whoever saves sees the Sequence as it was.
+        whoever saves sees the Sequence as it was. Only hooks that are run again cannot be taken
+        back: what else can be judged is judged before them, and a Sequence on which they broke off
+        computes no batch any more.
     R10 A jump, and a skip, is made by one store, of the bookmark. Interrupted before it, the run
         stands where it stood; after it, whoever enters next does what is left to do.
 """
@@ -18,18 +20,20 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from seqloader import messages
 from seqloader.bookmarks import Bookmark, carries_state, copied, give_state, take_state
 from seqloader.consumption import Consumption
-from seqloader.errors import SeqloaderWarning
+from seqloader.errors import ResumeError, SeqloaderWarning
 from seqloader.fitting import count_at, fit, known_length
 from seqloader.lifecycle import ERROR_STOP_TIMEOUT_S
 from seqloader.order import NOTHING, Plan, Ranges
 from seqloader.planning import planned
 from seqloader.randomness import Seeding
+from seqloader.replay import replay_hooks
 from seqloader.saved_state import ABSENT, SavedState, refusal
 from seqloader.sequence import count_batches, overrides_hook, unsaved_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from seqloader.delivery import Delivery
     from seqloader.fitting import Fit
     from seqloader.options import Options
     from seqloader.order import Cursor
@@ -51,10 +55,13 @@ class Resumption(Consumption[Batch], Generic[Batch]):
         self._intent: tuple[Bookmark, Callable[[], object]] | None = None
         """Where the run is brought, and what follows from it."""
         self._warned_hooks = False
+        self._spoiled: Any = None
+        """A Sequence on which hooks were run again, and not to the end."""
 
     def replace_sequence(self, sequence: Any) -> None:
         """Another one is used from the next epoch on. What was saved of the old is not its own."""
         self.sequence = sequence
+        self._hooked = self._spoiled = None
         self._marks.forget_states()
 
     # --- saving ---------------------------------------------------------------------------
@@ -81,14 +88,14 @@ class Resumption(Consumption[Batch], Generic[Batch]):
 
     # --- going elsewhere ------------------------------------------------------------------
 
-    def load_state_dict(self, state: Any, strict: bool) -> None:
+    def load_state_dict(self, state: Any, strict: bool, replay: bool = False) -> None:
         """Go on where `state` was saved."""
         saved = SavedState.read(state)
         self._check_entry()
         with self._lock:
-            self._inside(lambda: self._load(saved, strict))
+            self._inside(lambda: self._load(saved, strict, replay))
 
-    def _load(self, saved: SavedState, strict: bool) -> None:
+    def _load(self, saved: SavedState, strict: bool, replay: bool) -> None:
         options, sequence = self.options, self.sequence
         cursor = saved.cursor_on(options.shard, options.remainder)
         here = self._marks.mark
@@ -100,15 +107,24 @@ class Resumption(Consumption[Batch], Generic[Batch]):
                     give_state(sequence, before)
                 self._marks.put(here)
 
+        def arrive() -> None:
+            if replay:
+                self._spoiled = None
+            self._arrive(mark, saved, strict)
+
+        if replay:
+            self._check_replay(saved)
         try:
             self._marks.freeze(sequence)
-            found = self._quietly(lambda: self._try_on(saved, strict), undo)
+            found = self._quietly(lambda: self._try_on(saved, strict, replay), undo)
             mark = self._mark_of(saved, cursor, found, strict)
-            self._bring(mark, lambda: self._arrive(mark, saved, strict))
+            self._bring(mark, arrive)
         except BaseException:
             undo()
             raise
-        self._warn(found, cursor.epoch)
+        if replay and cursor.epoch and not self.options.seeded:
+            messages.issue(SeqloaderWarning(messages.unseeded_replay_warning()))
+        self._warn(found, 0 if replay else cursor.epoch)
 
     def seek(self, epoch: int, position: int) -> None:
         """Go on at this position of this epoch."""
@@ -199,14 +215,60 @@ class Resumption(Consumption[Batch], Generic[Batch]):
         except BaseException:
             if undo is not None:
                 undo()
-            delivery.fill()
-            self._torn = False
+            if self._delivery is delivery:
+                delivery.fill()
+                self._torn = False
             raise
 
     # --- what fits ------------------------------------------------------------------------
 
-    def _try_on(self, saved: SavedState, strict: bool) -> Fit:
+    def _check_replay(self, saved: SavedState) -> None:
+        """Whether hooks can be run again on this Sequence, which must not have seen any."""
+        sequence, kind = self.sequence, type(self.sequence).__qualname__
+        if saved.sequence is not ABSENT and unsaved_hooks(sequence) is None:
+            raise ValueError(
+                f"{kind} has state_dict(), and the state holds what its hooks have done: with "
+                "replay_hooks=True it would be done twice. Leave it out"
+            )
+        if sequence is self._hooked or sequence is self._spoiled:
+            raise ResumeError(
+                f"replay_hooks=True needs a Sequence made anew, and hooks of this {kind} have run "
+                "already: make another one, and an enqueuer for it"
+            )
+
+    def _replay(self, saved: SavedState) -> None:
+        own, options = self._seed_is_given, self.options
+        seed, seeded = (options if own else saved).seed, (options if own else saved).seeded
+        self._spoiled = self.sequence
+        self._hooked = self.sequence
+        try:
+            replay_hooks(self.sequence, Seeding(seed, seeded), saved.cursor.epoch)
+        except BaseException:
+            self._shut_down(ERROR_STOP_TIMEOUT_S)
+            raise
+
+    def _check_whole(self) -> None:
+        if self._spoiled is not None and self._spoiled is self.sequence:
+            raise ResumeError(
+                "load_state_dict(state, replay_hooks=True) failed, and has left the "
+                f"{type(self.sequence).__qualname__} somewhere between two epochs: make another"
+            )
+
+    def _start(self) -> None:
+        self._check_whole()
+        super()._start()
+
+    def _begin_epoch(self) -> Delivery:
+        self._check_whole()
+        return super()._begin_epoch()
+
+    def _try_on(self, saved: SavedState, strict: bool, replay: bool) -> Fit:
         seed = self.options.seed if self._seed_is_given else None
+        if replay:
+            differences = saved.differences(seed=seed, shuffle=self.shuffle)
+            if differences and strict:
+                raise refusal(differences)
+            self._replay(saved)
         found = fit(saved, self.sequence, self.shuffle, self.options, seed=seed)
         if found.differences and strict:
             raise refusal(found.differences)

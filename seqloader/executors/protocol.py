@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from seqloader.drawn_values import Noticed
     from seqloader.randomness import Seeding
     from seqloader.tickets import Death, Outcome, Ticket
 
@@ -48,10 +49,11 @@ class Executor(Protocol):
     def wait(self, timeout_s: float | None) -> None:
         """Block until there may be something to collect, `wake()` was called, or time is up."""
 
-    def collect(self) -> Iterable[Outcome | Death]:
+    def collect(self) -> Iterable[Outcome | Death | Noticed]:
         """Hand out what has come about since the last call, in any order. Never blocks.
 
-        A `Death` tells of a worker that ended without holding a ticket, and was replaced.
+        A `Death` tells of a worker that ended without holding a ticket, and was replaced; a
+        `Noticed` of a value that a worker may have drawn for itself.
         """
 
     def alarmed(self) -> bool:

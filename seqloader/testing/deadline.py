@@ -8,6 +8,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from seqloader.drawn_values import Noticed
 from seqloader.tickets import Death, Lost, Outcome, Raised, Ticket
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def all_stacks() -> str:
 def collect(executor: Executor, count: int, *, deadline_s: float = DEADLINE_S) -> list[Outcome]:
     """Wait for `count` outcomes and return them, in the order they came; fail if they do not.
 
-    Deaths of workers that held no ticket are left out.
+    Deaths of workers that held no ticket are left out, and what was noticed.
     """
     outcomes: list[Outcome] = []
 
@@ -65,7 +66,9 @@ def collect(executor: Executor, count: int, *, deadline_s: float = DEADLINE_S) -
         deadline = time.monotonic() + deadline_s
         while len(outcomes) < count and time.monotonic() < deadline:
             executor.wait(max(0.0, deadline - time.monotonic()))
-            outcomes.extend(one for one in executor.collect() if not isinstance(one, Death))
+            outcomes.extend(
+                one for one in executor.collect() if not isinstance(one, (Death, Noticed))
+            )
 
     # A little more, for the case that `wait` keeps to its time: then it is known what is missing.
     within(deadline_s + 2.0, gather)

@@ -32,6 +32,7 @@ from seqloader.sharing import live_memories
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from seqloader.drawn_values import Noticed
     from seqloader.randomness import Seeding
     from seqloader.tickets import Death, Outcome, Ticket
 
@@ -153,7 +154,7 @@ class ProcessExecutor:
         """Block until there may be something to collect."""
         self._running().wait(timeout_s)
 
-    def collect(self) -> list[Outcome | Death]:
+    def collect(self) -> list[Outcome | Death | Noticed]:
         """Outcomes and deaths since the last call."""
         return self._running().collect()
 

@@ -6,11 +6,13 @@ an asynchronous exception in the middle of a step: the caller then makes a new p
 
 from __future__ import annotations
 
+import marshal
 import os
 import select
 import time
 from typing import TYPE_CHECKING
 
+from seqloader.drawn_values import Noticed
 from seqloader.executors.process.consumer import forks, occupations
 from seqloader.executors.process.consumer.arena import Arenas, ArenaView
 from seqloader.executors.process.consumer.batch import ComputedBatch
@@ -31,6 +33,7 @@ from seqloader.executors.process.wire.layouts import DEFINES
 from seqloader.executors.process.wire.records import (
     COMPUTED,
     FAILED,
+    NOTICED,
     RAISED,
     READY,
     REPORT,
@@ -55,6 +58,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool"]
 
+Told = Outcome | Death | Noticed
+"""What `collect` hands out."""
 RECORDS_AT_ONCE = select.PIPE_BUF // TICKET.size
 
 
@@ -66,7 +71,7 @@ class Pool:
         self.options = options
         self.arenas = Arenas(options.tickets_ahead + 2 * options.workers + 1)
         self.crew = Crew(options, self.arenas)
-        self._deaths: list[Outcome | Death] = []
+        self._deaths: list[Told] = []
         """Noticed while tickets were discarded, to be told of by the next `collect`."""
         self._awake = False
         self._killed = False
@@ -229,10 +234,10 @@ class Pool:
         """
         return self._timed or bool(self._deaths_poll.poll(0))
 
-    def collect(self) -> list[Outcome | Death]:
+    def collect(self) -> list[Told]:
         """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
         assert self._pipes is not None
-        outcomes: list[Outcome | Death] = self._deaths
+        outcomes: list[Told] = self._deaths
         self._deaths = []
         if self._killed:  # these deaths are our own
             return outcomes
@@ -243,7 +248,7 @@ class Pool:
             self._kill_overdue()  # after the reports: who has answered is not late
         return outcomes
 
-    def _heed(self, events: list[tuple[int, int]], outcomes: list[Outcome | Death]) -> None:
+    def _heed(self, events: list[tuple[int, int]], outcomes: list[Told]) -> None:
         assert self._pipes is not None
         report_fd = self._pipes.report_read
         ended = {fd for fd, _ in events} - {report_fd}
@@ -254,7 +259,7 @@ class Pool:
         if self._ledger.unwritten:
             self._write_tickets()
 
-    def _drain(self, outcomes: list[Outcome | Death]) -> None:
+    def _drain(self, outcomes: list[Told]) -> None:
         pipes, answer, workers = self._pipes, self._ledger.answer, self.crew.workers
         assert pipes is not None
         views, decoder, make = self.arenas.views, self._decoder, Report._make
@@ -283,7 +288,7 @@ class Pool:
             if len(data) < 65_536:
                 break
 
-    def _note(self, report: Report, arena: ArenaView, outcomes: list[Outcome | Death]) -> None:
+    def _note(self, report: Report, arena: ArenaView, outcomes: list[Told]) -> None:
         worker = self.crew.workers[report.worker]
         if report.kind == READY:
             worker.note_ready()
@@ -291,12 +296,22 @@ class Pool:
         if not worker.answered:
             worker.answered = True
             self._starts.works()
+        if report.kind == NOTICED:
+            outcomes.extend(self._read_noticed(report, arena))
+            return
         ticket = self._ledger.answer(report.serial)
         error = self._read_error(report, arena) if report.kind in (RAISED, FAILED) else None
         if report.kind == RAISED and ticket is not None and error is not None:
             outcomes.append(Raised(ticket, worker.slot, error, worker.pid, report.busy_ns / 1e9))
         elif report.kind == FAILED and error is not None:
             raise start_failure(worker.slot, worker.pid, error)
+
+    def _read_noticed(self, report: Report, arena: ArenaView) -> list[Noticed]:
+        if not report.block:  # the worker had no memory for it
+            return []
+        data = arena.read(report.offset, report.nbytes)
+        self.arenas.give_back(arena, report.block)
+        return [Noticed._make(marshal.loads(data))]
 
     def _read_error(self, report: Report, arena: ArenaView) -> BaseException:
         if not report.block:
@@ -310,7 +325,7 @@ class Pool:
 
     # --- deaths ---------------------------------------------------------------------------
 
-    def _bury(self, dead: list[WorkerProcess], outcomes: list[Outcome | Death]) -> None:
+    def _bury(self, dead: list[WorkerProcess], outcomes: list[Told]) -> None:
         # The order is that of the ledger's rule R3: deaths, pipe, table, reports.
         assert self._pipes is not None and self._table is not None
         in_pipe = self._pipes.tickets_inside()
@@ -363,7 +378,7 @@ class Pool:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._ledger.unwritten.clear()
         self._table.words[FLOOR] = self._ledger.next_serial
-        deaths: list[Outcome | Death] = []
+        deaths: list[Told] = []
         woken = in_time = True
         while self._ledger.written or self._at_work():
             for outcome in self.collect():

@@ -15,6 +15,7 @@ __all__ = [
     "DROPPED",
     "EMPTY_ATTEMPT",
     "FAILED",
+    "NOTICED",
     "RAISED",
     "READY",
     "RECORD_BYTES",
@@ -46,12 +47,15 @@ DROPPED: Final = 4
 FAILED: Final = 5
 """The worker cannot work (loading, `worker_init`): an exception lies in a block."""
 
+NOTICED: Final = 6
+"""Beside the answers: what a first batch may have drawn lies in a block (drawn_values.py)."""
+
 
 class Report(NamedTuple):
     """What a worker says about one ticket."""
 
     serial: int
-    """Of the ticket; 0 for READY, and for FAILED before any ticket."""
+    """Of the ticket; 0 for READY and NOTICED, and for FAILED before any ticket."""
     offset: int
     """Of the block in its arena, in bytes."""
     size: int

@@ -12,6 +12,7 @@ Rules
 
 from __future__ import annotations
 
+import marshal
 import os
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,7 @@ from seqloader.executors.process.wire.records import (
     DROPPED,
     EMPTY_ATTEMPT,
     FAILED,
+    NOTICED,
     RAISED,
     RECORD_BYTES,
     REPORT,
@@ -79,21 +81,21 @@ class Loop:
 
     def adopt(self, sequence: Any, version: int) -> None:
         """Work on a Sequence that was inherited by fork."""
-        self._take_up(sequence)
+        self._take_up(sequence, version)
         self._version = self._acknowledged = version
 
     def load(self, version: int, offset: int) -> None:
         """Work on the state that was published as `version`."""
         assert self._loader is not None, "an inherited Sequence is never loaded"
         self._computing = None  # let go of the old mappings before new ones are made
-        self._take_up(self._loader.load(version, offset))
+        self._take_up(self._loader.load(version, offset), version)
         self._version = version
         self._acknowledge()
 
-    def _take_up(self, sequence: Any) -> None:
+    def _take_up(self, sequence: Any, version: int) -> None:
         seeding = self._seeding
         seeded = seeding.reseed_globals
-        self._computing = Computing(sequence, seeding, seeded=seeded, worker=True)
+        self._computing = Computing(sequence, seeding, seeded=seeded, worker=True, version=version)
 
     def _acknowledge(self) -> None:
         if self._loader is not None:
@@ -140,6 +142,9 @@ class Loop:
         try:
             box = [computing.compute(ticket)]
             self._leave_if_forked()
+            while computing.noticed:
+                noticed = marshal.dumps(tuple(computing.noticed.pop()))
+                self.report_error(0, NOTICED, noticed, 0)
             offset, size, nbytes, block, layout = self._encoder.encode(box)
         except BaseException as error:
             self._leave_if_forked()
@@ -166,7 +171,7 @@ class Loop:
         )
 
     def report_error(self, serial: int, kind: int, packed: bytes, busy_ns: int) -> None:
-        """Report an exception, packed by `failures.pack`."""
+        """Report an exception, packed by `failures.pack`, or something else that is packed."""
         try:
             block = self.arena.reserve(len(packed))
         except (MemoryError, OSError):

@@ -1,0 +1,170 @@
+"""Values that `__getitem__` draws when it is first called, and keeps: each worker has its own.
+
+A worker watches its first batch of a state. What becomes data during that call (an attribute of
+the Sequence, or of an object that one of its attributes is bound to) while a random generator moves
+may have been drawn; or it was loaded, and something else drew. Nobody can tell in one worker. So
+the worker says its name and a digest, and once more if its next batch finds the same: then it is
+kept, and no mere trace of the last batch. The consumer has a word where two processes have
+different values under one name, and one of them is known to keep it.
+
+Pure, but for the state of the generators that it looks at.
+"""
+
+from __future__ import annotations
+
+import array
+import pickle
+import random
+import sys
+from collections import deque
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from seqloader.bindings import bindings
+from seqloader.held_generators import Held, keep
+
+__all__ = ["Disagreements", "Noticed", "Watched"]
+
+
+class Noticed(NamedTuple):
+    """What a worker has to say of a value that its first batch may have drawn."""
+
+    version: int
+    """Of the Sequence's state."""
+    name: str
+    """Of the attribute, as `order` or `inner.order`."""
+    digest: bytes
+    kept: bool
+    """Whether a second batch found it unchanged."""
+
+
+class Watched:
+    """A Sequence whose next batch is watched. It is to be asked for one.
+
+    Attributes:
+        drawn: by name, the values that may have been drawn.
+    """
+
+    def __init__(self, sequence: Any, held: tuple[Held, ...]) -> None:
+        self._sequence = sequence
+        self._held = held
+        self.drawn: dict[str, Any] = {}
+
+    def __getitem__(self, index: int) -> Any:
+        before = _data_of(self._sequence)
+        states = _states(self._held)
+        batch = self._sequence[index]
+        found = _data_of(self._sequence)
+        changed = {n: value for n, value in found.items() if value is not before.get(n)}
+        if changed and not _same(states, _states(self._held)):
+            self.drawn = changed
+        return batch
+
+    def digests(self) -> dict[str, bytes]:
+        """Of those values that stand where they stood."""
+        found = _data_of(self._sequence)
+        drawn = {name: v for name, v in self.drawn.items() if v is found.get(name)}
+        digests = {name: _digest(value) for name, value in drawn.items()}
+        return {name: digest for name, digest in digests.items() if digest}
+
+
+class Disagreements:
+    """What the workers of one start have said."""
+
+    def __init__(self) -> None:
+        self._version = 0
+        self._digests: dict[str, dict[bytes, bool]] = {}
+        self._said: set[str] = set()
+
+    def take(self, noticed: Noticed) -> bool:
+        """Whether, with this, two processes are first known to have kept different values."""
+        if noticed.version != self._version:
+            self._version = noticed.version
+            self._digests.clear()
+        known = self._digests.setdefault(noticed.name, {})
+        known[noticed.digest] = known.get(noticed.digest, False) or noticed.kept
+        if len(known) == 1 or noticed.name in self._said or not any(known.values()):
+            return False
+        self._said.add(noticed.name)
+        return True
+
+    def forget(self) -> None:
+        """The workers are gone; others count versions anew. What was said stays said."""
+        self._digests.clear()
+
+
+_DATA: Final = (
+    np.ndarray, list, tuple, dict, set, frozenset, deque, range, array.array, bytes, bytearray,
+)  # fmt: skip
+_DATA_ELSEWHERE: Final = {"torch", "pandas", "jaxlib", "tensorflow", "polars", "pyarrow"}
+_MOST: Final = 10_000
+"""Elements and, in hundreds, bytes that a digest looks at."""
+
+
+def _data_of(sequence: Any) -> dict[str, Any]:
+    """Name -> value, of attributes that are bound to something that holds data."""
+    found: dict[str, Any] = {}
+    for name, value in bindings(sequence).items():
+        if _is_data(value):
+            found[name] = value
+        elif hasattr(type(value), "__dict__") and not isinstance(value, type):
+            inner = getattr(value, "__dict__", None)
+            if type(inner) is dict:
+                found.update((f"{name}.{n}", v) for n, v in list(inner.items()) if _is_data(v))
+    return found
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, _DATA):
+        return value.size > 0 if isinstance(value, np.ndarray) else bool(value)
+    return type(value).__module__.partition(".")[0] in _DATA_ELSEWHERE and hasattr(
+        type(value), "__len__"
+    )
+
+
+def _digest(value: Any) -> bytes:
+    """Equal for equal values; empty where that cannot be had."""
+    from hashlib import blake2b
+
+    try:
+        if type(value) is np.ndarray and not value.dtype.hasobject:
+            step = max(1, value.nbytes // (100 * _MOST))
+            content = value.reshape(-1)[::step].tobytes()
+            said = f"{value.shape} {value.dtype}".encode()
+        else:
+            if isinstance(value, (set, frozenset)):
+                value = sorted(map(repr, value))
+            if isinstance(value, (list, tuple)):
+                value = value[:_MOST]
+            content, said = pickle.dumps(value, 5), b""
+    except Exception:
+        return b""
+    return blake2b(said + content, digest_size=16).digest()
+
+
+def _states(held: tuple[Held, ...]) -> list[Any]:
+    """Of the process's own generators and of those held."""
+    states: list[Any] = [random.getstate(), _numpy_state(), *keep(held)]
+    torch = getattr(sys.modules.get("torch"), "default_generator", None)
+    if torch is not None:
+        states.append(torch.get_state())
+    return states
+
+
+def _numpy_state() -> Any:
+    own = getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None)
+    return None if own is None else own.get_state(legacy=False)
+
+
+def _same(before: list[Any], now: list[Any]) -> bool:
+    # One that was imported meanwhile counts as moved: something wanted it.
+    return len(before) == len(now) and all(map(_alike, before, now))
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
+    if hasattr(one, "shape") and hasattr(other, "shape"):
+        return bool((one == other).all())
+    return bool(one == other)
