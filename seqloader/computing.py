@@ -81,7 +81,7 @@ class Computing:
         if self.settled:
             batch = self._compute(ticket)
             if self._watched is not None:
-                self._notice(self._watched, kept=True)
+                self._notice(self._watched.kept(), kept=True)
                 self._watched = None
             return batch
         batch = self._compute_watched(ticket) if self._worker else self._compute(ticket)
@@ -104,13 +104,12 @@ class Computing:
         batch = self._seeding.compute(watched, ticket, self.held, shared=True)
         if watched.drawn:
             self._watched = watched
-            self._notice(watched, kept=False)
+            self._notice(watched.digests, kept=False)
         return batch
 
-    def _notice(self, watched: Watched, *, kept: bool) -> None:
-        self.noticed += [
-            Noticed(self._version, name, digest, kept) for name, digest in watched.digests().items()
-        ]
+    def _notice(self, digests: dict[str, bytes], *, kept: bool) -> None:
+        version = self._version
+        self.noticed += [Noticed(version, name, one, kept) for name, one in digests.items()]
 
     def _compute(self, ticket: Ticket) -> Any:
         for iterator in self._iterators:

@@ -44,12 +44,14 @@ class Watched:
 
     Attributes:
         drawn: by name, the values that may have been drawn.
+        digests: by name, what they were compared by: equal for equal values.
     """
 
     def __init__(self, sequence: Any, held: tuple[Held, ...]) -> None:
         self._sequence = sequence
         self._held = held
         self.drawn: dict[str, Any] = {}
+        self.digests: dict[str, bytes] = {}
 
     def __getitem__(self, index: int) -> Any:
         before = _data_of(self._sequence)
@@ -59,14 +61,18 @@ class Watched:
         changed = {n: value for n, value in found.items() if value is not before.get(n)}
         if changed and not _same(states, _states(self._held)):
             self.drawn = changed
+            digests = ((name, _digest(value)) for name, value in changed.items())
+            self.digests = {name: digest for name, digest in digests if digest}
         return batch
 
-    def digests(self) -> dict[str, bytes]:
-        """Of those values that stand where they stood."""
+    def kept(self) -> dict[str, bytes]:
+        """Digests of those values that stand where they stood, unchanged."""
         found = _data_of(self._sequence)
-        drawn = {name: v for name, v in self.drawn.items() if v is found.get(name)}
-        digests = {name: _digest(value) for name, value in drawn.items()}
-        return {name: digest for name, digest in digests.items() if digest}
+        return {
+            name: digest
+            for name, digest in self.digests.items()
+            if found.get(name) is self.drawn[name] and _digest(found[name]) == digest
+        }
 
 
 class Disagreements:

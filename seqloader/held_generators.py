@@ -364,9 +364,10 @@ def _own_generators() -> dict[tuple[str, str], Any]:
 
 def reduce_own_generator(obj: Any) -> Any:
     """How to pickle `obj`, if it is one of the process's own generators: as the receiver's own."""
-    for (module, name), own in _own_generators().items():
-        if own is obj:
-            return _own_generator, (module, name)
+    if type(obj).__name__ in ("Random", "RandomState", "Generator"):
+        for (module, name), own in _own_generators().items():
+            if own is obj:
+                return _own_generator, (module, name)
     return NotImplemented
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import io
 import sys
 import types
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from seqloader.executors.process.consumer.sending import StatePickler
 from seqloader.sharing import SharedMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Change", "Print", "changes", "lasting_values", "print_of", "prints_of", "state_of"]
 
@@ -53,9 +56,10 @@ class Change(NamedTuple):
     after: int
 
 
-def prints_of(values: dict[str, Any]) -> dict[str, Print]:
-    """A fingerprint of each, by name."""
-    return {name: print_of(value) for name, value in [*values.items()][:MOST_ATTRIBUTES]}
+def prints_of(values: dict[str, Any], blind_to: Iterable[object] = ()) -> dict[str, Print]:
+    """A fingerprint of each, by name. `blind_to`: parts whose contents do not count."""
+    blind = frozenset(map(id, blind_to))
+    return {name: print_of(value, blind) for name, value in [*values.items()][:MOST_ATTRIBUTES]}
 
 
 def lasting_values(sequence: Any) -> dict[str, Any]:
@@ -102,12 +106,13 @@ def state_of(sequence: Any) -> dict[str, Any] | None:
     return found
 
 
-def print_of(value: Any) -> Print:
+def print_of(value: Any, blind: frozenset[int] = frozenset()) -> Print:
     """Pickle a value as it would be sent, and keep nothing but size and digest."""
     from hashlib import blake2b
 
     sink = _Sink(blake2b(digest_size=DIGEST_BYTES))
     pickler = _AllInside(sink)
+    pickler.blind = blind
     try:
         pickler.dump(value)
     except Exception as error:
@@ -123,7 +128,11 @@ def print_of(value: Any) -> Print:
 class _AllInside(StatePickler):
     """Leaves out shared memory, which is not sent; large lists, which are, stay inside."""
 
+    blind: frozenset[int] = frozenset()
+
     def persistent_id(self, obj: Any) -> Any:
+        if id(obj) in self.blind:
+            return 0
         return super().persistent_id(obj) if type(obj) is SharedMemory else None
 
 

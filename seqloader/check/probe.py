@@ -132,7 +132,7 @@ class Probe:
         if self.watch_state:
             from seqloader.check.attributes import lasting_values, prints_of
 
-            self._before = prints_of(lasting_values(self.sequence))
+            self._before = prints_of(lasting_values(self.sequence), self._set_for_each())
         if self.still is not None:
             from seqloader.check.sources import Sources
 
@@ -142,6 +142,10 @@ class Probe:
             import tracemalloc
 
             tracemalloc.start(FRAMES)
+
+    def _set_for_each(self) -> list[Any]:
+        """Generators that are set for each batch: that they move is no change of state."""
+        return [] if self._computing is None else [one.target for one in self._computing.held]
 
     def _compute(self, task: Task) -> dict[str, Any]:
         # As without shuffle: the position may be asked for, and is no other the second time.
@@ -174,7 +178,7 @@ class Probe:
         from seqloader.check.attributes import changes, lasting_values, prints_of
 
         values = lasting_values(self.sequence)
-        return changes(self._before, prints_of(values), values)
+        return changes(self._before, prints_of(values, self._set_for_each()), values)
 
 
 _now = time.perf_counter

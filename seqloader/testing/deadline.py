@@ -66,9 +66,8 @@ def collect(executor: Executor, count: int, *, deadline_s: float = DEADLINE_S) -
         deadline = time.monotonic() + deadline_s
         while len(outcomes) < count and time.monotonic() < deadline:
             executor.wait(max(0.0, deadline - time.monotonic()))
-            outcomes.extend(
-                one for one in executor.collect() if not isinstance(one, (Death, Noticed))
-            )
+            told = executor.collect()
+            outcomes.extend(one for one in told if not isinstance(one, (Death, Noticed)))
 
     # A little more, for the case that `wait` keeps to its time: then it is known what is missing.
     within(deadline_s + 2.0, gather)

@@ -92,7 +92,7 @@ SOURCE = """
         return os.getpid()
 """
 
-SAME = ["batch_rng", "cached"]
+SAME = ["batch_rng", "cached", "own_generator"]
 CAUSES = {
     "unseeded": (Cause.SOURCE, "numpy.random.default_rng()"),
     "unseeded_random": (Cause.SOURCE, "random.Random()"),
@@ -103,7 +103,6 @@ CAUSES = {
     "seed_of_clock_beside_an_innocent": (Cause.SOURCE, "time.time_ns()"),
     "order_of_a_set": (Cause.HASHES, None),
     "counted": (Cause.HISTORY, "Few.calls"),
-    "own_generator": (Cause.HISTORY, "self.rng"),
     "in_place": (Cause.HISTORY, "self.rows"),
     "process": (Cause.UNKNOWN, "os.getpid()"),
     "address": (Cause.UNKNOWN, "id()"),

@@ -27,6 +27,7 @@ from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.dense import has_default_reduction, reduce_dense
 from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
 from seqloader.executors.process.wire.pickling import unpicklable_part
+from seqloader.held_generators import reduce_own_generator
 from seqloader.sharing import SharedMemory, memory_of
 
 if TYPE_CHECKING:
@@ -128,6 +129,9 @@ class StatePickler(MpPickler):
                 return reduced
         else:
             reduced = reduce_shared_tensor(obj)
+            if reduced is not NotImplemented:
+                return reduced
+            reduced = reduce_own_generator(obj)
             if reduced is not NotImplemented:
                 return reduced
             reduced = foreign.reduce_torch(obj)
