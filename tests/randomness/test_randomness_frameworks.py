@@ -63,7 +63,7 @@ class Albumented(Transformed):
 @pytest.mark.parametrize("way", PROCESSES)
 @pytest.mark.parametrize("seed", [None, 0])
 def test_no_batch_of_albumentations_comes_twice(seed: int | None, way: str) -> None:
-    batches = sum(epochs(Albumented(), seed=seed, **PROCESSES[way]), [])
+    batches = [one for each in epochs(Albumented(), seed=seed, **PROCESSES[way]) for one in each]
 
     assert len(set(batches)) == 48
 
