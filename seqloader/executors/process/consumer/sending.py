@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from seqloader.executors.process.consumer.change import Kept, is_flat, is_large
 from seqloader.executors.process.wire import foreign
+from seqloader.executors.process.wire.culprit import find_culprit
 from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
 from seqloader.executors.process.wire.dense import has_default_reduction, reduce_dense
+from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
 from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
-from seqloader.executors.process.wire.pickling import unpicklable_part
+from seqloader.executors.process.wire.refusals import explain_sequence, is_known_kind
 from seqloader.sharing import SharedMemory, memory_of
 
 if TYPE_CHECKING:
@@ -32,13 +34,6 @@ __all__ = ["SMALL_BYTES", "Pickled", "StatePickler", "pickle_state"]
 
 SMALL_BYTES: Final = 1 << 16
 """Arrays below it travel inside the head: a mapping's page faults would cost more than a copy."""
-
-_ADVICE: Final = (
-    "Workers get a pickle of the Sequence: either open such a resource lazily, in __getitem__ when "
-    "it is first used (and leave it out in __getstate__), or pass start_method='fork', where "
-    "workers inherit the Sequence as it is."
-)
-
 
 class Pickled(NamedTuple):
     """A Sequence, taken apart. The buffers are views of the Sequence's own memory."""
@@ -72,11 +67,12 @@ def _explained(error: Exception, sequence: Any) -> Exception:
     """What to raise in place of an error of pickling, which says only what is no help."""
     if isinstance(error, MemoryError):  # says nothing about the object
         return error
-    what = f"{unpicklable_part(sequence, 'sequence')}, cannot be pickled"
+    culprit = find_culprit(sequence, "sequence", StatePickler, is_known_kind)
+    explained = explain_sequence(culprit, error)
     for kind in (TypeError, pickle.PicklingError):
         if isinstance(error, kind):
-            return kind(f"{what} ({error}). {_ADVICE}")
-    error.add_note(f"{what}. {_ADVICE}")
+            return kind(explained)
+    error.add_note(explained)
     return error
 
 
@@ -118,6 +114,11 @@ class StatePickler(DefinitionPickler):
             reduced = foreign.reduce_torch(obj)
             if reduced is not NotImplemented:
                 return _by_reference(reduced)
+            reducer = FAITHFUL_REDUCERS.get(type(obj).__name__)
+            if reducer is not None:
+                reduced = reducer(obj)
+                if reduced is not NotImplemented:
+                    return reduced
         return super().reducer_override(obj)
 
     def _external(self, container: Any) -> int | None:
