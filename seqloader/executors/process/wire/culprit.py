@@ -32,6 +32,7 @@ _ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, by
 _ALWAYS_FINE: Final = _ATOMS | {type(...), type(NotImplemented), range, slice}
 _PARTIAL: Final = (".func", ".args", ".keywords", "")
 _PROPERTY: Final = (".fget", ".fset", ".fdel", ".__doc__")
+_ITERATORS: Final = frozenset({enumerate, filter, map, reversed, zip})
 _METHODS: Final = (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)
 
 
@@ -147,7 +148,7 @@ class _Search:
         if kind is list or kind is tuple:
             return _of_items(place, obj)
         if kind is set or kind is frozenset:
-            return ((place.at(f" (the element {_key(part)})"), part) for part in obj)
+            return ((place.at(" (an element)"), part) for part in obj)
         reduced = self._reduce(obj)
         if not isinstance(reduced, tuple):  # by name, or as an atom
             self._make_pickler(io.BytesIO()).dump(obj)
@@ -182,7 +183,7 @@ def _of_items(place: Place, items: Any) -> Iterator[tuple[Place, object]]:
 def _of_pairs(place: Place, pairs: Any) -> Iterator[tuple[Place, object]]:
     for key, value in pairs:
         if type(key) not in _ATOMS:
-            yield place.at(f" (the key {_key(key)})"), key
+            yield place.at(" (a key)"), key
         if type(value) not in _ATOMS:
             yield place.at(f"[{_key(key)}]"), value
 
@@ -192,7 +193,7 @@ def _of_reduced(
 ) -> Iterator[tuple[Place, object]]:
     func, args, state, items, pairs, setter = (*reduced, None, None, None, None)[:6]
     yield place.at(" (what rebuilds it)"), func
-    for label, arg in zip(_argument_labels(obj, args), args, strict=False):
+    for label, arg in zip(_argument_labels(obj, func, args), args, strict=False):
         yield place.at(label), arg
     if items is not None:
         yield from _of_items(place, items)
@@ -203,7 +204,7 @@ def _of_reduced(
         yield place.at(" (what sets its state)"), setter
 
 
-def _argument_labels(obj: object, args: tuple[Any, ...]) -> list[str]:
+def _argument_labels(obj: object, func: object, args: tuple[Any, ...]) -> list[str]:
     kind = type(obj)
     count = len(args)
     if issubclass(kind, (type, types.FunctionType, types.CodeType)):
@@ -221,6 +222,8 @@ def _argument_labels(obj: object, args: tuple[Any, ...]) -> list[str]:
         return [f".args[{number}]" for number in range(count)]
     if issubclass(kind, (list, set, frozenset, collections.deque)):
         return [""] * count
+    if kind in _ITERATORS or func is iter:
+        return [" (what it runs over)"] * count
     fields = _static(kind, "_fields")
     if issubclass(kind, tuple) and isinstance(fields, tuple) and count == len(fields) + 1:
         return ["", *(f".{name}" for name in fields)]

@@ -35,6 +35,14 @@ def _refuse_memoryview(view: Any) -> Any:
     return NotImplemented
 
 
+def _refuse_library(library: Any) -> Any:
+    # Pickled, it has the address of the library in another process.
+    kind = type(library)
+    if kind.__module__ == "ctypes":
+        raise TypeError(f"cannot pickle {kind.__name__!r} object")
+    return NotImplemented
+
+
 def _reduce_dict_view(view: Any) -> Any:
     # cloudpickle sends a view of another dictionary, made of the elements.
     kind = type(view)
@@ -85,6 +93,8 @@ def _reduce_random_state(generator: Any) -> Any:
 
 
 FAITHFUL_REDUCERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "CDLL": _refuse_library,
+    "PyDLL": _refuse_library,
     "Random": _reduce_random,
     "RandomState": _reduce_random_state,
     "TextIOWrapper": _reduce_text_file,

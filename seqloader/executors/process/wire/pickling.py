@@ -24,10 +24,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqloader.arrays import is_plain
 from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.culprit import find_culprit
 from seqloader.executors.process.wire.definitions import numbers, script
+from seqloader.executors.process.wire.dense import (
+    attributes_of,
+    has_default_reduction,
+    is_worth_overlapping,
+    reduce_dense,
+    with_attributes,
+)
 from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
+from seqloader.executors.process.wire.overlaps import extent_of
 from seqloader.executors.process.wire.refusals import explain_batch, is_known_kind
 
 if TYPE_CHECKING:
@@ -144,14 +153,26 @@ def _reduce(obj: Any) -> Any:
         return reducer(obj)
     if kind is FunctionType or issubclass(kind, type) or numbers.came_here(obj):
         return _reduce_definition(obj)
-    return NotImplemented
+    return _reduce_subclass(obj) if issubclass(kind, np.ndarray) else NotImplemented
 
 
 def _reduce_ndarray(array: Any) -> Any:
     # numpy puts what is not contiguous inside the pickle, byte by byte.
-    if type(array) is np.ndarray and not array.flags.forc and not array.dtype.hasobject:
-        return np.ascontiguousarray(array).__reduce_ex__(5)
-    return NotImplemented
+    if type(array) is not np.ndarray or array.flags.forc or not is_plain(array.dtype):
+        return NotImplemented
+    if array.nbytes and is_worth_overlapping(array.nbytes, extent_of(array)):
+        return reduce_dense(array, np.ndarray)
+    return np.ascontiguousarray(array).__reduce_ex__(5)
+
+
+def _reduce_subclass(array: Any) -> Any:
+    # numpy leaves out what the array has beside its elements.
+    cls = type(array)
+    if attributes_of(array) is None or not has_default_reduction(cls):
+        return NotImplemented
+    if isinstance(array, np.memmap) or not is_plain(array.dtype):
+        return NotImplemented
+    return with_attributes(array, reduce_dense(array, cls))
 
 
 _REDUCERS: dict[str, Callable[[Any], Any]] = {

@@ -42,13 +42,13 @@ KINDS: Final = (
         "_io.BufferedReader _io.BufferedWriter _io.BufferedRandom _io.FileIO _io.TextIOWrapper "
         "_io.BufferedRWPair tempfile._TemporaryFileWrapper tempfile.SpooledTemporaryFile "
         "gzip.GzipFile bz2.BZ2File lzma.LZMAFile zipfile.ZipFile tarfile.TarFile h5py._hl.files.File",
-        f"keep its path, and open it {_LAZILY}",
+        f"keep its path, open it {_LAZILY}",
         "return the file's name or its contents instead",
     ),
     _kind(
         "memory-mapped files",
         "mmap.mmap",
-        f"hold a numpy.memmap, which travels as the file's name; or keep the path, and map it "
+        f"hold a numpy.memmap, which travels as the file's name; or keep the path, map it "
         f"{_LAZILY}",
         "return the file's name or its contents instead",
     ),
@@ -80,7 +80,7 @@ KINDS: Final = (
         "connections",
         "sqlite3.Connection sqlite3.Cursor socket.socket ssl.SSLSocket "
         "multiprocessing.connection.Connection http.client.HTTPConnection",
-        f"connect once in each worker (worker_init), or {_LAZILY}",
+        f"connect {_LAZILY}; or once in each worker, in worker_init",
         "return what was read from it instead",
     ),
     _kind(
@@ -115,7 +115,7 @@ KINDS: Final = (
     _kind(
         "pointers of ctypes",
         "_ctypes._Pointer _ctypes.CFuncPtr ctypes.c_void_p ctypes.c_char_p ctypes.c_wchar_p "
-        "ctypes.CDLL PyCapsule",
+        "ctypes.CDLL PyCapsule _cffi_backend._CDataBase _cffi_backend.Lib",
         "an address means nothing in another process: load the library in __getitem__ when it is "
         "first used, and keep data in arrays",
         "an address means nothing in another process: return an array",
