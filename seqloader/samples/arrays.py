@@ -105,9 +105,9 @@ def _as_rows(leaf: Any, path: str) -> Any:
     where, kind = f"arrays{path}", type(leaf).__qualname__
     if not isinstance(leaf, np.ndarray) and (torch is None or not isinstance(leaf, torch.Tensor)):
         hint = "numpy.asarray(it)"
-        if hasattr(leaf, "to_numpy"):
+        if hasattr(type(leaf), "to_numpy"):
             hint = "frame.to_numpy(), or {name: frame[name].to_numpy() for name in frame}"
-        elif hasattr(leaf, "chunks"):
+        elif hasattr(type(leaf), "chunks"):
             hint = "BatchedSequence(function that opens it, batch_size) to read it batch by batch"
         raise TypeError(f"{where} is {kind}, not an array: pass {hint}")
     try:

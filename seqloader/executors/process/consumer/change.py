@@ -88,11 +88,19 @@ def bindings(sequence: Any) -> Bindings:
 def _own_bindings(obj: Any) -> Bindings:
     found: Bindings = {}
     for name in copyreg._slotnames(type(obj)):  # type: ignore[attr-defined]
-        found[name] = getattr(obj, name, _MISSING)
+        found[name] = _in_slot(obj, name)
     fields = getattr(obj, "__dict__", None)
     if isinstance(fields, dict):  # a stub answers to any name
         found.update(fields)
     return found
+
+
+def _in_slot(sequence: Any, name: str) -> Any:
+    # Not getattr() on the object, which asks a `__getattr__` where the slot is empty.
+    try:
+        return getattr(type(sequence), name).__get__(sequence)
+    except AttributeError:
+        return _MISSING
 
 
 def same_bindings(before: Bindings, now: Bindings) -> bool:

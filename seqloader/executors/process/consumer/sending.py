@@ -45,6 +45,7 @@ __all__ = ["SMALL_BYTES", "Pickled", "StatePickler", "pickle_state"]
 SMALL_BYTES: Final = 1 << 16
 """Arrays below it travel inside the head: a mapping's page faults would cost more than a copy."""
 
+
 class Pickled(NamedTuple):
     """A Sequence, taken apart. The buffers are views of the Sequence's own memory."""
 

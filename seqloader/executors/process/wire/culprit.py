@@ -1,4 +1,4 @@
-"""Which part of an object cannot be pickled, and the way to it in words. Pure: objects in, text out.
+"""Which part of an object cannot be pickled, and the way to it. Pure: objects in, text out.
 
 The search asks the pickler itself for what it would do with each object (`persistent_id`,
 `reducer_override`, its table, `__reduce_ex__`), and follows the answers in pickle's own order: so
@@ -354,4 +354,3 @@ def _key(key: object) -> str:
     else:
         return kind_of(key)
     return text if len(text) <= _LONGEST_KEY else f"{text[: _LONGEST_KEY - 3]}..."
-

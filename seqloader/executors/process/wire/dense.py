@@ -71,7 +71,7 @@ def reduce_dense(array: NDArray[Any], cls: type[NDArray[Any]]) -> tuple[Any, ...
         plain.dtype,
         plain.shape,
         plain.strides,
-        pickle.PickleBuffer(memory),
+        pickle.PickleBuffer(memory.data),
         start,
     )
 

@@ -43,7 +43,7 @@ def reduce_torch(tensor: Any, *, overlaps: bool = False) -> Any:
         or tensor.is_nested
         or tensor.is_conj()
         or tensor.is_neg()
-        or tensor.has_names()
+        or any(getattr(tensor, "names", ()))
         or tensor.__dict__
     ):
         return NotImplemented

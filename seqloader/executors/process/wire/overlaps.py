@@ -53,7 +53,7 @@ class Region:
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return rebuild_region, (pickle.PickleBuffer(np.asarray(self)),)
+        return rebuild_region, (pickle.PickleBuffer(np.asarray(self).data),)
 
 
 def rebuild_region(memory: Any) -> NDArray[np.uint8]:

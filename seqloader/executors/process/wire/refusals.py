@@ -41,7 +41,8 @@ KINDS: Final = (
         "open files",
         "_io.BufferedReader _io.BufferedWriter _io.BufferedRandom _io.FileIO _io.TextIOWrapper "
         "_io.BufferedRWPair tempfile._TemporaryFileWrapper tempfile.SpooledTemporaryFile "
-        "gzip.GzipFile bz2.BZ2File lzma.LZMAFile zipfile.ZipFile tarfile.TarFile h5py._hl.files.File",
+        "gzip.GzipFile bz2.BZ2File lzma.LZMAFile zipfile.ZipFile tarfile.TarFile "
+        "h5py._hl.files.File h5py._hl.dataset.Dataset h5py._hl.group.Group",
         f"keep its path, open it {_LAZILY}",
         "return the file's name or its contents instead",
     ),
