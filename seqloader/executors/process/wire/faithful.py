@@ -8,7 +8,6 @@ from __future__ import annotations
 import collections
 import gc
 import io
-import random
 import sys
 import types
 import weakref
@@ -80,8 +79,9 @@ def _fill_weakset(weak: Any, elements: list[Any]) -> None:
 
 def _reduce_random(generator: Any) -> Any:
     # A method of it, `random.random`, would bring a copy along, the same in every worker.
-    if generator is getattr(random, "_inst", None):
-        return getattr, (random, "_inst")
+    module = sys.modules.get("random")
+    if module is not None and generator is getattr(module, "_inst", None):
+        return getattr, (module, "_inst")
     return NotImplemented
 
 

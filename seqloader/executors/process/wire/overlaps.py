@@ -71,6 +71,11 @@ class Regions:
     def __bool__(self) -> bool:
         return bool(self._regions)
 
+    @property
+    def nbytes(self) -> int:
+        """Of all of them."""
+        return sum(region.nbytes for region in self._regions)
+
     def find(self, array: NDArray[Any]) -> Region | None:
         """The region that holds all elements, if there is one."""
         if not array.size:

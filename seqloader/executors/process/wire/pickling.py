@@ -26,7 +26,6 @@ import numpy as np
 
 from seqloader.arrays import is_plain
 from seqloader.executors.process.wire import foreign
-from seqloader.executors.process.wire.culprit import find_culprit
 from seqloader.executors.process.wire.definitions import numbers, script
 from seqloader.executors.process.wire.dense import (
     attributes_of,
@@ -36,13 +35,15 @@ from seqloader.executors.process.wire.dense import (
     with_attributes,
 )
 from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
+from seqloader.executors.process.wire.memmap import reduce_view
 from seqloader.executors.process.wire.overlaps import extent_of
-from seqloader.executors.process.wire.refusals import explain_batch, is_known_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["dumps", "dumps_whole", "loads"]
+    from seqloader.executors.process.wire.overlaps import Regions
+
+__all__ = ["dumps", "dumps_arrays", "dumps_whole", "loads"]
 
 
 def dumps(obj: object, *, name: str = "batch") -> tuple[bytes, list[pickle.PickleBuffer]]:
@@ -59,6 +60,16 @@ def dumps(obj: object, *, name: str = "batch") -> tuple[bytes, list[pickle.Pickl
     """
     buffers: list[pickle.PickleBuffer] = []
     return _dumps(obj, name, buffers), buffers
+
+
+def dumps_arrays(obj: object, regions: Regions) -> tuple[bytes, list[pickle.PickleBuffer]]:
+    """As `dumps`, for a nest of nothing but arrays, some of which are views of regions."""
+    buffers: list[pickle.PickleBuffer] = []
+    file = io.BytesIO()
+    pickler = _ArrayPickler(file, protocol=5, buffer_callback=buffers.append)
+    pickler.regions = regions
+    pickler.dump(obj)
+    return file.getvalue(), buffers
 
 
 def dumps_whole(obj: object, *, name: str = "object") -> bytes:
@@ -81,6 +92,10 @@ def _dumps(obj: object, name: str, buffers: list[pickle.PickleBuffer] | None) ->
 def _explained(obj: object, name: str, error: Exception) -> str:
     if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
         return f"{name} is nested too deeply to be pickled: make it flatter"
+    # Not imported by a worker that has nothing to explain.
+    from seqloader.executors.process.wire.culprit import find_culprit
+    from seqloader.executors.process.wire.refusals import explain_batch, is_known_kind
+
     return explain_batch(find_culprit(obj, name, _trial_pickler, is_known_kind), error)
 
 
@@ -117,6 +132,14 @@ def _attempt_with(
 class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         return _reduce(obj)
+
+
+class _ArrayPickler(pickle.Pickler):
+    regions: Regions
+
+    def reducer_override(self, obj: Any) -> Any:
+        region = self.regions.find(obj) if type(obj) is np.ndarray else None
+        return _reduce(obj) if region is None else reduce_view(obj, region)
 
 
 @functools.cache
