@@ -60,13 +60,13 @@ KINDS: Final = (
         is_value=True,
     ),
     _kind(
-        "locks, and what holds them",
+        "locks, and what waits",
         "_thread.lock _thread.RLock threading.Condition threading.Event threading.Semaphore "
         "threading.BoundedSemaphore threading.Barrier queue.Queue queue.LifoQueue "
         "queue.PriorityQueue _queue.SimpleQueue",
-        "a worker computes one batch at a time and needs none: leave it out in __getstate__, and "
+        "a worker computes one batch at a time, and has nobody to wait for: leave it out in __getstate__, and "
         "make a new one in __setstate__",
-        "leave it out, and make a lock where it is needed",
+        "leave it out, and make one where it is needed",
     ),
     _kind(
         "threads, processes and pools",
@@ -85,7 +85,7 @@ KINDS: Final = (
         "return what was read from it instead",
     ),
     _kind(
-        "generators and coroutines",
+        "generators",
         "generator coroutine async_generator",
         "make it a list or an array first",
         is_value=True,
@@ -122,7 +122,7 @@ KINDS: Final = (
         "an address means nothing in another process: return an array",
     ),
     _kind(
-        "frames, tracebacks and code that runs",
+        "frames",
         "frame traceback",
         "keep its text (traceback.format_exc())",
         is_value=True,
