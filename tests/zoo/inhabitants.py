@@ -253,6 +253,11 @@ def _sockets():
     return left
 
 
+def _directory_entry():
+    with os.scandir(os.sep) as entries:
+        return next(entries)
+
+
 def _process():
     made = subprocess.Popen.__new__(subprocess.Popen)
     made._waitpid_lock = threading.Lock()
@@ -276,7 +281,7 @@ REFUSED = {
         tempfile.NamedTemporaryFile,
     ],
     "memory-mapped files": [lambda: mmap.mmap(-1, 4096)],
-    "directory entries": [lambda: [*os.scandir(os.sep)][0]],
+    "directory entries": [_directory_entry],
     "locks, and what waits": [
         threading.Lock,
         threading.RLock,

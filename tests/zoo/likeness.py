@@ -90,7 +90,7 @@ class _Walk:
         kind = (plain.dtype.str, plain.dtype.descr, dict(plain.dtype.metadata or {}), plain.shape)
         if plain.dtype.hasobject:
             return kind, [self.of(part) for part in plain.ravel().tolist()]
-        own = {name: value for name, value in getattr(array, "__dict__", {}).items()}
+        own = dict(getattr(array, "__dict__", {}))
         if isinstance(array, np.ma.MaskedArray):
             own = {"mask": np.array(array.mask), "fill": array.fill_value}
         layout = None
