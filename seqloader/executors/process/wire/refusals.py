@@ -64,8 +64,8 @@ KINDS: Final = (
         "_thread.lock _thread.RLock threading.Condition threading.Event threading.Semaphore "
         "threading.BoundedSemaphore threading.Barrier queue.Queue queue.LifoQueue "
         "queue.PriorityQueue _queue.SimpleQueue",
-        "a worker computes one batch at a time, and has nobody to wait for: leave it out in __getstate__, and "
-        "make a new one in __setstate__",
+        "a worker computes one batch at a time, and has nobody to wait for: leave it out in "
+        "__getstate__, and make a new one in __setstate__",
         "leave it out, and make one where it is needed",
     ),
     _kind(
@@ -92,16 +92,14 @@ KINDS: Final = (
     ),
     _kind("memoryviews", "memoryview", "make it bytes or an array first", is_value=True),
     _kind(
-        "weak references",
-        "weakref.ReferenceType weakref.ref weakref.WeakMethod weakref.KeyedRef "
-        "weakref.WeakValueDictionary weakref.WeakKeyDictionary weakref.ProxyType "
-        "weakref.CallableProxyType",
-        "hold the object itself, or leave the reference out in __getstate__",
+        "weak proxies",
+        "weakref.ProxyType weakref.CallableProxyType",
+        "hold the object itself, or a weakref.ref",
         "return the object itself",
     ),
     _kind(
         "what belongs to one thread or context",
-        "_thread._local _contextvars.ContextVar _contextvars.Context _contextvars.Token",
+        "_thread._local _contextvars.Context _contextvars.Token",
         "leave it out in __getstate__, and make a new one in __setstate__",
         "return the values themselves",
     ),
