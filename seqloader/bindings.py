@@ -48,11 +48,19 @@ def bindings(sequence: Any) -> Bindings:
 def _own_bindings(obj: Any) -> Bindings:
     found: Bindings = {}
     for name in copyreg._slotnames(type(obj)):  # type: ignore[attr-defined]
-        found[name] = getattr(obj, name, UNBOUND)
+        found[name] = _in_slot(obj, name)
     fields = getattr(obj, "__dict__", None)
     if isinstance(fields, dict):  # a stub answers to any name
         found.update(fields)
     return found
+
+
+def _in_slot(obj: Any, name: str) -> Any:
+    # Not getattr() on the object, which asks a `__getattr__` where the slot is empty.
+    try:
+        return getattr(type(obj), name).__get__(obj)
+    except AttributeError:
+        return UNBOUND
 
 
 def same_bindings(before: Bindings, now: Bindings) -> bool:
@@ -85,5 +93,5 @@ def _rebind_one(obj: Any, before: Bindings, prefix: str) -> None:
     for name in slots:
         if bound[name] is not UNBOUND:
             object.__setattr__(obj, name, bound[name])
-        elif hasattr(obj, name):
+        elif _in_slot(obj, name) is not UNBOUND:
             object.__delattr__(obj, name)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import call_users, method_name
 from seqloader.saved_state import ABSENT
+from seqloader.sequence import offered
 
 if TYPE_CHECKING:
     from seqloader.delivery import Delivery
@@ -158,8 +159,8 @@ def _same_place(one: Cursor, other: Cursor) -> bool:
 
 def carries_state(sequence: Any) -> bool:
     """Whether the Sequence saves and loads a state of its own."""
-    return callable(getattr(sequence, "state_dict", None)) and callable(
-        getattr(sequence, "load_state_dict", None)
+    return callable(offered(sequence, "state_dict")) and callable(
+        offered(sequence, "load_state_dict")
     )
 
 

@@ -255,6 +255,14 @@ class OrderedEnqueuer(Generic[Batch]):
         else:
             self._consumption.stop_after_error()
 
+    def __reduce__(self) -> Any:
+        # For pickle, copy.copy and copy.deepcopy, which would say that a lock cannot be pickled.
+        raise TypeError(
+            "an enqueuer cannot be copied or pickled: its workers and the epoch under way belong "
+            "to this process. Make another one of its Sequence, OrderedEnqueuer("
+            "enqueuer.sequence, ...); to go on from here elsewhere, load its state_dict() there"
+        )
+
     # --- batches --------------------------------------------------------------------------
 
     def __iter__(self) -> EpochIterator[Batch]:
@@ -376,8 +384,8 @@ def _check_shares(sequence: Any, options: Options) -> None:
 
 
 def _order_is_drawn(sequence: Any) -> bool:
-    ask = getattr(sequence, "order_is_drawn", None)  # of the Sequences in samples/
-    return ask is not None and bool(ask())
+    # Of the Sequences in samples/: others may have an answer to any name.
+    return hasattr(type(sequence), "order_is_drawn") and bool(sequence.order_is_drawn())
 
 
 def _is_endless(sequence: Any) -> bool:

@@ -166,6 +166,8 @@ class Pass(Iterator[Batch]):
 
 # --- What may stand in for a Sequence -----------------------------------------------------------
 
+_NOBODYS_NAME = "seqloader_asks_whether_you_answer_to_every_name"
+
 _STUBS = {
     ("keras", "PyDataset"),
     ("keras", "Sequence"),
@@ -226,7 +228,7 @@ def overrides_hook(obj: object, name: str) -> bool:
     of Keras's, or only calls those of parts that have none (`_hook_parts`, defined by the class
     that defines the hook): then an epoch's boundary cannot have changed the object.
     """
-    if getattr(obj, name, None) is None:
+    if offered(obj, name) is None:
         return False
     if name in getattr(obj, "__dict__", ()):
         return True
@@ -288,9 +290,30 @@ def wrapped_by(obj: object) -> list[tuple[str, Any]]:
 
 def run_hook(obj: object, name: str) -> None:
     """Call the hook `name` ("on_epoch_begin", "on_epoch_end") of `obj`, if it has one."""
-    hook = getattr(obj, name, None)
+    hook = offered(obj, name)
     if hook is not None:
         call_users(method_name(obj, name), hook)
+
+
+def offered(obj: object, name: str) -> Any:
+    """What a user's object offers under `name`, None where it offers nothing.
+
+    Its class is asked, and what it holds itself. A `__getattr__` is asked too, since wrappers hand
+    on what they wrap; but not one that has an answer to every name (a proxy for remote calls, a
+    stub, a mock), or raises something other than AttributeError.
+    """
+    kind = type(obj)
+    if hasattr(kind, name) or name in getattr(obj, "__dict__", ()):
+        return getattr(obj, name, None)
+    if not hasattr(kind, "__getattr__"):
+        return None
+    try:
+        getattr(obj, _NOBODYS_NAME)
+    except AttributeError:
+        return getattr(obj, name, None)
+    except Exception:
+        pass
+    return None
 
 
 def wrong_kind(obj: object, items: str = "batches") -> str | None:
@@ -313,8 +336,13 @@ def wrong_kind(obj: object, items: str = "batches") -> str | None:
             f"got {_name(kind)}: its [index] looks for a label, not for a position. Pass "
             f"frame.to_numpy(), or a Sequence whose __getitem__ uses frame.iloc"
         )
-    ndim = getattr(obj, "ndim", None)
-    if isinstance(ndim, int) and ndim == 0 and hasattr(obj, "shape"):
+    if any(_top_module(base) == "pyarrow" for base in kind.__mro__) and hasattr(kind, "columns"):
+        return (
+            f"got {_name(kind)}: its [index] is a column, and its len() counts rows. Pass "
+            f"table.to_pylist(), or a Sequence whose __getitem__ uses "
+            f"table.slice(start, count).to_pydict() or .to_pandas()"
+        )
+    if hasattr(kind, "ndim") and hasattr(kind, "shape") and _is_zero(getattr(obj, "ndim", None)):
         return f"got an array without dimensions ({_name(kind)}): it holds no {items} to number"
     if any(base.__name__ == "IterableDataset" for base in kind.__mro__ if _is_stub(base)):
         return (
@@ -345,7 +373,7 @@ def _missing_getitem(kind: type) -> str:
 
 def _missing_length(kind: type) -> str:
     text = f"{_name(kind)} does not define __len__(self), which returns the number of batches"
-    if hasattr(kind, "num_batches") and not _is_sequence_like(kind):
+    if hasattr(kind, "num_batches") and not hasattr(kind, "on_epoch_end"):
         return f"{text} (num_batches counts only on subclasses of Sequence or PyDataset)"
     return f"{text} (a Sequence without an end defines num_batches = None instead)"
 
@@ -370,9 +398,7 @@ def _declares_num_batches(obj: object, *, on_instance: bool = True) -> bool:
 
 
 def _is_sequence_like(obj: object) -> bool:
-    return bool(getattr(obj, "use_sequence_api", False)) or callable(
-        getattr(obj, "on_epoch_end", None)
-    )
+    return bool(offered(obj, "use_sequence_api")) or callable(offered(obj, "on_epoch_end"))
 
 
 def _definer(kind: type, name: str) -> type | None:
@@ -394,6 +420,10 @@ def _name(kind: type) -> str:
         if kind.__module__ == "builtins"
         else (f"{kind.__module__}.{kind.__qualname__}")
     )
+
+
+def _is_zero(value: object) -> bool:
+    return type(value) is int and value == 0
 
 
 def _length(obj: Any) -> int | None:

@@ -234,6 +234,10 @@ def _allocate(nbytes: int) -> SharedMemory:
 
 def _explained(error: OSError, nbytes: int) -> Exception:
     what = f"no shared memory for an array of {nbytes:,} bytes: {error.strerror}"
+    if error.errno == errno.EFBIG:
+        from seqloader.memory.memfile import FILE_SIZE_HINT
+
+        what += f"; {FILE_SIZE_HINT}"
     if error.errno in _MEMORY_ERRORS:
         return MemoryError(what)
     if error.errno in (errno.EMFILE, errno.ENFILE):

@@ -20,6 +20,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from seqloader.check.facts import Question, Untried, Why
@@ -103,8 +104,10 @@ def messages(order: Order, patience_s: float) -> Generator[Any]:
         finished = False
         try:
             for message in _conversation(ours, child, order, patience_s):
-                finished = message is None
-                if not finished:
+                # After its last word it leaves: a SIGINT would meet it in the middle of that, and
+                # an exit handler would print a KeyboardInterrupt.
+                finished = isinstance(message, (Refused, Fault, NoneType))
+                if message is not None:
                     yield message
         finally:
             _end(child, finished=finished)

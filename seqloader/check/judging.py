@@ -23,6 +23,8 @@ MANY_OBJECT_BYTES = 20_000_000
 LARGE_ARRAY_BYTES = 500_000_000
 """Of arrays, which are copied once."""
 SLOW_HOOK_S = 1.0
+PICKLE_ADVICE = ". Workers get a pickle of the Sequence: "
+"""What comes before the way out, in the message of what cannot be pickled."""
 CACHE_BYTES = 32_000_000
 """Growth in the first rounds that is worth a word."""
 
@@ -31,14 +33,15 @@ def judge_pickled(found: Pickled) -> Finding:
     """Can it be pickled, and how large is it?"""
     question = Question.PICKLING
     if found.problem:
+        problem, _, way_out = found.problem.partition(PICKLE_ADVICE)
         return Finding(
             question,
             Status.PROBLEM,
-            found.problem.partition(". Workers get a pickle")[0],
+            problem,
             "Workers are fresh processes: the Sequence travels to them as a pickle",
-            "Open such a thing in __getitem__ when it is first used, and leave it out in "
-            "__getstate__. Or pass start_method='fork', where workers inherit the Sequence as it "
-            "is: everything below was tried with that",
+            f"{way_out[:1].upper()}{way_out[1:]}"
+            f"{' ' if way_out else ''}Everything below was tried with start_method='fork', where "
+            "workers inherit the Sequence as it is",
         )
     nbytes = found.pickled + found.arrays
     seen = f"{words.size(nbytes)}, pickled in {words.duration(found.seconds)}"
@@ -176,7 +179,7 @@ def judge_hooks(found: Hooks) -> Finding:
             question,
             Status.PROBLEM,
             "After hooks ran, it cannot be pickled any more: "
-            f"{found.problem.partition('. Workers get a pickle')[0]}",
+            f"{found.problem.partition(PICKLE_ADVICE)[0]}",
             "Workers get the Sequence anew at the turn of an epoch, as the hooks have left it",
             "Leave such a thing out in __getstate__, or open it in __getitem__",
         )

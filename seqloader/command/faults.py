@@ -63,6 +63,7 @@ def without_enqueuer(text: str, target: str, arguments: Iterable[str]) -> str:
         target: what the command line names.
         arguments: each `--arg`, as it was written.
     """
+    text = text.replace("start_method='fork'", "--start-method fork")
     made = "".join(f" --arg {each}" for each in arguments)
     where = f"where sequence comes from {target}{made}"
     return ADVICE_IN_PROGRAMS.sub(

@@ -15,11 +15,17 @@ from typing import Final
 
 from seqloader.fallbacks import without
 
-__all__ = ["REFUSALS", "above_standard", "anonymous_file", "memfd_flags"]
+__all__ = ["FILE_SIZE_HINT", "REFUSALS", "above_standard", "anonymous_file", "memfd_flags"]
 
 REFUSALS: Final = {errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EINVAL}
 """The kernel does not know the call or the flag, or a sandbox refuses it. Anything else, as too
 many open files, is an error of its own."""
+
+FILE_SIZE_HINT: Final = (
+    "this process may not make files as large, and shared memory counts as a file: raise "
+    "`ulimit -f` (RLIMIT_FSIZE)"
+)
+"""What EFBIG means here."""
 
 _MFD_NOEXEC_SEAL: Final = 8
 """Not in Python's `os` yet. Without it, Linux may be set to refuse or to warn; old kernels do not

@@ -12,6 +12,7 @@ from seqloader.samples.batched import BatchesOfSamples
 from seqloader.samples.collate import as_array
 from seqloader.samples.nest import map_nest
 from seqloader.samples.rows import take_rows
+from seqloader.sequence import offered
 
 if TYPE_CHECKING:
     from seqloader.samples.order import Indices
@@ -105,9 +106,9 @@ def _as_rows(leaf: Any, path: str) -> Any:
     where, kind = f"arrays{path}", type(leaf).__qualname__
     if not isinstance(leaf, np.ndarray) and (torch is None or not isinstance(leaf, torch.Tensor)):
         hint = "numpy.asarray(it)"
-        if hasattr(leaf, "to_numpy"):
+        if offered(leaf, "to_numpy") is not None:
             hint = "frame.to_numpy(), or {name: frame[name].to_numpy() for name in frame}"
-        elif hasattr(leaf, "chunks"):
+        elif offered(leaf, "chunks") is not None:
             hint = "BatchedSequence(function that opens it, batch_size) to read it batch by batch"
         raise TypeError(f"{where} is {kind}, not an array: pass {hint}")
     try:

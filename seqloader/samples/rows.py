@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqloader.sequence import offered
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -49,11 +51,11 @@ def is_stored(source: Any) -> bool:
     That is what arrays of h5py and zarr are, whose every access costs so much that rows which lie
     side by side should be read at once.
     """
-    shape, dtype = getattr(source, "shape", None), getattr(source, "dtype", None)
+    if isinstance(source, np.ndarray) or not hasattr(type(source), "__array__"):
+        return False
+    shape, dtype = offered(source, "shape"), offered(source, "dtype")
     return (
-        not isinstance(source, np.ndarray)
-        and hasattr(type(source), "__array__")
-        and isinstance(shape, tuple)
+        isinstance(shape, tuple)
         and len(shape) > 0
         and isinstance(dtype, np.dtype)
         and not dtype.hasobject
@@ -65,7 +67,7 @@ def read_rows(source: Any, indices: Indices, make: Callable[..., NDArray[Any]]) 
     rows = make((len(indices), *source.shape[1:]), source.dtype)
     if isinstance(indices, range):
         within = slice(indices.start, indices.stop)
-        if hasattr(source, "read_direct") and rows.size:  # h5py: straight to where it belongs
+        if hasattr(type(source), "read_direct") and rows.size:  # h5py: straight to where it belongs
             source.read_direct(rows, within)
         else:
             rows[...] = source[within]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from seqloader.randomness import Seeding, current_batch
 from seqloader.samples.identity import check_identity, check_parts
 from seqloader.seeds import check_seed
-from seqloader.sequence import Pass, Sequence, run_hook
+from seqloader.sequence import Pass, Sequence, offered, run_hook
 from seqloader.tickets import Ticket
 
 if TYPE_CHECKING:
@@ -146,8 +146,7 @@ class SeededSequence(Sequence[Any]):
         return {
             name: part
             for name, part in self._parts().items()
-            if callable(getattr(part, "state_dict", None))
-            and callable(getattr(part, "load_state_dict", None))
+            if callable(offered(part, "state_dict")) and callable(offered(part, "load_state_dict"))
         }
 
     def _seeding(self) -> Seeding:

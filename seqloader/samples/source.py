@@ -11,7 +11,7 @@ import numpy as np
 from seqloader.arrays import empty
 from seqloader.errors import call_users
 from seqloader.samples.rows import holds_rows, is_stored, read_rows, take_rows
-from seqloader.sequence import count_batches, wrong_kind
+from seqloader.sequence import count_batches, offered, wrong_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +169,7 @@ def _check_opener(call: Callable[[], Any]) -> None:
 def _missing(source: Any) -> str | None:
     kind = type(source)
     if getattr(kind, "__getitem__", None) is None:
-        if hasattr(source, "dataset") and hasattr(kind, "__iter__"):
+        if offered(source, "dataset") is not None and hasattr(kind, "__iter__"):
             return f"got {kind.__qualname__}, which makes batches itself: pass its .dataset"
         if hasattr(kind, "__iter__"):
             return (

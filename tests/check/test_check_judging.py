@@ -88,7 +88,11 @@ CASES = {
         ["900 MB of it are arrays", "share()", "numpy.memmap", "open the data in __getitem__"],
     ),
     "unpicklable": (
-        judge_pickled(Pickled(problem="sequence.lock cannot be pickled. Workers get a pickle of")),
+        judge_pickled(
+            Pickled(
+                problem="sequence.lock cannot be pickled. Workers get a pickle of the Sequence: no."
+            )
+        ),
         Status.PROBLEM,
         ["sequence.lock cannot be pickled. Workers are fresh", "start_method='fork'"],
     ),

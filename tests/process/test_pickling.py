@@ -173,7 +173,6 @@ def capturing() -> Any:
     ],
 )
 def test_smallest_offending_part_is_named(nest: object, part: str) -> None:
-    assert pickling.unpicklable_part(nest) == part
     with pytest.raises(pickle.PicklingError) as caught:
         pickling.dumps(nest)
     assert str(caught.value).startswith(f"{part}, cannot be pickled")

@@ -285,7 +285,7 @@ def test_what_cannot_be_pickled_is_named(file, attributes, place):
         file.publish(Loaded(**attributes), in_place=False)
 
     assert place in str(caught.value)
-    assert "start_method='fork'" in str(caught.value)
+    assert "Workers get a pickle of the Sequence: " in str(caught.value)
 
 
 def test_an_error_of_the_users_own_keeps_its_type(file):

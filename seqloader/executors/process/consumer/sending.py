@@ -4,6 +4,10 @@ One pickle holds the whole object, so that what is one object twice in the Seque
 twice in the worker. Out of it stay the memory of arrays, as out-of-band buffers, and large flat
 containers, as persistent ids: both are compared and sent by themselves. The memory of shared arrays
 is a persistent id too, and is not sent at all.
+
+Arrays that share memory are seen only when all of them are known. Then the object is pickled once
+more, with them as views of regions (`wire/overlaps.py`); where nothing is shared, which is nearly
+always, that costs nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seqloader.arrays import is_plain
 from seqloader.executors.process.consumer.change import Kept, is_flat, is_large
 from seqloader.executors.process.consumer.mp_objects import (
     MpPickler,
@@ -24,9 +29,16 @@ from seqloader.executors.process.consumer.mp_objects import (
     reduce_shared_tensor,
 )
 from seqloader.executors.process.wire import foreign
-from seqloader.executors.process.wire.dense import has_default_reduction, reduce_dense
+from seqloader.executors.process.wire.culprit import find_culprit
+from seqloader.executors.process.wire.dense import (
+    has_default_reduction,
+    reduce_dense,
+    with_attributes,
+)
+from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
 from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
-from seqloader.executors.process.wire.pickling import unpicklable_part
+from seqloader.executors.process.wire.overlaps import Region, Regions, find_regions
+from seqloader.executors.process.wire.refusals import explain_sequence, is_known_kind
 from seqloader.held_generators import reduce_own_generator
 from seqloader.sharing import SharedMemory, memory_of
 
@@ -37,12 +49,6 @@ __all__ = ["SMALL_BYTES", "Pickled", "StatePickler", "pickle_state"]
 
 SMALL_BYTES: Final = 1 << 16
 """Arrays below it travel inside the head: a mapping's page faults would cost more than a copy."""
-
-_ADVICE: Final = (
-    "Workers get a pickle of the Sequence: either open such a resource lazily, in __getitem__ when "
-    "it is first used (and leave it out in __getstate__), or pass start_method='fork', where "
-    "workers inherit the Sequence as it is."
-)
 
 
 class Pickled(NamedTuple):
@@ -63,11 +69,12 @@ def pickle_state(
         kept: the externals of the version before.
         passed: gets the descriptors that its workers have to inherit.
     """
-    head = io.BytesIO()
-    pickler = StatePickler(head, kept)
     with (passed or PassedDescriptors()).pickling():
         try:
-            pickler.dump(sequence)
+            head, pickler = _pickled(sequence, kept, Regions())
+            regions = pickler.find_regions()
+            if regions:
+                head, pickler = _pickled(sequence, kept, regions)
         except Exception as error:
             explained = _explained(error, sequence)
             if explained is error:
@@ -81,22 +88,34 @@ def pickle_state(
     )
 
 
+def _pickled(
+    sequence: Any, kept: Iterable[Kept], regions: Regions
+) -> tuple[io.BytesIO, StatePickler]:
+    head = io.BytesIO()
+    pickler = StatePickler(head, kept, regions)
+    pickler.dump(sequence)
+    return head, pickler
+
+
 def _explained(error: Exception, sequence: Any) -> Exception:
     """What to raise in place of an error of pickling, which says only what is no help."""
     if isinstance(error, MemoryError):  # says nothing about the object
         return error
-    what = f"{unpicklable_part(sequence, 'sequence')}, cannot be pickled"
+    culprit = find_culprit(sequence, "sequence", StatePickler, is_known_kind)
+    explained = explain_sequence(culprit, error)
     for kind in (TypeError, pickle.PicklingError):
         if isinstance(error, kind):
-            return kind(f"{what} ({error}). {_ADVICE}")
-    error.add_note(f"{what}. {_ADVICE}")
+            return kind(explained)
+    error.add_note(explained)
     return error
 
 
 class StatePickler(MpPickler):
     """Pickles into `file` what is not large, and collects the rest."""
 
-    def __init__(self, file: Any, kept: Iterable[Kept] = ()) -> None:
+    def __init__(
+        self, file: Any, kept: Iterable[Kept] = (), regions: Regions | None = None
+    ) -> None:
         self.buffers: list[NDArray[np.uint8]] = []
         # Not a bound method: that would be a cycle, which keeps all that was pickled alive.
         super().__init__(
@@ -110,6 +129,11 @@ class StatePickler(MpPickler):
         self._seen: dict[int, tuple[Any, int | None]] = {}
         """Large containers by id, kept alive: number of the external, None where not flat."""
         self._file_maps: dict[int, FileMap | None] = {}
+        self._regions = regions
+        self._arrays: list[NDArray[Any]] = []
+        """Whose memory is sent, so far. Kept alive: no other array gets their addresses."""
+        self._views = False
+        """Whether one of them may lie in memory of another."""
 
     # Called for every object, so that aliasing is kept wherever it is.
     def persistent_id(self, obj: Any) -> int | tuple[int] | None:
@@ -128,15 +152,15 @@ class StatePickler(MpPickler):
             if reduced is not NotImplemented:
                 return reduced
         else:
-            reduced = reduce_shared_tensor(obj)
-            if reduced is not NotImplemented:
-                return reduced
-            reduced = reduce_own_generator(obj)
-            if reduced is not NotImplemented:
-                return reduced
-            reduced = foreign.reduce_torch(obj)
-            if reduced is not NotImplemented:
-                return _by_reference(reduced)
+            for reduce in (reduce_shared_tensor, reduce_own_generator, self._reduce_tensor):
+                reduced = reduce(obj)
+                if reduced is not NotImplemented:
+                    return reduced
+            reducer = FAITHFUL_REDUCERS.get(type(obj).__name__)
+            if reducer is not None:
+                reduced = reducer(obj)
+                if reduced is not NotImplemented:
+                    return reduced
         return super().reducer_override(obj)
 
     def _external(self, container: Any) -> int | None:
@@ -158,26 +182,53 @@ class StatePickler(MpPickler):
             kept = self._kept[len(self.externals)]
         return kept if kept is not None and kept.same(container) else None
 
+    def find_regions(self) -> Regions:
+        """The regions that arrays pickled here share: to be pickled again with them."""
+        return find_regions(self._arrays) if self._views else Regions()
+
     def _reduce_array(self, array: NDArray[Any]) -> Any:
         cls = type(array)
-        if array.dtype.hasobject or not has_default_reduction(cls) or cls in copyreg.dispatch_table:
+        if not is_plain(array.dtype) or not has_default_reduction(cls):
+            return NotImplemented
+        if cls in copyreg.dispatch_table:
             return NotImplemented
         memory = memory_of(array)
         if memory is not None and not memory.private:
-            return reduce_view(array, memory)
+            return with_attributes(array, reduce_view(array, memory))
         file_map = file_map_of(array, self._file_maps)
         if file_map is not None:
             return reduce_view(array, file_map)
+        region = self._region_of(array)
         if isinstance(array, np.memmap):
-            return reduce_dense(array, np.ndarray)  # its file does not come along
-        return reduce_dense(array, cls) if array.nbytes >= SMALL_BYTES else NotImplemented
+            array, cls = np.asarray(array), np.ndarray  # its file does not come along
+        if region is not None:
+            return with_attributes(array, reduce_view(array, region))
+        if cls is np.ndarray and array.nbytes < SMALL_BYTES and _is_kept_by_numpy(array):
+            return NotImplemented
+        return with_attributes(array, reduce_dense(array, cls))
+
+    def _region_of(self, array: NDArray[Any]) -> Region | None:
+        if self._regions:
+            return self._regions.find(array)
+        self._arrays.append(array)
+        self._views = self._views or array.base is not None
+        return None
+
+    def _reduce_tensor(self, tensor: Any) -> Any:
+        """A reduced tensor, with an array in place of its buffer where others use that too."""
+        reduced = foreign.reduce_torch(tensor, overlaps=True)
+        if reduced is NotImplemented:
+            return reduced
+        rebuild, (buffer, *rest) = reduced
+        array = np.asarray(buffer.raw())
+        if memory_of(array) is None and self._region_of(array) is None:
+            return reduced
+        return rebuild, (array, *rest)
 
 
-def _by_reference(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A reduced tensor, with an array in place of its buffer where that lies in shared memory."""
-    rebuild, (buffer, *rest) = reduced
-    array = np.asarray(buffer.raw())
-    return reduced if memory_of(array) is None else (rebuild, (array, *rest))
+def _is_kept_by_numpy(array: NDArray[Any]) -> bool:
+    """Whether numpy's own pickle of a small array keeps its strides and its read-only flag."""
+    return array.flags.forc and (array.flags.writeable or array.dtype.kind in "biufc")
 
 
 def _is_small(large: list[NDArray[np.uint8]], buffer: pickle.PickleBuffer) -> bool:

@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, ClassVar
 
 from seqloader.errors import WorkerStartError
+from seqloader.memory.memfile import FILE_SIZE_HINT
 
 if TYPE_CHECKING:
     from seqloader.tickets import Death
@@ -63,6 +64,9 @@ def cannot_launch(error: OSError) -> WorkerStartError:
     hint = {
         errno.EMFILE: "this process may open no more files: raise `ulimit -n` (RLIMIT_NOFILE)",
         errno.ENFILE: "the system has no more open files to give",
+        errno.EFBIG: FILE_SIZE_HINT,
+        errno.ENOSPC: "there is no room where shared memory lies: /dev/shm or, where that is small "
+        "or absent, the folder for temporary files (TMPDIR)",
         errno.EAGAIN: "no more processes may be started: see `ulimit -u`, or the container's limit",
         errno.ENOMEM: "there is no memory for it: use fewer workers",
         errno.ENOENT: "sys.executable does not exist: see multiprocessing.set_executable()",

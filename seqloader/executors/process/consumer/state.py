@@ -37,6 +37,7 @@ from seqloader.executors.process.consumer.mp_objects import PassedDescriptors
 from seqloader.executors.process.consumer.sending import Pickled, pickle_state
 from seqloader.executors.process.wire.manifest import Manifest, SharedFile, Span, aligned
 from seqloader.memory.descriptors import Descriptors
+from seqloader.memory.memfile import FILE_SIZE_HINT
 from seqloader.sharing import SharedMemory
 
 __all__ = ["StateFile"]
@@ -261,12 +262,13 @@ class _Draft:
                 chunk = data[done : done + _CHUNK_BYTES].data
                 done += os.pwrite(self._fd, chunk, span.offset + done)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT):
+            if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT, errno.EFBIG):
                 raise
+            hint = f"; {FILE_SIZE_HINT}" if error.errno == errno.EFBIG else ""
             raise MemoryError(
                 f"no memory to share the Sequence with its workers: {span.nbytes:,} bytes were "
                 f"to be written for one part of it, after {span.offset:,} bytes of other parts "
-                f"and earlier states; the system took {done:,} ({error.strerror})"
+                f"and earlier states; the system took {done:,} ({error.strerror}{hint})"
             ) from error
         self.end = aligned(span.end)
         return span

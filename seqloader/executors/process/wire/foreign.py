@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from seqloader.executors.process.wire.dense import is_worth_overlapping
+
 __all__ = [
     "rebuild_jax",
     "rebuild_tensorflow",
@@ -22,8 +24,10 @@ __all__ = [
 ]
 
 
-def reduce_torch(tensor: Any) -> Any:
+def reduce_torch(tensor: Any, *, overlaps: bool = False) -> Any:
     """Reduce a dense CPU tensor to its memory, out of band.
+
+    `overlaps`: keep elements that lie over each other so (`expand`), however small.
 
     Subclasses, sparse, quantized, nested, lazily conjugated tensors and those that carry Python
     attributes are left to torch's own (slower) way.
@@ -39,18 +43,42 @@ def reduce_torch(tensor: Any) -> Any:
         or tensor.is_nested
         or tensor.is_conj()
         or tensor.is_neg()
+        or any(getattr(tensor, "names", ()))
         or tensor.__dict__
     ):
         return NotImplemented
     # As bytes, since numpy knows no bfloat16; flat first, since a 0-d tensor cannot change its
     # item size.
-    memory = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
     dtype_name = str(tensor.dtype).removeprefix("torch.")
     shape = tuple(tensor.shape)
-    return rebuild_torch, (pickle.PickleBuffer(memory), dtype_name, shape, tensor.requires_grad)
+    flat, strides = _flat(tensor.detach(), overlaps)
+    memory = pickle.PickleBuffer(flat.view(torch.uint8).numpy())
+    return rebuild_torch, (memory, dtype_name, shape, tensor.requires_grad, strides)
 
 
-def rebuild_torch(buffer: Any, dtype_name: str, shape: tuple[int, ...], requires_grad: bool) -> Any:
+def _flat(tensor: Any, overlaps: bool) -> tuple[Any, tuple[int, ...] | None]:
+    """The memory of a tensor, and its strides in it where they are not the usual ones.
+
+    Those of `channels_last`, for one. Where elements are left out, they are copied.
+    """
+    if not tensor.is_contiguous():
+        strides = tuple(tensor.stride())
+        extent = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, strides, strict=True))
+        size, item = tensor.numel(), tensor.element_size()
+        if extent == size or (
+            extent < size and (overlaps or is_worth_overlapping(size * item, extent * item))
+        ):
+            return tensor.as_strided((extent,), (1,)), strides
+    return tensor.contiguous().reshape(-1), None
+
+
+def rebuild_torch(
+    buffer: Any,
+    dtype_name: str,
+    shape: tuple[int, ...],
+    requires_grad: bool,
+    strides: tuple[int, ...] | None = None,
+) -> Any:
     """A tensor over `buffer`, which lives as long as the tensor."""
     import torch
 
@@ -60,7 +88,8 @@ def rebuild_torch(buffer: Any, dtype_name: str, shape: tuple[int, ...], requires
     else:
         if memoryview(buffer).readonly:
             buffer = bytearray(buffer)
-        tensor = torch.frombuffer(buffer, dtype=dtype).reshape(shape)
+        tensor = torch.frombuffer(buffer, dtype=dtype)
+        tensor = tensor.reshape(shape) if strides is None else tensor.as_strided(shape, strides)
     return tensor.requires_grad_() if requires_grad else tensor
 
 
@@ -68,6 +97,8 @@ def reduce_jax(array: Any) -> Any:
     """Reduce a JAX array to a numpy array, from whatever device it lies on."""
     jax: Any = sys.modules.get("jax")
     if jax is None or not isinstance(array, jax.Array):
+        return NotImplemented
+    if getattr(array, "weak_type", False):  # which numpy has no word for, and JAX's own pickle has
         return NotImplemented
     try:
         return rebuild_jax, (np.asarray(array),)

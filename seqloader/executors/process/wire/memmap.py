@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from seqloader.arrays import byte_bounds
 
 if TYPE_CHECKING:
+    from seqloader.executors.process.wire.overlaps import Region
     from seqloader.sharing import SharedMemory
 
 __all__ = ["FileMap", "file_map_of", "open_map", "rebuild_view", "reduce_view"]
@@ -98,7 +99,7 @@ def _is_deleted(address: int) -> bool:
     return False
 
 
-def reduce_view(array: NDArray[Any], found: FileMap | SharedMemory) -> tuple[Any, ...]:
+def reduce_view(array: NDArray[Any], found: FileMap | SharedMemory | Region) -> tuple[Any, ...]:
     """Reduce to a call of `rebuild_view`: `found` holds its memory, and is known to the worker."""
     return rebuild_view, (
         found,

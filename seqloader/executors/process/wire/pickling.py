@@ -18,20 +18,32 @@ from __future__ import annotations
 import functools
 import importlib
 import io
-import itertools
 import pickle
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqloader.arrays import is_plain
 from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.definitions import numbers, script
+from seqloader.executors.process.wire.dense import (
+    attributes_of,
+    has_default_reduction,
+    is_worth_overlapping,
+    reduce_dense,
+    with_attributes,
+)
+from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
+from seqloader.executors.process.wire.memmap import reduce_view
+from seqloader.executors.process.wire.overlaps import extent_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
-__all__ = ["dumps", "dumps_whole", "loads", "unpicklable_part"]
+    from seqloader.executors.process.wire.overlaps import Regions
+
+__all__ = ["dumps", "dumps_arrays", "dumps_whole", "loads"]
 
 
 def dumps(obj: object, *, name: str = "batch") -> tuple[bytes, list[pickle.PickleBuffer]]:
@@ -50,6 +62,16 @@ def dumps(obj: object, *, name: str = "batch") -> tuple[bytes, list[pickle.Pickl
     return _dumps(obj, name, buffers), buffers
 
 
+def dumps_arrays(obj: object, regions: Regions) -> tuple[bytes, list[pickle.PickleBuffer]]:
+    """As `dumps`, for a nest of nothing but arrays, some of which are views of regions."""
+    buffers: list[pickle.PickleBuffer] = []
+    file = io.BytesIO()
+    pickler = _ArrayPickler(file, protocol=5, buffer_callback=buffers.append)
+    pickler.regions = regions
+    pickler.dump(obj)
+    return file.getvalue(), buffers
+
+
 def dumps_whole(obj: object, *, name: str = "object") -> bytes:
     """As `dumps`, with the memory of arrays inside the pickle."""
     return _dumps(obj, name, None)
@@ -64,7 +86,22 @@ def _dumps(obj: object, name: str, buffers: list[pickle.PickleBuffer] | None) ->
     result = _attempt(obj, buffers)
     if isinstance(result, bytes):
         return result
-    raise pickle.PicklingError(_explain(obj, name, result)) from result
+    raise pickle.PicklingError(_explained(obj, name, result)) from result
+
+
+def _explained(obj: object, name: str, error: Exception) -> str:
+    if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
+        return f"{name} is nested too deeply to be pickled: make it flatter"
+    # Not imported by a worker that has nothing to explain.
+    from seqloader.executors.process.wire.culprit import find_culprit
+    from seqloader.executors.process.wire.refusals import explain_batch, is_known_kind
+
+    return explain_batch(find_culprit(obj, name, _trial_pickler, is_known_kind), error)
+
+
+def _trial_pickler(file: io.BytesIO) -> pickle.Pickler:
+    """One that tells what can be pickled, and copies no memory."""
+    return _definition_pickler()(file, protocol=5, buffer_callback=lambda _: None)
 
 
 def _attempt(obj: object, buffers: list[pickle.PickleBuffer] | None) -> bytes | Exception:
@@ -97,6 +134,14 @@ class _Pickler(pickle.Pickler):
         return _reduce(obj)
 
 
+class _ArrayPickler(pickle.Pickler):
+    regions: Regions
+
+    def reducer_override(self, obj: Any) -> Any:
+        region = self.regions.find(obj) if type(obj) is np.ndarray else None
+        return _reduce(obj) if region is None else reduce_view(obj, region)
+
+
 @functools.cache
 def _definition_pickler() -> Callable[..., pickle.Pickler]:
     # Imported here: most batches hold nothing that it is needed for.
@@ -108,8 +153,6 @@ def _definition_pickler() -> Callable[..., pickle.Pickler]:
             reduced = _reduce(obj)
             if reduced is not NotImplemented:
                 return reduced
-            if type(obj) in _SILENTLY_CHANGED:
-                raise TypeError(f"cannot pickle {type(obj).__name__!r} object")
             return super().reducer_override(obj)
 
         def script_namespace(self) -> dict[str, Any]:
@@ -125,10 +168,6 @@ def _definition_pickler() -> Callable[..., pickle.Pickler]:
     return ReturnPickler
 
 
-_SILENTLY_CHANGED = frozenset({io.TextIOWrapper, memoryview})
-"""cloudpickle sends a file as its contents and a view as bytes; a batch must arrive as it is."""
-
-
 def _reduce(obj: Any) -> Any:
     """How to send `obj` where pickle's own way will not do; else NotImplemented."""
     kind = type(obj)
@@ -137,17 +176,30 @@ def _reduce(obj: Any) -> Any:
         return reducer(obj)
     if kind is FunctionType or issubclass(kind, type) or numbers.came_here(obj):
         return _reduce_definition(obj)
-    return NotImplemented
+    return _reduce_subclass(obj) if issubclass(kind, np.ndarray) else NotImplemented
 
 
 def _reduce_ndarray(array: Any) -> Any:
     # numpy puts what is not contiguous inside the pickle, byte by byte.
-    if type(array) is np.ndarray and not array.flags.forc and not array.dtype.hasobject:
-        return np.ascontiguousarray(array).__reduce_ex__(5)
-    return NotImplemented
+    if type(array) is not np.ndarray or array.flags.forc or not is_plain(array.dtype):
+        return NotImplemented
+    if array.nbytes and is_worth_overlapping(array.nbytes, extent_of(array)):
+        return reduce_dense(array, np.ndarray)
+    return np.ascontiguousarray(array).__reduce_ex__(5)
+
+
+def _reduce_subclass(array: Any) -> Any:
+    # numpy leaves out what the array has beside its elements.
+    cls = type(array)
+    if attributes_of(array) is None or not has_default_reduction(cls):
+        return NotImplemented
+    if isinstance(array, np.memmap) or not is_plain(array.dtype):
+        return NotImplemented
+    return with_attributes(array, reduce_dense(array, cls))
 
 
 _REDUCERS: dict[str, Callable[[Any], Any]] = {
+    **FAITHFUL_REDUCERS,
     "ArrayImpl": foreign.reduce_jax,
     "EagerTensor": foreign.reduce_tensorflow,
     "Tensor": foreign.reduce_torch,
@@ -177,125 +229,3 @@ def original(number: str, module: object, qualname: object) -> Any:
             "such definition any more: keep it, or move it into a module that can be imported"
         )
     return found
-
-
-# What cannot be pickled.
-
-_MOST_PARTS = 10_000
-"""Parts of one container that are tried; a longer one is named as a whole if none of them fails."""
-
-_DEEPEST = 50
-"""Levels of a nest that are searched; below, the message names the part reached."""
-
-_ADVICE = {
-    "_io.BufferedReader": "return the file's name or its contents instead",
-    "_io.TextIOWrapper": "return the file's name or its contents instead",
-    "_thread.RLock": "leave it out, and make a lock where it is needed",
-    "_thread.lock": "leave it out, and make a lock where it is needed",
-    "generator": "make it a list or an array first",
-    "memoryview": "make it bytes or an array first",
-    "module": "import it where it is needed",
-    "torch.Tensor": "return it with .cpu(), and move it to its device in the consumer",
-}
-_OTHER_ADVICE = "leave it out, or give its class a __reduce__ that can rebuild it"
-
-
-def unpicklable_part(obj: object, name: str = "batch") -> str:
-    """Name the smallest part of `obj` that cannot be pickled, and its type.
-
-    For instance `batch["meta"][2].lock, a _thread.lock`. It runs pickle on every part on the way.
-    """
-    place, part = _smallest(obj, name)
-    return f"{place}, {_kind(part)}"
-
-
-def _explain(obj: object, name: str, error: Exception) -> str:
-    if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
-        return f"{name} is nested too deeply to be pickled: make it flatter"
-    place, part = _smallest(obj, name)
-    advice = _ADVICE.get(_type_name(part), _OTHER_ADVICE)
-    try:
-        reason = str(error)
-    except Exception:
-        reason = ""
-    reason = f" ({type(error).__name__}: {reason[:500]})"
-    return f"{place}, {_kind(part)}, cannot be pickled{reason}: {advice}"
-
-
-def _smallest(obj: object, name: str) -> tuple[str, object]:
-    return _search(obj, name, {id(obj): obj}, _DEEPEST) or (name, obj)
-
-
-def _search(
-    obj: object, place: str, seen: dict[int, object], depth: int
-) -> tuple[str, object] | None:
-    """The culprit in `obj`, which fails; None if it may fail only for what was seen before it."""
-    leads_back = False
-    for label, part in itertools.islice(_parts(obj), _MOST_PARTS):
-        if depth and isinstance(_attempt(part, []), Exception):
-            if id(part) in seen:
-                leads_back = True
-                continue
-            seen[id(part)] = part  # kept alive, so that no other object gets its id
-            culprit = _search(part, place + label, seen, depth - 1)
-            if culprit is not None:
-                return culprit
-            leads_back = True
-    return None if leads_back else (place, obj)
-
-
-def _parts(obj: Any) -> Iterator[tuple[str, object]]:
-    """What `obj` consists of, each with the text that leads to it."""
-    if isinstance(obj, dict):
-        for key, value in obj.items():
-            yield f"[{_short(key)}]", value
-        for key in obj:
-            yield f" (the key {_short(key)})", key
-    elif isinstance(obj, tuple) and hasattr(obj, "_fields"):
-        yield from ((f".{name}", value) for name, value in zip(obj._fields, obj, strict=False))
-    elif isinstance(obj, (list, tuple)):
-        yield from ((f"[{number}]", value) for number, value in enumerate(obj))
-    elif isinstance(obj, (set, frozenset)):
-        yield from ((f" (the element {_short(value)})", value) for value in obj)
-    elif isinstance(obj, np.ndarray) and obj.dtype.hasobject:
-        yield from ((f".flat[{number}]", value) for number, value in enumerate(obj.flat))
-    elif isinstance(obj, FunctionType):
-        for name, cell in zip(obj.__code__.co_freevars, obj.__closure__ or (), strict=False):
-            yield f" (its variable {name})", cell.cell_contents
-    elif isinstance(obj, BaseException):
-        yield from ((f".args[{number}]", value) for number, value in enumerate(obj.args))
-    if not isinstance(obj, (type, FunctionType)):
-        yield from _attributes(obj)
-
-
-def _attributes(obj: Any) -> Iterator[tuple[str, object]]:
-    try:
-        reduced = obj.__reduce_ex__(5)
-    except Exception:
-        reduced = None
-    state = reduced[2] if isinstance(reduced, tuple) and len(reduced) > 2 else None
-    if reduced is None:
-        state = getattr(obj, "__dict__", None)
-    for fields in state if isinstance(state, tuple) else (state,):  # (__dict__, slots)
-        if isinstance(fields, dict):
-            yield from ((f".{name}", value) for name, value in fields.items())
-
-
-def _kind(obj: object) -> str:
-    name = _type_name(obj)
-    return f"{'an' if name.lstrip('_')[:1] in 'aeiouAEIOU' else 'a'} {name}"
-
-
-def _type_name(obj: object) -> str:
-    cls = type(obj)
-    return (
-        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    )
-
-
-def _short(key: object) -> str:
-    try:
-        text = f'"{key}"' if isinstance(key, str) else repr(key)
-    except Exception:
-        return _kind(key)
-    return text if len(text) <= 80 else f"{text[:77]}..."

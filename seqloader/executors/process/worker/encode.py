@@ -22,6 +22,7 @@ import numpy as np
 
 from seqloader.executors.process.wire import pickling
 from seqloader.executors.process.wire.blocks import size_class
+from seqloader.executors.process.wire.dense import is_worth_overlapping
 from seqloader.executors.process.wire.layouts import (
     BUFFER,
     DEFINES,
@@ -36,9 +37,11 @@ from seqloader.executors.process.wire.layouts import (
     align,
     dumps_layout,
 )
+from seqloader.executors.process.wire.overlaps import extent_of, find_regions
 from seqloader.executors.process.worker.parts import Part, find_buffer_parts, find_parts
 
 if TYPE_CHECKING:
+    from seqloader.executors.process.wire.overlaps import Regions
     from seqloader.executors.process.worker.arena import Arena, Block
 
 __all__ = ["Encoded", "Encoder"]
@@ -91,6 +94,10 @@ class Encoder:
                 return self._encode_in_place(box, leaves, (key, *places), parts)
         plan = self._plans.get(key)
         if plan is None:
+            regions = _shared_regions(leaves)
+            if regions is not None:
+                leaves.clear()
+                return self._encode_pickled(box, regions)
             return self._encode_first(box, leaves, key, [], [])
         block = arena.take(plan.size)
         try:
@@ -249,9 +256,13 @@ class Encoder:
 
     # --- everything else ----------------------------------------------------------------------
 
-    def _encode_pickled(self, box: list[Any]) -> Encoded:
+    def _encode_pickled(self, box: list[Any], regions: Regions | None = None) -> Encoded:
         arena = self._arena
-        data, buffers = pickling.dumps(box[0])
+        if regions is None:
+            data, buffers = pickling.dumps(box[0])
+        else:
+            data, buffers = pickling.dumps_arrays(box[0], regions)
+            regions = None
         raw: memoryview | None
         raws = [buffer.raw() for buffer in buffers]
         parts: list[Part] = []
@@ -298,6 +309,20 @@ class _Plan(NamedTuple):
     size: int
     """Of the block, where no definition is in it."""
     number: int
+
+
+def _shared_regions(leaves: list[Any]) -> Regions | None:
+    """What to send in place of arrays so much of which is the same memory that copies of each would
+    be out of proportion: windows over a signal, and the like. None: copies will do.
+
+    Asked only of looks that have no plan yet, so that the fast path does not pay for it.
+    """
+    nbytes = sum(leaf.nbytes for leaf in leaves)
+    if not is_worth_overlapping(nbytes, 0) or all(leaf.base is None for leaf in leaves):
+        return None
+    regions = find_regions(leaves)
+    alone = sum(min(leaf.nbytes, extent_of(leaf)) for leaf in leaves if regions.find(leaf) is None)
+    return regions if is_worth_overlapping(nbytes, regions.nbytes + alone) else None
 
 
 def _repeats(leaves: list[Any]) -> bool:

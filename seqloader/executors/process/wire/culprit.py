@@ -1,0 +1,356 @@
+"""Which part of an object cannot be pickled, and the way to it. Pure: objects in, text out.
+
+The search asks the pickler itself for what it would do with each object (`persistent_id`,
+`reducer_override`, its table, `__reduce_ex__`), and follows the answers in pickle's own order: so
+it stops where pickle stopped, and looks nowhere else. Each object is asked once. Nothing is asked
+of the objects that are not pickle's own questions: no comparison, no `repr`, no attribute that a
+class may answer by code.
+"""
+
+from __future__ import annotations
+
+import builtins
+import collections
+import functools
+import io
+import types
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Culprit", "Place", "find_culprit", "kind_of", "type_name"]
+
+_MOST_OBJECTS: Final = 1_000_000
+"""Objects that are asked, a few seconds' worth; beyond, the message names the whole."""
+
+_LONGEST_KEY: Final = 80
+
+_ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})
+_ALWAYS_FINE: Final = _ATOMS | {type(...), type(NotImplemented), range, slice}
+_PARTIAL: Final = (".func", ".args", ".keywords", "")
+_PROPERTY: Final = (".fget", ".fset", ".fdel", ".__doc__")
+_ITERATORS: Final = frozenset({enumerate, filter, map, reversed, zip})
+_METHODS: Final = (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)
+
+
+class Place(NamedTuple):
+    """Where an object lies, for a message."""
+
+    path: str
+    """From what can be named: `sequence`, a global, a class."""
+    kind: str = ""
+    """What the path begins with: "" for the object that was to be pickled; "global"; "class" for
+    an attribute of one, "itself" for the class."""
+    user: str = ""
+    """The function through which it was reached."""
+    inside: str = ""
+    """ "function" where that function holds it, as a closure variable or a default."""
+
+    def __str__(self) -> str:
+        if self.kind == "global":
+            return f"the global `{self.path}`"
+        if self.kind == "itself":
+            return f"the class {self.path}"
+        return f"the class attribute {self.path}" if self.kind == "class" else self.path
+
+    def at(self, label: str) -> Place:
+        """A part of what lies here."""
+        return self._replace(path=self.path + label)
+
+
+class Culprit(NamedTuple):
+    """The smallest part that cannot be pickled."""
+
+    place: Place
+    part: object
+    error: BaseException | None
+    """What pickling it raised."""
+
+    def __str__(self) -> str:
+        used = f", used by {self.place.user}" if self.place.kind == "global" else ""
+        return f"{self.place}, {kind_of(self.part)}{used}"
+
+
+def find_culprit(
+    obj: object,
+    name: str,
+    make_pickler: Callable[[io.BytesIO], Any],
+    is_known: Callable[[type], bool] = lambda _: False,
+) -> Culprit:
+    """The part of `obj` at which the pickler fails; `obj` itself if none can be told.
+
+    Args:
+        name: What a message calls `obj`.
+        make_pickler: Makes a fresh one.
+        is_known: Whether a type is one that a reader knows as a whole. The search goes into it, and
+            the answer is the outermost such object on the way: a process, not a lock inside it.
+    """
+    search = _Search(make_pickler)
+    try:
+        found = search.run(Place(name), obj)
+    except Exception:  # objects may do anything while they are asked
+        found = None
+    if found is None:
+        return Culprit(Place(name), obj, None)
+    for place, part in search.way:
+        if is_known(type(part)):
+            return Culprit(place, part, found.error)
+    return found
+
+
+class _Search:
+    def __init__(self, make_pickler: Callable[[io.BytesIO], Any]) -> None:
+        self._make_pickler = make_pickler
+        self._pickler = make_pickler(io.BytesIO())
+        self._persistent_id = getattr(self._pickler, "persistent_id", lambda _: None)
+        self._table = getattr(self._pickler, "dispatch_table", {})
+        self._seen: dict[int, object] = {}
+        """By id, kept alive: so that no other object gets the id."""
+        self.way: list[tuple[Place, object]] = []
+        """From the whole to where the search is."""
+
+    def run(self, place: Place, obj: object) -> Culprit | None:
+        levels: list[Iterator[tuple[Place, object]]] = [iter([(place, obj)])]
+        while levels:
+            try:
+                place, obj = next(levels[-1])
+            except StopIteration:
+                levels.pop()
+                if self.way:
+                    self.way.pop()
+                continue
+            if type(obj) in _ALWAYS_FINE or id(obj) in self._seen:
+                continue
+            if len(self._seen) >= _MOST_OBJECTS:
+                return None
+            self._seen[id(obj)] = obj
+            if issubclass(type(obj), type):  # it is known by its name, not by who refers to it
+                place = Place(_static_name(obj), "itself")
+            try:
+                parts = self._parts(place, obj)
+            except Exception as error:
+                self.way.append((place, obj))
+                return Culprit(place, obj, error)
+            levels.append(parts)
+            self.way.append((place, obj))
+        return None
+
+    def _parts(self, place: Place, obj: Any) -> Iterator[tuple[Place, object]]:
+        """What pickle would save of `obj`; raises what pickle would raise for it."""
+        if self._persistent_id(obj) is not None:
+            return iter(())
+        kind = type(obj)
+        if kind is dict:
+            return _of_pairs(place, obj.items())
+        if kind is list or kind is tuple:
+            return _of_items(place, obj)
+        if kind is set or kind is frozenset:
+            return ((place.at(" (an element)"), part) for part in obj)
+        reduced = self._reduce(obj)
+        if not isinstance(reduced, tuple):  # by name, or as an atom
+            self._make_pickler(io.BytesIO()).dump(obj)
+            return iter(())
+        if issubclass(kind, np.ndarray) and obj.dtype.hasobject:
+            flat = np.asarray(obj).flat
+            return ((place.at(f".flat[{n}]"), part) for n, part in enumerate(flat))
+        return _of_reduced(place, obj, reduced)
+
+    def _reduce(self, obj: Any) -> Any:
+        reduced = self._pickler.reducer_override(obj)
+        if reduced is not NotImplemented:
+            return reduced
+        kind = type(obj)
+        reducer = self._table.get(kind)
+        if reducer is not None:
+            return reducer(obj)
+        if issubclass(kind, (type, types.FunctionType)):
+            return None
+        return obj.__reduce_ex__(5)
+
+
+# --- what a reduction holds, and what to call it ----------------------------------------------
+
+
+def _of_items(place: Place, items: Any) -> Iterator[tuple[Place, object]]:
+    for number, part in enumerate(items):
+        if type(part) not in _ATOMS:
+            yield place.at(f"[{number}]"), part
+
+
+def _of_pairs(place: Place, pairs: Any) -> Iterator[tuple[Place, object]]:
+    for key, value in pairs:
+        if type(key) not in _ATOMS:
+            yield place.at(" (a key)"), key
+        if type(value) not in _ATOMS:
+            yield place.at(f"[{_key(key)}]"), value
+
+
+def _of_reduced(
+    place: Place, obj: object, reduced: tuple[Any, ...]
+) -> Iterator[tuple[Place, object]]:
+    func, args, state, items, pairs, setter = (*reduced, None, None, None, None)[:6]
+    yield place.at(" (what rebuilds it)"), func
+    for label, arg in zip(_argument_labels(obj, func, args), args, strict=False):
+        yield place.at(label), arg
+    if items is not None:
+        yield from _of_items(place, items)
+    if pairs is not None:
+        yield from _of_pairs(place, pairs)
+    yield from _of_state(place, obj, state)
+    if setter is not None:
+        yield place.at(" (what sets its state)"), setter
+
+
+def _argument_labels(obj: object, func: object, args: tuple[Any, ...]) -> list[str]:
+    kind = type(obj)
+    count = len(args)
+    if issubclass(kind, (type, types.FunctionType, types.CodeType)):
+        return [""] * count
+    if kind in _METHODS:
+        own: Any = obj
+        return [".__self__" if arg is own.__self__ else ".__func__" for arg in args]
+    if kind is property:
+        return list(_PROPERTY)
+    if issubclass(kind, functools.partial):
+        return [".func"] * count
+    if issubclass(kind, collections.defaultdict):
+        return [".default_factory"] * count
+    if issubclass(kind, BaseException):
+        return [f".args[{number}]" for number in range(count)]
+    if issubclass(kind, (list, set, frozenset, collections.deque)):
+        return [""] * count
+    if kind in _ITERATORS or func is iter:
+        return [" (what it runs over)"] * count
+    fields = _static(kind, "_fields")
+    if issubclass(kind, tuple) and isinstance(fields, tuple) and count == len(fields) + 1:
+        return ["", *(f".{name}" for name in fields)]
+    if issubclass(kind, tuple):
+        return [""] * count
+    held = _own_attributes(obj)
+    return [
+        _label_held(held, arg) or f" (argument {number} of its __reduce__)"
+        for number, arg in enumerate(args)
+    ]
+
+
+def _of_state(place: Place, obj: object, state: Any) -> Iterator[tuple[Place, object]]:
+    kind = type(obj)
+    if state is None:
+        return
+    if issubclass(kind, functools.partial) and type(state) is tuple and len(state) == 4:
+        for label, part in zip(_PARTIAL, state, strict=True):
+            if part is not None:
+                yield place.at(label), part
+        return
+    names = _static(kind, "__dataclass_fields__")
+    if type(state) is list and isinstance(names, dict) and len(names) == len(state):
+        state = dict(zip(names, state, strict=True))  # frozen, with slots
+    both = state if type(state) is tuple and len(state) == 2 else (state,)
+    if not all(part is None or type(part) is dict for part in both):
+        yield place.at(" (what its __getstate__ returns)"), state
+        return
+    for fields in both:
+        for name, value in (fields or {}).items():
+            if type(value) in _ATOMS:
+                continue
+            if issubclass(kind, types.FunctionType):
+                yield from _of_function(place, obj, name, value)
+            elif issubclass(kind, type):
+                yield Place(f"{place.path}.{name}", "class"), value
+            elif type(name) is str:
+                yield place.at(f".{name}"), value
+            else:
+                yield place.at(f"[{_key(name)}]"), value
+
+
+def _of_function(
+    place: Place, function: Any, name: str, value: Any
+) -> Iterator[tuple[Place, object]]:
+    """A part of a function's state, as cloudpickle names them."""
+    code = function.__code__
+    who = function.__qualname__
+    inside = Place(_path_of(place, function), "", who, "function")
+    if name == "__globals__":
+        for variable, part in value.items():
+            yield Place(variable, "global", who), part
+    elif name == "__closure__":
+        for variable, cell in zip(code.co_freevars, value or (), strict=False):
+            yield inside.at(f" (its variable {variable})"), _contents(cell)
+    elif name == "__defaults__":
+        defaults = value or ()
+        arguments = code.co_varnames[: code.co_argcount][-len(defaults) :]
+        for argument, part in zip(arguments, defaults, strict=False):
+            yield inside.at(f" (the default of its argument {argument})"), part
+    elif name == "__kwdefaults__":
+        for argument, part in (value or {}).items():
+            yield inside.at(f" (the default of its argument {argument})"), part
+    elif name == "__annotations__":
+        for argument, part in (value or {}).items():
+            yield inside.at(f" (the annotation of {argument})"), part
+    else:
+        yield place.at(f".{name}"), value
+
+
+def _path_of(place: Place, function: Any) -> str:
+    """A function is known by its name, where the way to it led through classes and globals."""
+    return place.path if not place.kind else str(function.__qualname__)
+
+
+def _contents(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not bound yet
+        return None
+
+
+def _own_attributes(obj: object) -> dict[str, object]:
+    """Its `__dict__`, past a class that answers by code."""
+    try:
+        held = object.__getattribute__(obj, "__dict__")
+    except Exception:
+        return {}
+    return held if type(held) is dict else {}
+
+
+def _label_held(held: dict[str, object], part: object) -> str:
+    return next((f".{name}" for name, value in held.items() if value is part), "")
+
+
+def _static_name(cls: Any) -> str:
+    return str(type.__dict__["__qualname__"].__get__(cls))
+
+
+def _static(kind: type, name: str) -> Any:
+    """A class attribute as it stands in the class, whatever its metaclass says."""
+    for base in type.__dict__["__mro__"].__get__(kind):
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return None
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def kind_of(obj: object) -> str:
+    """Its type, for a message: "a generator", "an _io.BufferedReader"."""
+    name = type_name(type(obj))
+    return f"{'an' if name.lstrip('_')[:1] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def type_name(cls: type) -> str:
+    """The name of a type, with its module where that is not `builtins`."""
+    home, name = str(cls.__module__), cls.__qualname__
+    return name if home == builtins.__name__ else f"{home}.{name}"
+
+
+def _key(key: object) -> str:
+    if type(key) is str:
+        text = f'"{key}"'
+    elif type(key) in _ATOMS or (type(key) is tuple and all(type(k) in _ATOMS for k in key)):
+        text = repr(key)
+    else:
+        return kind_of(key)
+    return text if len(text) <= _LONGEST_KEY else f"{text[: _LONGEST_KEY - 3]}..."
