@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from seqloader import OrderedEnqueuer
 from seqloader.executors.process.consumer.sending import pickle_state
 
 ROOT = Path(__file__).parents[2]
@@ -287,3 +288,16 @@ def test_search_in_a_script_runs_from_the_command_line_too(tmp_path):
     )
 
     assert done.stdout == "the global `lock`, a _thread.l\n"
+
+
+def test_what_keeps_worker_init_from_travelling_is_named():
+    def init(slot, lock=LOCK):
+        pass
+
+    with pytest.raises(TypeError) as caught:
+        OrderedEnqueuer([1], workers=1, worker_init=init).start()
+
+    assert str(caught.value).startswith(
+        "worker_init (the default of its argument lock), a _thread.lock, cannot be pickled"
+    )
+    assert "Workers get a pickle of worker_init" in str(caught.value)

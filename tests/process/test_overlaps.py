@@ -136,3 +136,25 @@ def test_small_broadcast_of_a_batch_arrives_writable():
         batch[0][0, 0] = 7
 
     assert batch[0].tolist() == [[7, 1, 2], [0, 1, 2], [0, 1, 2], [0, 1, 2]]
+
+
+@pytest.mark.torch
+def test_tensors_and_arrays_of_one_memory_stay_so(file):
+    torch = pytest.importorskip("torch")
+    table = np.arange(100.0)
+    tensor = torch.from_numpy(table)
+    pictures = torch.zeros(2, 3, 4, 4).to(memory_format=torch.channels_last)
+
+    loaded = arrived(
+        file,
+        table=table,
+        tensor=tensor,
+        part=tensor[10:20],
+        pictures=pictures,
+        spread=torch.arange(3.0).expand(4, 3),
+    )
+    loaded.table[12] = -1
+
+    assert loaded.tensor[12] == loaded.part[2] == -1
+    assert loaded.pictures.stride() == pictures.stride()
+    assert loaded.spread.stride() == (0, 1)

@@ -559,6 +559,28 @@ def test_torch_tensor_on_a_device_is_refused_with_the_way_out() -> None:
     assert ".cpu()" in str(caught.value)
 
 
+@pytest.mark.torch
+@missing("torch")
+def test_torch_tensor_keeps_strides_that_fill_its_memory() -> None:
+    import torch
+
+    pictures = torch.randn(2, 3, 8, 8).to(memory_format=torch.channels_last)
+    arrived = through_the_wire([pictures, torch.ones(3, 4, dtype=torch.bfloat16).t()])
+
+    assert [tensor.stride() for tensor in arrived] == [pictures.stride(), (1, 4)]
+    assert torch.equal(arrived[0], pictures)
+
+
+@missing("jax")
+def test_weak_type_of_a_jax_scalar_arrives() -> None:
+    import jax.numpy as jnp
+
+    weak, strong = through_the_wire([jnp.asarray(2.0), jnp.ones(1, jnp.bfloat16)])
+
+    assert weak.weak_type
+    assert (weak * strong).dtype == jnp.bfloat16
+
+
 @missing("jax")
 def test_jax_array_arrives_as_one() -> None:
     import jax

@@ -23,7 +23,6 @@ from seqloader.executors.process.consumer.pool import Pool
 from seqloader.executors.process.consumer.script import pickle_names, script_facts
 from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.consumer.worker import check_startable, forked_entry
-from seqloader.executors.process.wire.definitions.pickler import dumps
 from seqloader.executors.process.wire.procfd import are_open_to_children
 from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
 from seqloader.seeds import hash_seed
@@ -300,7 +299,7 @@ class ProcessExecutor:
         if self._worker_init is None:
             return b""
         with self._passed.pickling():
-            return dumps(self._worker_init, MpPickler)
+            return pickle_function(self._worker_init, "worker_init")
 
     def _enter_forked(self, pool: PoolSettings, own: WorkerSettings) -> None:
         sequence = self._inherited[1]

@@ -30,6 +30,7 @@ from seqloader.executors.process.consumer.mp_objects import (
 )
 from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.culprit import find_culprit
+from seqloader.executors.process.wire.definitions.pickler import dumps
 from seqloader.executors.process.wire.dense import (
     has_default_reduction,
     reduce_dense,
@@ -38,14 +39,14 @@ from seqloader.executors.process.wire.dense import (
 from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
 from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
 from seqloader.executors.process.wire.overlaps import Region, Regions, find_regions
-from seqloader.executors.process.wire.refusals import explain_sequence, is_known_kind
+from seqloader.executors.process.wire.refusals import explain_sent, is_known_kind
 from seqloader.held_generators import reduce_own_generator
 from seqloader.sharing import SharedMemory, memory_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["SMALL_BYTES", "Pickled", "StatePickler", "pickle_state"]
+__all__ = ["SMALL_BYTES", "Pickled", "StatePickler", "pickle_function", "pickle_state"]
 
 SMALL_BYTES: Final = 1 << 16
 """Arrays below it travel inside the head: a mapping's page faults would cost more than a copy."""
@@ -76,7 +77,7 @@ def pickle_state(
             if regions:
                 head, pickler = _pickled(sequence, kept, regions)
         except Exception as error:
-            explained = _explained(error, sequence)
+            explained = _explained(error, sequence, "sequence", "the Sequence", StatePickler)
             if explained is error:
                 raise
             raise explained from error
@@ -97,12 +98,25 @@ def _pickled(
     return head, pickler
 
 
-def _explained(error: Exception, sequence: Any) -> Exception:
+def pickle_function(function: Any, name: str) -> bytes:
+    """The pickle of a function for workers. `name`: what messages call it."""
+    try:
+        return dumps(function, MpPickler)
+    except Exception as error:
+        explained = _explained(error, function, name, name, MpPickler)
+        if explained is error:
+            raise
+        raise explained from error
+
+
+def _explained(
+    error: Exception, obj: Any, name: str, what: str, make_pickler: Callable[[io.BytesIO], Any]
+) -> Exception:
     """What to raise in place of an error of pickling, which says only what is no help."""
     if isinstance(error, MemoryError):  # says nothing about the object
         return error
-    culprit = find_culprit(sequence, "sequence", StatePickler, is_known_kind)
-    explained = explain_sequence(culprit, error)
+    culprit = find_culprit(obj, name, make_pickler, is_known_kind)
+    explained = explain_sent(culprit, error, what)
     for kind in (TypeError, pickle.PicklingError):
         if isinstance(error, kind):
             return kind(explained)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from seqloader.executors.process.wire.culprit import Culprit, type_name
 
-__all__ = ["KINDS", "Kind", "explain_batch", "explain_sequence", "is_known_kind"]
+__all__ = ["KINDS", "Kind", "explain_batch", "explain_sent", "is_known_kind"]
 
 
 class Kind(NamedTuple):
@@ -170,11 +170,11 @@ def is_known_kind(cls: type) -> bool:
     return _kind_of(cls) is not None
 
 
-def explain_sequence(culprit: Culprit, error: BaseException) -> str:
-    """Why a Sequence cannot travel to its workers, and what to do."""
+def explain_sent(culprit: Culprit, error: BaseException, what: str) -> str:
+    """Why a Sequence or function cannot travel to workers, and what to do. `what`: its name."""
     reason = _text(culprit.error or error)
     return (
-        f"{culprit}, cannot be pickled ({reason}). Workers get a pickle of the Sequence: "
+        f"{culprit}, cannot be pickled ({reason}). Workers get a pickle of {what}: "
         f"{_way_out(culprit)}."
     )
 
