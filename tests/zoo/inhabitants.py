@@ -157,7 +157,8 @@ def _ordered_and_its_views():
 
 
 class Kept:
-    pass
+    def __init__(self):
+        self.method = _half_used
 
 
 KEPT = Kept()
@@ -185,6 +186,11 @@ TRAVELS = {
     "dict views": _dict_and_its_views,
     "ordered dict views": _ordered_and_its_views,
     "weak set": lambda: weakref.WeakSet([KEPT]),
+    "weak dictionaries": lambda: [
+        weakref.WeakValueDictionary(a=KEPT),
+        weakref.WeakKeyDictionary({KEPT: 1}),
+    ],
+    "weak reference": lambda: (lambda held: [held, weakref.ref(held)])(Holder(a=1)),
     "list iterator": lambda: _half_used(iter([1, 2, 3])),
     "used up iterator": lambda: [*(made := iter([1]))] and made,
     "enumerate": lambda: _half_used(enumerate(["a", "b"])),
@@ -244,7 +250,6 @@ TRAVELS = {
 }
 
 
-CONTEXT_VARIABLE = contextvars.ContextVar("zoo")
 
 
 def _sockets():
@@ -266,10 +271,6 @@ def _process():
 
 def _open(mode):
     return lambda: open(os.devnull, mode)
-
-
-class _Referent:
-    pass
 
 
 REFUSED = {
@@ -301,14 +302,9 @@ REFUSED = {
     "connections": [lambda: sqlite3.connect(":memory:"), _sockets],
     "generators": [lambda: (i for i in range(3))],
     "memoryviews": [lambda: memoryview(b"abc")],
-    "weak references": [
-        lambda: weakref.ref(_Referent),
-        weakref.WeakValueDictionary,
-        weakref.WeakKeyDictionary,
-    ],
+    "weak proxies": [lambda: weakref.proxy(KEPT), lambda: weakref.proxy(KEPT.method)],
     "what belongs to one thread or context": [
         threading.local,
-        lambda: CONTEXT_VARIABLE,
         contextvars.copy_context,
     ],
     "running digests and compressors": [

@@ -59,6 +59,10 @@ class _Walk:
             return [self.of(part) for part in obj]
         if kind in (set, frozenset, weakref.WeakSet):
             return sorted(repr(type(self)(self._memory).of(part)) for part in obj)
+        if kind is weakref.ref:
+            return self.of(obj())
+        if kind in (weakref.WeakKeyDictionary, weakref.WeakValueDictionary):
+            return [(self.of(key), self.of(value)) for key, value in obj.items()]
         if kind is types.MappingProxyType or issubclass(kind, DICT_VIEWS):
             return [self.of(part) for part in gc.get_referents(obj)]
         if kind is types.FunctionType:

@@ -36,7 +36,6 @@ from seqloader.executors.process.wire.dense import (
     reduce_dense,
     with_attributes,
 )
-from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
 from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
 from seqloader.executors.process.wire.overlaps import Region, Regions, find_regions
 from seqloader.executors.process.wire.refusals import explain_sent, is_known_kind
@@ -168,11 +167,6 @@ class StatePickler(MpPickler):
         else:
             for reduce in (reduce_shared_tensor, reduce_own_generator, self._reduce_tensor):
                 reduced = reduce(obj)
-                if reduced is not NotImplemented:
-                    return reduced
-            reducer = FAITHFUL_REDUCERS.get(type(obj).__name__)
-            if reducer is not None:
-                reduced = reducer(obj)
                 if reduced is not NotImplemented:
                     return reduced
         return super().reducer_override(obj)

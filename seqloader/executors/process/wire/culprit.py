@@ -240,6 +240,12 @@ def _of_state(place: Place, obj: object, state: Any) -> Iterator[tuple[Place, ob
     kind = type(obj)
     if state is None:
         return
+    if kind is types.FunctionType:
+        yield from _of_function(place, obj, state)
+        return
+    if issubclass(kind, type):
+        yield from _of_class(obj, state)
+        return
     if issubclass(kind, functools.partial) and type(state) is tuple and len(state) == 4:
         for label, part in zip(_PARTIAL, state, strict=True):
             if part is not None:
@@ -256,54 +262,51 @@ def _of_state(place: Place, obj: object, state: Any) -> Iterator[tuple[Place, ob
         for name, value in (fields or {}).items():
             if type(value) in _ATOMS:
                 continue
-            if issubclass(kind, types.FunctionType):
-                yield from _of_function(place, obj, name, value)
-            elif issubclass(kind, type):
-                yield Place(f"{place.path}.{name}", "class"), value
-            elif type(name) is str:
+            if type(name) is str:
                 yield place.at(f".{name}"), value
             else:
                 yield place.at(f"[{_key(name)}]"), value
 
 
-def _of_function(
-    place: Place, function: Any, name: str, value: Any
-) -> Iterator[tuple[Place, object]]:
-    """A part of a function's state, as cloudpickle names them."""
-    code = function.__code__
-    who = function.__qualname__
+def _of_function(place: Place, function: Any, state: Any) -> Iterator[tuple[Place, object]]:
+    """The state of a function, as `definitions.functions` makes it."""
+    attributes, own, cells, (used, _), _ = state
+    code, who = function.__code__, function.__qualname__
     inside = Place(_path_of(place, function), "", who, "function")
-    if name == "__globals__":
-        for variable, part in value.items():
-            yield Place(variable, "global", who), part
-    elif name == "__closure__":
-        for variable, cell in zip(code.co_freevars, value or (), strict=False):
-            yield inside.at(f" (its variable {variable})"), _contents(cell)
-    elif name == "__defaults__":
-        defaults = value or ()
-        arguments = code.co_varnames[: code.co_argcount][-len(defaults) :]
-        for argument, part in zip(arguments, defaults, strict=False):
-            yield inside.at(f" (the default of its argument {argument})"), part
-    elif name == "__kwdefaults__":
-        for argument, part in (value or {}).items():
-            yield inside.at(f" (the default of its argument {argument})"), part
-    elif name == "__annotations__":
-        for argument, part in (value or {}).items():
-            yield inside.at(f" (the annotation of {argument})"), part
-    else:
-        yield place.at(f".{name}"), value
+    names = {id(cell): name for cell, name in zip(
+        function.__closure__ or (), code.co_freevars, strict=False)}  # fmt: skip
+    for cell, part in cells:
+        yield inside.at(f" (its variable {names.get(id(cell))})"), part
+    defaults = own["__defaults__"] or ()
+    arguments = code.co_varnames[: code.co_argcount][code.co_argcount - len(defaults) :]
+    for argument, part in [
+        *zip(arguments, defaults, strict=False),
+        *(own["__kwdefaults__"] or {}).items(),
+    ]:
+        yield inside.at(f" (the default of its argument {argument})"), part
+    for argument, part in own["__annotations__"].items():
+        yield inside.at(f" (the annotation of {argument})"), part
+    for name, part in attributes.items():
+        yield place.at(f".{name}"), part
+    for variable, part in used.items():
+        yield Place(variable, "global", who), part
+
+
+def _of_class(cls: Any, state: Any) -> Iterator[tuple[Place, object]]:
+    """The state of a class, as `definitions.classes` makes it."""
+    own, registered, (used, _) = state
+    name = _static_name(cls)
+    for attribute, part in own.items():
+        yield Place(f"{name}.{attribute}", "class"), part
+    for part in registered:
+        yield Place(name, "itself"), part
+    for variable, part in used.items():
+        yield Place(variable, "global", name), part
 
 
 def _path_of(place: Place, function: Any) -> str:
     """A function is known by its name, where the way to it led through classes and globals."""
     return place.path if not place.kind else str(function.__qualname__)
-
-
-def _contents(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not bound yet
-        return None
 
 
 def _own_attributes(obj: object) -> dict[str, object]:

@@ -34,6 +34,13 @@ def _refuse_memoryview(view: Any) -> Any:
     return NotImplemented
 
 
+def _refuse_proxy(proxy: Any) -> Any:
+    # A proxy answers pickle's questions as the object itself does, and would arrive as one.
+    if type(proxy) in weakref.ProxyTypes:
+        raise TypeError("cannot pickle 'weakproxy' object")
+    return NotImplemented
+
+
 def _refuse_library(library: Any) -> Any:
     # Pickled, it has the address of the library in another process.
     kind = type(library)
@@ -57,22 +64,26 @@ def _view_of(mapping: Any, name: str) -> Any:
 
 
 def _reduce_mappingproxy(proxy: Any) -> Any:
-    # cloudpickle sends a proxy of a copy.
+    # cloudpickle sends a proxy of a copy. `singledispatch` adds to the one that it shows.
     if type(proxy) is not types.MappingProxyType:
         return NotImplemented
     (mapping,) = gc.get_referents(proxy)
     return types.MappingProxyType, (mapping,)
 
 
-def _reduce_weakset(weak: Any) -> Any:
-    # cloudpickle sends a set that is empty by the time that it arrives, if nothing else of what is
-    # sent refers to the elements. Here something does: in the consumer it is what was not sent.
-    if type(weak) is not weakref.WeakSet:
-        return NotImplemented
-    return weakref.WeakSet, (), list(weak), None, None, _fill_weakset
+def _reduce_weak_container(weak: Any) -> Any:
+    # Filled again, it would be empty by the time that it arrives, if nothing else of what is sent
+    # refers to the elements. Here something does: in the consumer it is what was not sent.
+    kind = type(weak)
+    if kind is weakref.WeakSet:
+        return kind, (), list(weak), None, None, fill_weak_container
+    if kind is weakref.WeakKeyDictionary or kind is weakref.WeakValueDictionary:
+        return kind, (), dict(weak.items()), None, None, fill_weak_container
+    return NotImplemented
 
 
-def _fill_weakset(weak: Any, elements: list[Any]) -> None:
+def fill_weak_container(weak: Any, elements: Any) -> None:
+    """On arrival: its elements live as long as it does."""
     weak.update(elements)
     weak.held = elements
 
@@ -94,11 +105,15 @@ def _reduce_random_state(generator: Any) -> Any:
 
 FAITHFUL_REDUCERS: Final[dict[str, Callable[[Any], Any]]] = {
     "CDLL": _refuse_library,
+    "CallableProxyType": _refuse_proxy,
+    "ProxyType": _refuse_proxy,
     "PyDLL": _refuse_library,
     "Random": _reduce_random,
     "RandomState": _reduce_random_state,
     "TextIOWrapper": _reduce_text_file,
-    "WeakSet": _reduce_weakset,
+    "WeakKeyDictionary": _reduce_weak_container,
+    "WeakSet": _reduce_weak_container,
+    "WeakValueDictionary": _reduce_weak_container,
     "dict_items": _reduce_dict_view,
     "dict_keys": _reduce_dict_view,
     "dict_values": _reduce_dict_view,

@@ -92,16 +92,14 @@ KINDS: Final = (
     ),
     _kind("memoryviews", "memoryview", "make it bytes or an array first", is_value=True),
     _kind(
-        "weak references",
-        "weakref.ReferenceType weakref.ref weakref.WeakMethod weakref.KeyedRef "
-        "weakref.WeakValueDictionary weakref.WeakKeyDictionary weakref.ProxyType "
-        "weakref.CallableProxyType",
-        "hold the object itself, or leave the reference out in __getstate__",
+        "weak proxies",
+        "weakref.ProxyType weakref.CallableProxyType",
+        "hold the object itself, or a weakref.ref",
         "return the object itself",
     ),
     _kind(
         "what belongs to one thread or context",
-        "_thread._local _contextvars.ContextVar _contextvars.Context _contextvars.Token",
+        "_thread._local _contextvars.Context _contextvars.Token",
         "leave it out in __getstate__, and make a new one in __setstate__",
         "return the values themselves",
     ),

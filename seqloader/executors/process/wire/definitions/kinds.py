@@ -17,12 +17,12 @@ import threading
 import typing
 import weakref
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
 from seqloader.executors.process.wire.definitions import numbers, script
+from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
 
 __all__ = ["reducer_of"]
 
@@ -33,7 +33,7 @@ _HEAP_TYPE: Final = 1 << 9
 def reducer_of(kind: type) -> Callable[[Any], Any] | None:
     """What reduces objects of one of these kinds; it answers NotImplemented where pickle's own way
     will do. None: it is none of them."""
-    reducer = _REDUCERS.get(kind)
+    reducer = _REDUCERS.get(kind) or FAITHFUL_REDUCERS.get(kind.__name__)
     if reducer is None:
         derived = (base for base in kind.__mro__ if base in _WITH_SUBCLASSES)
         reducer = next((_REDUCERS[base] for base in derived), None)
@@ -226,12 +226,6 @@ def _reduce_sentinel(sentinel: Any) -> Any:
     return NotImplemented
 
 
-def _reduce_proxy(proxy: MappingProxyType[Any, Any]) -> Any:
-    # The mapping itself, not a copy: `singledispatch` adds to the one that it shows.
-    (mapping,) = gc.get_referents(proxy)
-    return MappingProxyType, (mapping,)
-
-
 def _reduce_weak_reference(reference: Any) -> Any:
     target = reference()
     if target is None:
@@ -243,14 +237,6 @@ def _reduce_weak_reference(reference: Any) -> Any:
 def make_dead_reference() -> Any:
     """In the worker: a reference to what is gone."""
     return weakref.ref(type("Gone", (), {})())
-
-
-def _reduce_weak_dict(weak: Any) -> Any:
-    return type(weak), (), None, None, iter(list(weak.items()))
-
-
-def _reduce_weak_set(weak: Any) -> Any:
-    return type(weak), (list(weak),)
 
 
 def _reduce_context_variable(variable: contextvars.ContextVar[Any]) -> Any:
@@ -296,11 +282,7 @@ _REDUCERS: Final[dict[type, Callable[[Any], Any]]] = {
     typing.TypeVarTuple: _reduce_type_variable,
     type(dataclasses.MISSING): _reduce_sentinel,
     type(dataclasses.KW_ONLY): _reduce_sentinel,
-    MappingProxyType: _reduce_proxy,
     weakref.ref: _reduce_weak_reference,
-    weakref.WeakKeyDictionary: _reduce_weak_dict,
-    weakref.WeakValueDictionary: _reduce_weak_dict,
-    weakref.WeakSet: _reduce_weak_set,
     contextvars.ContextVar: _reduce_context_variable,
     logging.Logger: _reduce_logger,
     logging.RootLogger: _reduce_logger,
