@@ -254,8 +254,8 @@ class _Search:
                 continue
             if kind is np.ndarray and not part.dtype.hasobject:
                 continue
-            if (kind is dict or kind is tuple) and not gc.is_tracked(part):
-                continue  # Python has found already that it holds atoms only
+            if (kind is dict or kind is tuple) and _holds_atoms(part):
+                continue  # as each of a million annotations
             seen[id(part)] = part
             self._queue.append((place + text, part))
 
@@ -420,8 +420,15 @@ def _elements(obj: Any) -> list[Any]:
     return list(next(base for base in _CONTAINERS if isinstance(obj, base)).__iter__(obj))
 
 
+def _holds_atoms(obj: Any) -> bool:
+    """Whether a dict or tuple holds atoms only. Python itself has found so for most of these."""
+    if gc.is_tracked(obj):
+        return False
+    return set(map(type, obj.values() if type(obj) is dict else obj)) <= _ATOMS
+
+
 def _of_list(obj: Any) -> Iterable[Part]:
-    elements = _elements(obj)
+    elements = obj if type(obj) is list else _elements(obj)
     if set(map(type, elements)) <= _ATOMS:
         return ()
     return ((f"[{number}]", part) for number, part in enumerate(elements))

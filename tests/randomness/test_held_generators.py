@@ -181,6 +181,13 @@ def test_sets_are_ordered_by_what_is_in_them() -> None:
     assert first_draws(1) == first_draws(-1)
 
 
+def test_what_garbage_collection_does_not_track_is_searched() -> None:
+    array = np.array([random.Random(0)], dtype=object)
+
+    assert places({"a": array}) == ["['a'][0]"]
+    assert places([(array, 1)]) == ["[0][0][0]"]
+
+
 def test_a_nest_that_contains_itself_ends() -> None:
     nest: list[Any] = [random.Random(0)]
     nest.append({"self": nest})

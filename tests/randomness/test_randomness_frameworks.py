@@ -12,6 +12,10 @@ import pytest
 
 from seqloader import OrderedEnqueuer, Sequence
 
+pytestmark = pytest.mark.limit(
+    180
+)  # importing these libraries takes half a minute where it is busy
+
 PROCESSES: dict[str, dict[str, Any]] = {
     "spawn": {"workers": 2},
     "fork": {"workers": 2, "start_method": "fork"},
@@ -59,7 +63,6 @@ class Albumented(Transformed):
         return bytes(self.transform(image=image)["image"].tobytes())
 
 
-@pytest.mark.limit(120)
 @pytest.mark.parametrize("way", PROCESSES)
 @pytest.mark.parametrize("seed", [None, 0])
 def test_no_batch_of_albumentations_comes_twice(seed: int | None, way: str) -> None:
@@ -68,7 +71,6 @@ def test_no_batch_of_albumentations_comes_twice(seed: int | None, way: str) -> N
     assert len(set(batches)) == 48
 
 
-@pytest.mark.limit(120)
 @pytest.mark.parametrize("options", [*PROCESSES.values(), THREADS], ids=str)
 def test_albumentations_is_under_the_seed(options: dict[str, Any]) -> None:
     assert epochs(Albumented(), seed=0, **options) == epochs(Albumented(), seed=0, workers=0)
@@ -91,7 +93,6 @@ class TorchNoise(Transformed):
         return [torch.rand((), generator=generator).item() for generator in self.transform]
 
 
-@pytest.mark.limit(120)
 @pytest.mark.parametrize("options", [*PROCESSES.values(), THREADS], ids=str)
 def test_generators_of_torch_are_under_the_seed(options: dict[str, Any]) -> None:
     expected = epochs(TorchNoise(), seed=0, workers=0)
@@ -124,7 +125,6 @@ def samples(batches: list[Any]) -> list[int]:
     return [int(label) for batch in batches for label in batch[1]]
 
 
-@pytest.mark.limit(120)
 @pytest.mark.parametrize("own_seed", [None, 5])
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("way", ITERATOR_WAYS)
@@ -161,7 +161,7 @@ def test_images_and_masks_with_one_seed_agree(way: str, generator_of_images: Any
 
 def test_augmentations_of_an_iterator_with_a_seed_do_not_repeat(generator_of_images: Any) -> None:
     class Drawing(generator_of_images):  # type: ignore[misc]
-        def random_transform(self, x: Any, seed: int | None = None) -> Any:
+        def apply_transform(self, x: Any, transform_parameters: Any) -> Any:
             return x * 0 + np.random.random()
 
     images = np.ones((SAMPLES, 2, 2, 1), np.float64)
