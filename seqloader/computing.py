@@ -65,8 +65,9 @@ class Computing:
 
     @property
     def takes_turns(self) -> bool:
-        """Whether only one thread may compute at a time."""
-        return bool(self.held) or not self.settled
+        """Whether only one thread may compute at a time. Not for a first batch, which may make
+        generators: batches of threads may wait for each other."""
+        return bool(self.held)
 
     def is_of(self, sequence: Any) -> bool:
         """Whether `sequence` is the same, and none of its attributes was bound anew since."""

@@ -216,10 +216,7 @@ class ThreadExecutor:
         crew = self._started()
         before = crew.computing
         if in_place or not before.is_of(sequence):
-            computing = crew.take_up(sequence)
-            # Else the threads would wait for each epoch's first batch.
-            computing.settled |= before.settled and before.sequence is sequence
-            crew.computing = computing
+            crew.computing = crew.take_up(sequence)
 
     def discard(self, timeout_s: float | None = None) -> bool:
         """Drop what has not begun, and wait for what has, of earlier generations too."""

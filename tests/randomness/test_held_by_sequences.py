@@ -152,7 +152,7 @@ class Lazy(Sequence):
         return self.rng.random()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["1", "2", "3", "fork"])  # threads may make several at once
 def test_a_generator_made_in_getitem_is_set_from_the_first_batch_on(way: str) -> None:
     expected = epochs(Lazy(), seed=0, workers=0)
 
