@@ -15,11 +15,9 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from seqloader.executors.process.consumer.pool import Pool
 
-__all__ = ["launching", "watch"]
+__all__ = ["launch", "watch"]
 
 _this_thread = threading.local()
 """`launches`: the pool that forks a worker in this thread just now. Other threads fork as well, for
@@ -37,14 +35,9 @@ def watch(pool: Pool) -> None:
     _pools.add(pool)
 
 
-@contextlib.contextmanager
-def launching(pool: Pool) -> Iterator[None]:
-    """What this thread forks meanwhile is a worker of `pool`."""
+def launch(pool: Pool | None) -> None:
+    """What this thread forks from now on is a worker of `pool`; None: is not."""
     _this_thread.launches = pool
-    try:
-        yield
-    finally:
-        _this_thread.launches = None
 
 
 def _abandon() -> None:

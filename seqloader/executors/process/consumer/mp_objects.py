@@ -59,9 +59,11 @@ class PassedDescriptors:
     def pickling(self) -> Iterator[None]:
         """Be the child that is being started, for what this thread pickles."""
         before = context.get_spawning_popen()
+        if isinstance(before, PassedDescriptors):  # left by an interrupt
+            before = None
         self._met = set()
-        context.set_spawning_popen(self)  # type: ignore[arg-type]
         try:
+            context.set_spawning_popen(self)  # type: ignore[arg-type]
             yield
         finally:
             context.set_spawning_popen(before)

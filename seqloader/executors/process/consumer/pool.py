@@ -156,10 +156,12 @@ class Pool:
             return
         try:
             first = (*self.state, self._gate[0])
-            with forks.launching(self):
-                worker = self.crew.launch(slot, self._settings, self._settings_fd, first)
+            forks.launch(self)
+            worker = self.crew.launch(slot, self._settings, self._settings_fd, first)
         except OSError as error:
             raise cannot_launch(error) from error
+        finally:
+            forks.launch(None)
         self._poll.register(worker.watch, select.POLLIN)
         self._deaths_poll.register(worker.watch, select.POLLIN)
 
