@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 from functools import partial
-from multiprocessing import reduction, resource_tracker, sharedctypes
+from multiprocessing import resource_tracker, sharedctypes
 
 import pytest
 
@@ -309,16 +309,6 @@ def test_another_culprit_is_named_beside_objects_that_travel():
 
     with pytest.raises(TypeError, match=r'held\["not"\], a _thread.lock'):
         compute(held, lambda held, index: index, method="spawn")
-
-
-def test_multiprocessing_keeps_its_reducers_where_they_are_looked_for():
-    ours, theirs = multiprocessing.Pipe()
-
-    reducer = reduction.ForkingPickler._extra_reducers[type(ours)]
-
-    assert reducer.__module__ == "multiprocessing.connection"
-    ours.close()
-    theirs.close()
 
 
 # --- Managers -----------------------------------------------------------------------------

@@ -11,16 +11,18 @@ import dataclasses
 import enum
 import functools
 import gc
+import importlib
 import json
 import marshal
 import multiprocessing
 import subprocess
 import sys
+import textwrap
 import threading
 import types
 import weakref
-from multiprocessing import spawn
-from typing import Any
+from multiprocessing import context, reduction, spawn
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -158,6 +160,153 @@ def test_a_process_that_multiprocessing_prepares_is_marked(tmp_path):
     )
 
     assert said.stdout.splitlines() == ["__main__ False", "__mp_main__ True", "__mp_main__ False"]
+
+
+def run_alone(program: str) -> str:
+    """In a process of its own: multiprocessing keeps what it has begun."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_multiprocessing_asks_who_is_started_to_take_descriptors():
+    class Child:
+        taken: ClassVar[list[int]] = []
+        DupFd = staticmethod(int)
+
+        def duplicate_for_child(self, fd: int) -> int:
+            self.taken.append(fd)
+            return fd
+
+    ours, theirs = multiprocessing.Pipe()
+    reducers: Any = reduction.ForkingPickler._extra_reducers  # type: ignore[attr-defined]
+    context.set_spawning_popen(Child())  # type: ignore[arg-type]
+    try:
+        _, (fd, *_) = reducers[type(ours)](ours)
+    finally:
+        context.set_spawning_popen(None)
+
+    assert Child.taken == [fd] == [ours.fileno()]
+    assert reducers[type(ours)].__module__ == "multiprocessing.connection"
+    ours.close()
+    theirs.close()
+
+
+def test_a_lock_knows_whether_it_is_for_forked_children():
+    program = """
+        import multiprocessing
+        for method in ("fork", "spawn"):
+            lock = multiprocessing.get_context(method).Lock()
+            print(type(lock).__module__, lock._is_fork_ctx)
+    """
+    module = "multiprocessing.synchronize"
+
+    assert run_alone(program).splitlines() == [f"{module} True", f"{module} False"]
+
+
+def test_a_shared_value_has_its_memory_beside_it():
+    program = """
+        import ctypes
+        from multiprocessing import reduction, sharedctypes
+        value = sharedctypes.RawValue("i")
+        kind = reduction.ForkingPickler._extra_reducers[type(value)].__module__
+        arena = value._wrapper._state[0][0]
+        memory = reduction.ForkingPickler._extra_reducers[type(arena)].__module__
+        print(kind, memory, arena.size > 0, arena.fd > 2, hasattr(ctypes.c_int(1), "_wrapper"))
+    """
+    kinds = "multiprocessing.sharedctypes multiprocessing.heap"
+
+    assert run_alone(program) == f"{kinds} True True False"
+
+
+def test_torch_has_ways_to_pickle_memory_that_is_shared():
+    torch = pytest.importorskip("torch")
+    importlib.import_module("torch.multiprocessing")
+    reducers: Any = reduction.ForkingPickler._extra_reducers  # type: ignore[attr-defined]
+    typed = torch.zeros(2)._typed_storage()
+
+    assert reducers[type(typed)].__name__ == "reduce_typed_storage"
+    assert reducers[type(typed._untyped_storage)].__name__ == "reduce_storage"
+    assert not typed._untyped_storage.is_shared()
+
+
+def test_the_resource_tracker_can_be_shared_by_its_descriptor():
+    program = """
+        import os
+        from multiprocessing import resource_tracker, shared_memory
+        tracker = resource_tracker._resource_tracker
+        print(tracker._fd, tracker._pid)
+        reader, tracker._fd = os.pipe()
+        assert shared_memory.resource_tracker is resource_tracker
+        resource_tracker.register("/none", "shared_memory")
+        print(os.read(reader, 999).decode().split()[-1], tracker._pid)
+        os.close(tracker._fd)
+        tracker._fd = None
+        tracker.ensure_running()
+        print(tracker._pid > 0)
+        tracker._stop()
+        print(tracker._pid)
+    """
+    lines = run_alone(program).splitlines()
+
+    assert lines[0] == "None None"
+    assert "REGISTER" in lines[1]
+    assert lines[1].endswith(" None")
+    assert lines[2:] == ["True", "None"]
+
+
+def test_a_process_can_be_told_its_parent():
+    program = """
+        import os
+        from multiprocessing import current_process, parent_process, process
+        reader, writer = os.pipe()
+        this = current_process()
+        this.authkey = b"key"
+        this._name, this._identity, this._config["daemon"] = "worker", (3,), False
+        process._parent_process = process._ParentProcess("parent", os.getppid(), reader)
+        alive = parent_process().is_alive()
+        os.close(writer)
+        print(parent_process().name, alive, parent_process().is_alive(), this.name, this.daemon)
+        print(bytes(this.authkey), isinstance(process.ORIGINAL_DIR, str))
+    """
+
+    assert run_alone(program).splitlines() == [
+        "parent True False worker False",
+        "b'key' True",
+    ]
+
+
+def test_the_start_method_can_be_chosen_where_it_is_kept():
+    program = """
+        import multiprocessing
+        from multiprocessing import context
+        context._default_context.set_start_method("spawn", force=True)
+        print(multiprocessing.get_start_method())
+    """
+
+    assert run_alone(program) == "spawn"
+
+
+def test_a_forked_child_can_let_go_of_its_parents_queues():
+    program = """
+        import multiprocessing, os
+        from multiprocessing import process, util
+        queue = multiprocessing.get_context("fork").Queue()
+        queue.put("parent")
+        queue.get()
+        if not os.fork():
+            process._children = set()
+            util._finalizer_registry.clear()
+            util._run_after_forkers()
+            queue.put("child")
+            util._exit_function()
+            os._exit(0)
+        print(queue.get(timeout=20))
+        os.wait()
+    """
+
+    assert run_alone(program) == "child"
 
 
 def test_a_lock_knows_whether_this_thread_has_it():
