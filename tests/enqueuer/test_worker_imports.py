@@ -394,3 +394,26 @@ def test_the_workers_directory_is_still_the_consumers(make_any, monkeypatch, tmp
     monkeypatch.chdir(tmp_path)
 
     assert list(make_any(Once(lambda index: os.getcwd()))) == [str(tmp_path)]
+
+
+def test_a_package_may_put_its_folder_on_the_path_and_import_its_name_again(folder):
+    """As OpenCV does: its module of C code has the name of the package around it."""
+    package = folder / "twofold"
+    package.mkdir()
+    (package / "twofold.py").write_text("VALUE = 'inside'\n")
+    (package / "__init__.py").write_text(
+        textwrap.dedent("""
+        import importlib, os, sys
+
+        path = list(sys.path)
+        outer = sys.modules.pop(__name__)
+        if os.path.dirname(__file__) in sys.path[:1]:
+            raise ImportError("recursion")
+        sys.path.insert(0, os.path.dirname(__file__))
+        VALUE = importlib.import_module("twofold").VALUE
+        sys.path[:] = path
+        sys.modules[__name__] = outer
+        """)
+    )
+
+    assert run("import twofold\nprint(batch(lambda: twofold.VALUE))", folder) == "inside"

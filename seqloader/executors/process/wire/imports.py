@@ -44,10 +44,13 @@ def begin(path: list[str], places: dict[str, list[str]], files: dict[str, str]) 
         def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
             if path is not None:  # inside a package, whose own path is right
                 return None
-            if name in entry_of:
-                spec = external.PathFinder.find_spec(name, [entry_of[name]], target)
+            # Each is answered once: a package that puts its own folder on the path and imports
+            # its name again (OpenCV does) wants what is in there.
+            entry = entry_of.pop(name, None)
+            if entry is not None:
+                spec = external.PathFinder.find_spec(name, [entry], target)
                 return spec if spec is not None and spec.has_location else None
-            file = files.get(name)
+            file = files.pop(name, None)
             if file is None or not os.path.isfile(file):
                 return None
             folder, base = os.path.split(file)
