@@ -15,13 +15,16 @@ import importlib
 import json
 import marshal
 import multiprocessing
+import os
 import subprocess
 import sys
 import textwrap
 import threading
 import types
+import warnings
 import weakref
 from multiprocessing import context, reduction, spawn
+from multiprocessing.connection import Connection
 from typing import Any, ClassVar
 
 import numpy as np
@@ -447,3 +450,142 @@ def test_threads_about_to_start_are_in_limbo():
         del limbo._limbo[thread]
 
     assert thread not in threading.enumerate()
+
+
+def printed(code: str) -> list[str]:
+    """What a fresh interpreter prints: much of multiprocessing stays until its process ends."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_a_process_of_multiprocessing_keeps_what_it_knows_of_itself():
+    process: Any = multiprocessing.process
+    this = process.current_process()
+
+    assert isinstance(process._children, set)
+    assert this._config["authkey"] == this.authkey
+    assert process._parent_process is process.parent_process()
+    reading, writing = os.pipe()
+    try:
+        parent = process._ParentProcess("parent", os.getpid(), reading)
+        assert (parent.name, parent.ident, parent.is_alive()) == ("parent", os.getpid(), True)
+    finally:
+        os.close(writing)
+        os.close(reading)
+
+
+def test_multiprocessing_finishes_by_these_functions():
+    code = (
+        "import os\n"
+        "from multiprocessing import util\n"
+        "class Owner: pass\n"
+        "owner = Owner()\n"
+        "util.register_after_fork(owner, lambda owner: print('after the fork', flush=True))\n"
+        "util.Finalize(owner, print, ('not here',), exitpriority=1)\n"
+        "util._finalizer_registry.clear()\n"
+        "util.Finalize(owner, print, ('finished',), exitpriority=1)\n"
+        "util._run_after_forkers()\n"
+        "util._exit_function()\n"
+    )
+
+    lines = printed(code)
+
+    assert lines == ["after the fork", "finished"]
+
+
+def test_the_start_method_is_that_of_the_default_context():
+    code = (
+        "import multiprocessing\n"
+        "multiprocessing.context._default_context.set_start_method('forkserver', force=True)\n"
+        "print(multiprocessing.get_start_method())\n"
+    )
+
+    lines = printed(code)
+
+    assert lines == ["forkserver"]
+
+
+TRACKER = (
+    "from multiprocessing import resource_tracker\n"
+    "tracker = resource_tracker._resource_tracker\n"
+    "print(tracker._fd, tracker._pid)\n"
+    "resource_tracker.ensure_running()\n"
+    "print(tracker._fd == resource_tracker.getfd(), tracker._pid > 0)\n"
+    "tracker._stop()\n"
+    "print(tracker._fd, tracker._pid)\n"
+)
+
+
+def test_the_resource_tracker_is_known_by_its_descriptor():
+    lines = printed(TRACKER)
+
+    assert [line.split()[0] for line in lines] == ["None", "True", "None"]
+
+
+def test_the_resource_tracker_can_be_waited_for():
+    lines = printed(TRACKER)
+
+    assert [line.split()[1] for line in lines] == ["None", "True", "None"]
+
+
+def test_multiprocessing_registers_how_its_objects_travel():
+    reducers: Any = reduction.ForkingPickler
+    assert reducers._extra_reducers[Connection] is not None
+
+
+def test_a_lock_says_whether_it_is_for_forked_children():
+    forked, spawned = printed(
+        "import multiprocessing\n"
+        "for method in ('fork', 'spawn'):\n"
+        "    lock = multiprocessing.get_context(method).Lock()\n"
+        "    print(getattr(lock, '_is_fork_ctx', None))\n"
+    )
+
+    assert forked in ("True", "None")  # not all of Python 3.11 has it
+    assert spawned in ("False", "None")
+
+
+def test_a_shared_value_has_a_wrapper():
+    shared, plain = printed(
+        "import ctypes\n"
+        "from multiprocessing import sharedctypes\n"
+        "print(hasattr(sharedctypes.RawValue('i', 1), '_wrapper'))\n"
+        "print(hasattr(ctypes.c_int(1), '_wrapper'))\n"
+    )
+
+    assert (shared, plain) == ("True", "False")
+
+
+@pytest.mark.torch
+def test_a_typed_storage_of_torch_has_an_untyped_one():
+    torch = pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        typed = torch.zeros(1).storage()
+
+    assert not typed._untyped_storage.is_shared()
+
+
+def test_image_iterators_of_keras_draw_their_order_by_that_method():
+    image = pytest.importorskip("keras.src.legacy.preprocessing.image", exc_type=ImportError)
+    pictures = np.zeros((6, 2, 2, 3), "f4")
+    iterator = image.ImageDataGenerator().flow(pictures, batch_size=2, shuffle=True)
+    assert iterator.index_array is None
+
+    iterator._set_index_array()
+
+    assert sorted(iterator.index_array) == list(range(6))
+
+
+def test_the_global_generator_of_numpy_has_that_name():
+    mtrand: Any = np.random.mtrand
+
+    assert np.random.random.__self__ is mtrand._rand
+    assert isinstance(mtrand._rand, np.random.RandomState)
+
+
+def test_a_random_state_has_its_bit_generator():
+    bits = np.random.PCG64(1)
+    state: Any = np.random.RandomState(bits)
+
+    assert state._bit_generator is bits
