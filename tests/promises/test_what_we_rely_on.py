@@ -16,6 +16,7 @@ import json
 import marshal
 import multiprocessing
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -589,3 +590,9 @@ def test_a_random_state_has_its_bit_generator():
     state: Any = np.random.RandomState(bits)
 
     assert state._bit_generator is bits
+
+
+def test_the_global_generator_of_random_has_that_name():
+    own: Any = random
+
+    assert random.random.__self__ is own._inst
