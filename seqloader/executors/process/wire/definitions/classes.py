@@ -29,7 +29,7 @@ from types import (
 )
 from typing import TYPE_CHECKING, Any, Final
 
-from seqloader.executors.process.wire.definitions import names, numbers, script
+from seqloader.executors.process.wire.definitions import numbers, script
 from seqloader.executors.process.wire.definitions.functions import bring_along
 
 if TYPE_CHECKING:
@@ -92,6 +92,9 @@ def reduce_class(pickler: DefinitionPickler, cls: type) -> Any:
     if isinstance(cls, enum.EnumMeta):
         own = _members_only(cls, own)
     registered = _registered(cls) if isinstance(cls, abc.ABCMeta) else []
+    # Here, and not above: a worker rebuilds classes, and rarely sends any.
+    from seqloader.executors.process.wire.definitions import names
+
     named = names.used_by_annotations(annotations)
     used = pickler.globals_used(_namespace_of(cls), (), named)
     made = (numbers.take_number(cls), name, _meta_of(cls), cls.__name__, cls.__bases__, first)

@@ -9,7 +9,7 @@ import sys
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from seqloader.executors.process.wire.definitions import names, numbers, script
+from seqloader.executors.process.wire.definitions import numbers, script
 
 if TYPE_CHECKING:
     from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
@@ -26,6 +26,9 @@ __all__ = [
 
 def reduce_function(pickler: DefinitionPickler, function: FunctionType) -> Any:
     """A function that its module does not have under its name, or that of a script."""
+    # Here, and not above: a worker rebuilds functions, and rarely sends any.
+    from seqloader.executors.process.wire.definitions import names
+
     home = pickler.namespace_of(function.__globals__)
     name = script.name_in_script(function) if home is None else ""
     number = numbers.take_number(function) if name else ""
