@@ -117,6 +117,11 @@ class Epochs(Lifecycle):
         if not self._end_is_due:
             self._marks.between_epochs(self._cursor)
 
+    def _spoil(self) -> None:
+        if self._delivery is not None:
+            # Its last batch may have left the window and reached nobody: no silent end for that.
+            self._delivery.failed = True
+
     def _resume(self) -> None:
         delivery = self._delivery
         if delivery is not None:

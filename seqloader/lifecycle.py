@@ -86,6 +86,9 @@ class Lifecycle:
     def _forget(self) -> None:
         """The executor has stopped: nothing is under way any more."""
 
+    def _spoil(self) -> None:
+        """A step was torn, and is not mended: what is under way may lack something."""
+
     def _complete(self) -> None:
         """A step was torn: do what is left of it, if it is made."""
 
@@ -220,6 +223,8 @@ class Lifecycle:
         executor = self._executor
         if executor is None:
             return
+        if self._torn:
+            self._spoil()
         self._torn = True
         self._stopping = True
         call_users("executor.stop()", executor.stop, timeout_s)
