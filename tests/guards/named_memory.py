@@ -120,8 +120,8 @@ def _held(pid: int) -> set[tuple[int, int]]:
             _, _, _, device, inode, *_ = line.split(maxsplit=5)
             major, minor = (int(part, 16) for part in device.split(":"))
             found.add((os.makedev(major, minor), int(inode)))
-        for descriptor in os.scandir(f"/proc/{pid}/fd"):
-            facts = os.stat(descriptor.path)
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            facts = descriptor.stat()
             found.add((facts.st_dev, facts.st_ino))
     except OSError:
         pass  # it has ended meanwhile, or is another user's

@@ -250,8 +250,6 @@ TRAVELS = {
 }
 
 
-
-
 def _sockets():
     left, right = socket.socketpair()
     right.close()

@@ -15,12 +15,12 @@ from seqloader.executors.process.consumer.imported import (
     imports,
 )
 from seqloader.executors.process.consumer.mp_objects import (
-    MpPickler,
     PassedDescriptors,
     as_parent,
 )
 from seqloader.executors.process.consumer.pool import Pool
 from seqloader.executors.process.consumer.script import pickle_names, script_facts
+from seqloader.executors.process.consumer.sending import pickle_function
 from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.consumer.worker import check_startable, forked_entry
 from seqloader.executors.process.wire.procfd import are_open_to_children

@@ -39,7 +39,6 @@ from seqloader.executors.process.wire.dense import (
 from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
 from seqloader.executors.process.wire.overlaps import Region, Regions, find_regions
 from seqloader.executors.process.wire.refusals import explain_sent, is_known_kind
-from seqloader.held_generators import reduce_own_generator
 from seqloader.sharing import SharedMemory, memory_of
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ class StatePickler(MpPickler):
             if reduced is not NotImplemented:
                 return reduced
         else:
-            for reduce in (reduce_shared_tensor, reduce_own_generator, self._reduce_tensor):
+            for reduce in (reduce_shared_tensor, self._reduce_tensor):
                 reduced = reduce(obj)
                 if reduced is not NotImplemented:
                     return reduced

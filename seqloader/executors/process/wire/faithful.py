@@ -13,6 +13,8 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from seqloader.held_generators import reduce_own_generator
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -88,28 +90,14 @@ def fill_weak_container(weak: Any, elements: Any) -> None:
     weak.held = elements
 
 
-def _reduce_random(generator: Any) -> Any:
-    # A method of it, `random.random`, would bring a copy along, the same in every worker.
-    module = sys.modules.get("random")
-    if module is not None and generator is getattr(module, "_inst", None):
-        return getattr, (module, "_inst")
-    return NotImplemented
-
-
-def _reduce_random_state(generator: Any) -> Any:
-    module = sys.modules.get("numpy.random.mtrand")
-    if module is not None and generator is getattr(module, "_rand", None):
-        return getattr, (module, "_rand")
-    return NotImplemented
-
-
 FAITHFUL_REDUCERS: Final[dict[str, Callable[[Any], Any]]] = {
     "CDLL": _refuse_library,
     "CallableProxyType": _refuse_proxy,
     "ProxyType": _refuse_proxy,
     "PyDLL": _refuse_library,
-    "Random": _reduce_random,
-    "RandomState": _reduce_random_state,
+    "Generator": reduce_own_generator,
+    "Random": reduce_own_generator,
+    "RandomState": reduce_own_generator,
     "TextIOWrapper": _reduce_text_file,
     "WeakKeyDictionary": _reduce_weak_container,
     "WeakSet": _reduce_weak_container,
