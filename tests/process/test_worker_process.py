@@ -12,7 +12,7 @@ import warnings
 
 import pytest
 
-from seqloader import OrderedEnqueuer, Sequence
+from seqloader import BatchedSequence, OrderedEnqueuer, Sequence
 from seqloader.executors.process.wire.tunables import sets_malloc
 
 METHODS = ["spawn", "fork"]
@@ -290,3 +290,39 @@ def test_a_forked_replacement_has_the_attributes_of_the_epochs_beginning():
     assert {facts, *(one for one, _ in rest)} == {(1, 1, 1, False, False, True)}
     assert {one for one, _ in following} == {(2, 2, 2, True, True, False)}
     assert sequence.value == 2  # in the consumer it is as it was bound
+
+
+class Wrapped:
+    """A dataset that is told its epoch."""
+
+    def __init__(self):
+        self.epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        return self.epoch, hasattr(self, "added"), os.getpid()
+
+
+def test_a_forked_replacement_has_what_was_bound_inside_the_sequence_too():
+    dataset = Wrapped()
+    sequence = BatchedSequence(dataset, 1, collate=lambda samples: samples[0])
+
+    with OrderedEnqueuer(sequence, workers=1, start_method="fork", max_queue_size=2) as enqueuer:
+        batches = iter(enqueuer)
+        first = next(batches)
+        dataset.set_epoch(1)
+        dataset.added = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            os.kill(first[2], signal.SIGKILL)
+            rest = list(batches)
+        following = list(enqueuer)
+
+    assert {facts[:2] for facts in (first, *rest)} == {(0, False)}
+    assert {facts[:2] for facts in following} == {(1, True)}
+    assert vars(sequence).keys() == vars(BatchedSequence(dataset, 1)).keys()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from seqloader import BatchedSequence, OrderedEnqueuer, Sequence, WeightedMix
-from seqloader.executors.process.consumer.change import bindings
+from seqloader.bindings import bindings
 
 METHODS = ["spawn", "fork"]
 
