@@ -12,9 +12,7 @@ Pure, but for the state of the generators that it looks at.
 
 from __future__ import annotations
 
-import array
 import pickle
-import random
 import sys
 from collections import deque
 from typing import Any, Final, NamedTuple
@@ -101,9 +99,9 @@ class Disagreements:
 
 
 _DATA: Final = (
-    np.ndarray, list, tuple, dict, set, frozenset, deque, range, array.array, bytes, bytearray,
+    np.ndarray, list, tuple, dict, set, frozenset, deque, range, bytes, bytearray,
 )  # fmt: skip
-_DATA_ELSEWHERE: Final = {"torch", "pandas", "jaxlib", "tensorflow", "polars", "pyarrow"}
+_DATA_ELSEWHERE: Final = {"array", "torch", "pandas", "jaxlib", "tensorflow", "polars", "pyarrow"}
 _MOST: Final = 10_000
 """Elements and, in hundreds, bytes that a digest looks at."""
 
@@ -151,7 +149,10 @@ def _digest(value: Any) -> bytes:
 
 def _states(held: tuple[Held, ...]) -> list[Any]:
     """Of the process's own generators and of those held."""
-    states: list[Any] = [random.getstate(), _numpy_state(), *keep(held)]
+    states: list[Any] = [_numpy_state(), *keep(held)]
+    own = getattr(sys.modules.get("random"), "getstate", None)
+    if own is not None:
+        states.append(own())
     torch = getattr(sys.modules.get("torch"), "default_generator", None)
     if torch is not None:
         states.append(torch.get_state())

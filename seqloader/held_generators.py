@@ -25,7 +25,6 @@ import copyreg
 import gc
 import importlib
 import pickle
-import random
 import sys
 from collections import deque
 from functools import partial
@@ -345,14 +344,21 @@ def _bits_of(generator: Any) -> Any:
 
 def _generator_kinds() -> list[tuple[type, type[Held]]]:
     """Classes of generators, as far as they are imported, and what to make of one."""
-    kinds: list[tuple[type, type[Held]]] = [(random.Random, _Python)]
-    numpy_random = sys.modules.get("numpy.random")
-    for name, note in (("Generator", _Bits), ("BitGenerator", _Bits), ("RandomState", _Legacy)):
-        if (kind := getattr(numpy_random, name, None)) is not None:
+    kinds: list[tuple[type, type[Held]]] = []
+    for module, name, note in _KINDS:
+        if isinstance(kind := getattr(sys.modules.get(module), name, None), type):
             kinds.append((kind, note))
-    if isinstance(torch_kind := getattr(sys.modules.get("torch"), "Generator", None), type):
-        kinds.append((torch_kind, _Torch))
     return kinds
+
+
+_KINDS: Final = (
+    ("random", "Random", _Python),
+    ("numpy.random", "Generator", _Bits),
+    ("numpy.random", "BitGenerator", _Bits),
+    ("numpy.random", "RandomState", _Legacy),
+    ("torch", "Generator", _Torch),
+)
+"""None of them is imported to ask: where it is not imported, nobody can hold one."""
 
 
 def _own_generators() -> dict[tuple[str, str], Any]:

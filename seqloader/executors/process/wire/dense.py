@@ -10,12 +10,14 @@ have beside their elements.
 from __future__ import annotations
 
 import pickle
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seqloader.arrays import byte_bounds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "attributes_of",

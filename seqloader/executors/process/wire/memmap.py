@@ -11,11 +11,12 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seqloader.arrays import byte_bounds
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from seqloader.executors.process.wire.overlaps import Region
     from seqloader.sharing import SharedMemory
 

@@ -18,12 +18,13 @@ import pickle
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seqloader.arrays import byte_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
 __all__ = ["Region", "Regions", "extent_of", "find_regions"]
 
