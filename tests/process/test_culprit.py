@@ -5,12 +5,15 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import gc
 import subprocess
 import sys
 import textwrap
 import threading
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seqloader import OrderedEnqueuer
@@ -83,6 +86,18 @@ def said_of(sequence):
 )
 def test_way_to_the_culprit_is_named(make, place):
     assert said_of(Holder(x=make())).startswith(f"sequence{place}, a _thread.lock, cannot")
+
+
+@pytest.mark.parametrize("size", [8, 60_000])
+def test_arrays_before_the_culprit_are_not_blamed_and_their_buffers_can_be_collected(size):
+    sequence = types.SimpleNamespace()
+    sequence.before = np.arange(size)[::-1]
+    sequence.culprit = threading.Lock()
+
+    said = said_of(sequence)
+
+    gc.collect()
+    assert said.startswith("sequence.culprit, a _thread.lock, cannot be pickled")
 
 
 def test_a_process_is_named_and_not_the_lock_inside_it():

@@ -13,6 +13,7 @@ import builtins
 import collections
 import functools
 import io
+import pickle
 import types
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -29,7 +30,7 @@ _MOST_OBJECTS: Final = 1_000_000
 _LONGEST_KEY: Final = 80
 
 _ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})
-_ALWAYS_FINE: Final = _ATOMS | {type(...), type(NotImplemented), range, slice}
+_ALWAYS_FINE: Final = _ATOMS | {type(...), type(NotImplemented), range, slice, pickle.PickleBuffer}
 _PARTIAL: Final = (".func", ".args", ".keywords", "")
 _PROPERTY: Final = (".fget", ".fset", ".fdel", ".__doc__")
 _ITERATORS: Final = frozenset({enumerate, filter, map, reversed, zip})
@@ -133,7 +134,9 @@ class _Search:
                 parts = self._parts(place, obj)
             except Exception as error:
                 self.way.append((place, obj))
-                return Culprit(place, obj, error)
+                # Its frames hold the buffers of arrays that were asked before. Garbage collection
+                # must not find those in a cycle: CPython 3.11 crashes when it clears a view of one.
+                return Culprit(place, obj, error.with_traceback(None))
             levels.append(parts)
             self.way.append((place, obj))
         return None
