@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from seqloader import __version__
 from seqloader.argument_kinds import at_least, folder, folder_to_be, picture_to_be
 from seqloader.bench import options as bench_options
-from seqloader.check import options as check_options
+from seqloader.command.check import options as check_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -169,7 +169,7 @@ def _run_check(arguments: argparse.Namespace) -> int:
         print("The check needs worker processes, which are for Linux and macOS", file=sys.stderr)
         return EXIT_UNUSABLE
 
-    from seqloader.check.run import run_check
+    from seqloader.command.check.run import run_check
     from seqloader.command.target import TargetError
 
     try:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from seqloader.check.facts import Question
 from seqloader.cli import main
+from seqloader.command.check.facts import Question
 
 REPOSITORY = Path(__file__).parent.parent.parent
 # The path of the tests, since the package may not be installed.
@@ -218,7 +218,7 @@ def test_what_was_found_is_printed_with_why_and_what_to_do(check, write_module):
     assert "\n         Do: Reproduce it alone with sequence[11]" in out
     assert "KeyError: 'no such sample'\n" in out
     assert f"{name}.py" in out
-    assert "seqloader/check" not in out
+    assert "seqloader/command/check" not in out
     assert "Traceback" not in err
 
 

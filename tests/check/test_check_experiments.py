@@ -6,17 +6,17 @@ import time
 
 import pytest
 
-from seqloader.check.experiments import (
+from seqloader.command.check.experiments import (
     FIRST_HASHES,
     OTHER_HASHES,
     compare_runs,
     first_tasks,
     second_tasks,
 )
-from seqloader.check.facts import Cause
-from seqloader.check.observing import Bench
-from seqloader.check.probe import Task
-from seqloader.check.weighing import weigh_rounds
+from seqloader.command.check.facts import Cause
+from seqloader.command.check.observing import Bench
+from seqloader.command.check.probe import Task
+from seqloader.command.check.weighing import weigh_rounds
 
 SOURCE = """
     import functools, random, secrets, threading, time, uuid
@@ -220,8 +220,8 @@ LEAKING = """
 
 @pytest.mark.parametrize("nbytes", [0, 40_000])
 def test_a_worker_that_grows_is_told_with_the_line_that_grew(nbytes, module_of):
-    from seqloader.check.facts import Seen
-    from seqloader.check.growth import bytes_per_call, grows
+    from seqloader.command.check.facts import Seen
+    from seqloader.command.check.growth import bytes_per_call, grows
 
     module = module_of(LEAKING)
     bench = Bench(module.Leaking(nbytes), 0, "spawn", timeout_s=30.0)

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from seqloader.check.facts import Growth
-from seqloader.check.growth import bytes_per_call, first_growth, grows, noticeable_bytes
+from seqloader.command.check.facts import Growth
+from seqloader.command.check.growth import bytes_per_call, first_growth, grows, noticeable_bytes
 
 MB = 1_000_000
 

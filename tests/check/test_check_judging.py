@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from seqloader.check.attributes import Change
-from seqloader.check.facts import (
+from seqloader.command.check.attributes import Change
+from seqloader.command.check.facts import (
     Batches,
     Cause,
     Determinism,
@@ -27,12 +27,12 @@ from seqloader.check.facts import (
     Untried,
     Why,
 )
-from seqloader.check.finding import Status
-from seqloader.check.judging import judge_growth, judge_hooks, judge_pickled, judge_untried
-from seqloader.check.judging_batches import judge_batches
-from seqloader.check.judging_runs import judge_kills, judge_resume
-from seqloader.check.judging_sameness import judge_determinism, judge_mutation
-from seqloader.check.leaves import Difference
+from seqloader.command.check.finding import Status
+from seqloader.command.check.judging import judge_growth, judge_hooks, judge_pickled, judge_untried
+from seqloader.command.check.judging_batches import judge_batches
+from seqloader.command.check.judging_runs import judge_kills, judge_resume
+from seqloader.command.check.judging_sameness import judge_determinism, judge_mutation
+from seqloader.command.check.leaves import Difference
 
 MB = 1_000_000
 COUNTER = Change("self.calls", "int", 6, 6)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from seqloader.check.leaves import _content, difference, leaves_of, parts_of
+from seqloader.command.check.leaves import _content, difference, leaves_of, parts_of
 
 Pair = namedtuple("Pair", "left right")
 

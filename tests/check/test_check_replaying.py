@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seqloader import Sequence
-from seqloader.check.replaying import Run, kill, record, resume
+from seqloader.command.check.replaying import Run, kill, record, resume
 
 INLINE = Run(workers=0, seed=0, start_method="spawn", timeout_s=30.0, batches=8)
 

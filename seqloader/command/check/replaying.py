@@ -15,9 +15,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from seqloader.bookmarks import carries_state
-from seqloader.check.facts import Kills, Resume
-from seqloader.check.leaves import leaves_of
 from seqloader.command.chaos import Chaos
+from seqloader.command.check.facts import Kills, Resume
+from seqloader.command.check.leaves import leaves_of
 from seqloader.command.faults import fault_text
 from seqloader.enqueuer import OrderedEnqueuer
 from seqloader.sequence import overrides_hook

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from seqloader.check.attributes import print_of, prints_of, state_of
-from seqloader.check.experiments import (
+from seqloader.command.check.attributes import print_of, prints_of, state_of
+from seqloader.command.check.experiments import (
     FIRST_HASHES,
     OTHER_HASHES,
     compare_runs,
     first_tasks,
     second_tasks,
 )
-from seqloader.check.facts import (
+from seqloader.command.check.facts import (
     Batches,
     Cause,
     Determinism,
@@ -29,9 +29,9 @@ from seqloader.check.facts import (
     Untried,
     Why,
 )
-from seqloader.check.observing import Bench
-from seqloader.check.sampling import spread
-from seqloader.check.weighing import weigh_rounds
+from seqloader.command.check.observing import Bench
+from seqloader.command.check.sampling import spread
+from seqloader.command.check.weighing import weigh_rounds
 from seqloader.command.faults import fault_text
 from seqloader.executors.process.consumer.sending import pickle_state
 from seqloader.randomness import Seeding
@@ -40,9 +40,9 @@ from seqloader.sequence import count_batches, overrides_hook, run_hook
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqloader.check.attributes import Change
-    from seqloader.check.observing import Observed
-    from seqloader.check.settings import Settings
+    from seqloader.command.check.attributes import Change
+    from seqloader.command.check.observing import Observed
+    from seqloader.command.check.settings import Settings
 
 __all__ = ["Examination"]
 

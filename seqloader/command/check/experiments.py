@@ -15,16 +15,16 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from seqloader.check.facts import Cause, Determinism, Source, Split
-from seqloader.check.leaves import difference
-from seqloader.check.probe import Task
-from seqloader.check.sources import EVERYTHING
+from seqloader.command.check.facts import Cause, Determinism, Source, Split
+from seqloader.command.check.leaves import difference
+from seqloader.command.check.probe import Task
+from seqloader.command.check.sources import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from seqloader.check.leaves import Difference, Leaf
-    from seqloader.check.observing import Bench, Observed
+    from seqloader.command.check.leaves import Difference, Leaf
+    from seqloader.command.check.observing import Bench, Observed
 
 __all__ = ["FIRST_HASHES", "compare_runs", "first_tasks", "second_tasks"]
 

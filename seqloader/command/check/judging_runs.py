@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from seqloader.check.facts import Kills, Question, Resume
-from seqloader.check.finding import Finding, Status
 from seqloader.command import words
+from seqloader.command.check.facts import Kills, Question, Resume
+from seqloader.command.check.finding import Finding, Status
 
 __all__ = ["judge_kills", "judge_resume"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from seqloader.argument_kinds import at_least, more_than_nothing
-from seqloader.check.settings import Settings
+from seqloader.command.check.settings import Settings
 from seqloader.command.target_options import add_target
 
 if TYPE_CHECKING:

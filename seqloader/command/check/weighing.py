@@ -6,18 +6,18 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from seqloader.check.facts import Growth
-from seqloader.check.growth import bytes_per_call, grows
-from seqloader.check.probe import Task
+from seqloader.command.check.facts import Growth
+from seqloader.command.check.growth import bytes_per_call, grows
+from seqloader.command.check.probe import Task
 from seqloader.memory.headroom import available_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seqloader.check.attributes import Change
-    from seqloader.check.facts import Seen
-    from seqloader.check.observing import Bench
-    from seqloader.check.probe import Observation
+    from seqloader.command.check.attributes import Change
+    from seqloader.command.check.facts import Seen
+    from seqloader.command.check.observing import Bench
+    from seqloader.command.check.probe import Observation
 
 __all__ = ["weigh_rounds"]
 

@@ -23,22 +23,22 @@ from multiprocessing.connection import Connection, Pipe
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from seqloader.check.facts import Question, Untried, Why
+from seqloader.command.check.facts import Question, Untried, Why
 from seqloader.executors.process.worker.life import guard_life
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from seqloader.check.original import Original
-    from seqloader.check.replaying import Recording, Run
-    from seqloader.check.settings import Settings
+    from seqloader.command.check.original import Original
+    from seqloader.command.check.replaying import Recording, Run
+    from seqloader.command.check.settings import Settings
 
 __all__ = ["Ended", "Fault", "Order", "Refused", "Said", "messages", "serve"]
 
 ENTRY = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "given = [*map(int, sys.argv[2:])]; sys.argv[1:] = []; "  # user code may read them
-    "from seqloader.check.child import serve; serve(*given)"
+    "from seqloader.command.check.child import serve; serve(*given)"
 )
 LEAVE_S = 2.0
 """What a child has to end by itself, once it was interrupted or has told everything."""
@@ -199,12 +199,12 @@ def _do(order: Order, tell: Callable[[Any], object]) -> None:
 
     say("making the Sequence")
     if order.role == "examine":
-        from seqloader.check.examining import Examination
+        from seqloader.command.check.examining import Examination
 
         sequence = _make(order.settings)
         Examination(sequence, order.settings, tell, say, order.seconds).run()
         return
-    from seqloader.check import replaying
+    from seqloader.command.check import replaying
 
     assert order.run is not None
     make = _Maker(order.settings, order.run.start_method)
@@ -249,7 +249,7 @@ class _Maker:
         self._original: Original | None = None
 
     def __call__(self) -> Any:
-        from seqloader.check.original import Original
+        from seqloader.command.check.original import Original
 
         if self._original is not None:
             return self._original.copy()

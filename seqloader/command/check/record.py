@@ -12,8 +12,8 @@ import numpy as np
 import seqloader
 
 if TYPE_CHECKING:
-    from seqloader.check.finding import Finding
-    from seqloader.check.session import Session
+    from seqloader.command.check.finding import Finding
+    from seqloader.command.check.session import Session
 
 __all__ = ["document"]
 

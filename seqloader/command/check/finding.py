@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seqloader.check.facts import Question
+    from seqloader.command.check.facts import Question
 
 __all__ = ["Finding", "Status", "some"]
 

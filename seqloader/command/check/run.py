@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from seqloader.check.finding import Status
-from seqloader.check.record import document
-from seqloader.check.report import WIDTH, heading, print_findings, summary
-from seqloader.check.session import Session, UnmadeError
+from seqloader.command.check.finding import Status
+from seqloader.command.check.record import document
+from seqloader.command.check.report import WIDTH, heading, print_findings, summary
+from seqloader.command.check.session import Session, UnmadeError
 from seqloader.command.faults import without_enqueuer
 
 if TYPE_CHECKING:
-    from seqloader.check.settings import Settings
+    from seqloader.command.check.settings import Settings
 
 __all__ = ["EXIT_PROBLEM", "EXIT_UNTRIED", "run_check"]
 

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from seqloader.check.child import Ended, Fault, Order, Refused, Said, messages
-from seqloader.check.facts import (
+from seqloader.command.check.child import Ended, Fault, Order, Refused, Said, messages
+from seqloader.command.check.facts import (
     Batches,
     Determinism,
     Growth,
@@ -22,18 +22,18 @@ from seqloader.check.facts import (
     Untried,
     Why,
 )
-from seqloader.check.finding import Finding, Status
-from seqloader.check.judging import judge_growth, judge_hooks, judge_pickled, judge_untried
-from seqloader.check.judging_batches import judge_batches
-from seqloader.check.judging_runs import judge_kills, judge_resume
-from seqloader.check.judging_sameness import judge_determinism, judge_mutation
-from seqloader.check.replaying import Recording, Run
+from seqloader.command.check.finding import Finding, Status
+from seqloader.command.check.judging import judge_growth, judge_hooks, judge_pickled, judge_untried
+from seqloader.command.check.judging_batches import judge_batches
+from seqloader.command.check.judging_runs import judge_kills, judge_resume
+from seqloader.command.check.judging_sameness import judge_determinism, judge_mutation
+from seqloader.command.check.replaying import Recording, Run
 from seqloader.command.target import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqloader.check.settings import Settings
+    from seqloader.command.check.settings import Settings
 
 __all__ = ["Session", "UnmadeError"]
 

@@ -7,15 +7,15 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from seqloader.check.facts import Failure
-from seqloader.check.probe import Probe
+from seqloader.command.check.facts import Failure
+from seqloader.command.check.probe import Probe
 from seqloader.enqueuer import OrderedEnqueuer
 from seqloader.errors import WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqloader.check.probe import Observation, Task
+    from seqloader.command.check.probe import Observation, Task
 
 __all__ = ["Bench", "Observed"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from seqloader.check.facts import Batches, Failure, Question
-from seqloader.check.finding import Finding, Status, some
 from seqloader.command import words
+from seqloader.command.check.facts import Batches, Failure, Question
+from seqloader.command.check.finding import Finding, Status, some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seqloader.check.facts import Seen
+    from seqloader.command.check.facts import Seen
 
 __all__ = ["judge_batches"]
 

@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seqloader.check.attributes import Change
-    from seqloader.check.leaves import Difference
+    from seqloader.command.check.attributes import Change
+    from seqloader.command.check.leaves import Difference
 
 __all__ = [
     "Batches",

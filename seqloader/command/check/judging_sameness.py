@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seqloader.check.facts import Cause, Determinism, Mutation, Question
-from seqloader.check.finding import Finding, Status, some
 from seqloader.command import words
+from seqloader.command.check.facts import Cause, Determinism, Mutation, Question
+from seqloader.command.check.finding import Finding, Status, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from seqloader.check.attributes import Change
-    from seqloader.check.facts import Source, Split
-    from seqloader.check.leaves import Difference
+    from seqloader.command.check.attributes import Change
+    from seqloader.command.check.facts import Source, Split
+    from seqloader.command.check.leaves import Difference
 
 __all__ = ["judge_determinism", "judge_mutation"]
 

@@ -19,7 +19,7 @@ import uuid
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from seqloader.check.places import is_standard, users_place
+from seqloader.command.check.places import is_standard, users_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,7 +13,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seqloader.check.facts import Growth
+    from seqloader.command.check.facts import Growth
 
 __all__ = ["bytes_per_call", "first_growth", "grows", "noticeable_bytes", "settled"]
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from seqloader.check.facts import Question
-from seqloader.check.finding import Status
 from seqloader.command import words
+from seqloader.command.check.facts import Question
+from seqloader.command.check.finding import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
-    from seqloader.check.facts import Subject
-    from seqloader.check.finding import Finding
-    from seqloader.check.settings import Settings
+    from seqloader.command.check.facts import Subject
+    from seqloader.command.check.finding import Finding
+    from seqloader.command.check.settings import Settings
 
 __all__ = ["heading", "print_findings", "summary"]
 

@@ -5,16 +5,16 @@ The other questions are judged in `judging_batches`, `judging_sameness` and `jud
 
 from __future__ import annotations
 
-from seqloader.check.facts import Growth, Hooks, Pickled, Question, Untried, Why
-from seqloader.check.finding import Finding, Status
-from seqloader.check.growth import (
+from seqloader.command import words
+from seqloader.command.check.facts import Growth, Hooks, Pickled, Question, Untried, Why
+from seqloader.command.check.finding import Finding, Status
+from seqloader.command.check.growth import (
     bytes_per_call,
     first_growth,
     grows,
     noticeable_bytes,
     settled,
 )
-from seqloader.command import words
 
 __all__ = ["judge_growth", "judge_hooks", "judge_pickled", "judge_untried"]
 

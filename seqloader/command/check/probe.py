@@ -11,15 +11,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seqloader.check.leaves import Leaf, leaves_of, parts_of
+from seqloader.command.check.leaves import Leaf, leaves_of, parts_of
 from seqloader.command.faults import fault_text
 from seqloader.computing import Computing
 from seqloader.randomness import Seeding
 from seqloader.tickets import Ticket
 
 if TYPE_CHECKING:
-    from seqloader.check.attributes import Change, Print
-    from seqloader.check.sources import Sources
+    from seqloader.command.check.attributes import Change, Print
+    from seqloader.command.check.sources import Sources
 
 __all__ = ["Observation", "Probe", "Task"]
 
@@ -130,11 +130,11 @@ class Probe:
             self.sequence, Seeding(self.seed, True), seeded=True, worker=True
         )
         if self.watch_state:
-            from seqloader.check.attributes import lasting_values, prints_of
+            from seqloader.command.check.attributes import lasting_values, prints_of
 
             self._before = prints_of(lasting_values(self.sequence), self._set_for_each())
         if self.still is not None:
-            from seqloader.check.sources import Sources
+            from seqloader.command.check.sources import Sources
 
             self._sources = Sources(self.still)
             self._sources.install()
@@ -175,7 +175,7 @@ class Probe:
         return {"took_s": took_s, "none": batch is None, "leaves": leaves, "kept": kept}
 
     def _changes(self) -> tuple[Change, ...]:
-        from seqloader.check.attributes import changes, lasting_values, prints_of
+        from seqloader.command.check.attributes import changes, lasting_values, prints_of
 
         values = lasting_values(self.sequence)
         return changes(self._before, prints_of(values, self._set_for_each()), values)
@@ -214,13 +214,15 @@ def _snapshot() -> Any:
     import tracemalloc
 
     gc.collect()
-    ours = [tracemalloc.Filter(False, f"*/seqloader/check/{name}.py") for name in ("probe",)]
+    ours = [
+        tracemalloc.Filter(False, f"*/seqloader/command/check/{name}.py") for name in ("probe",)
+    ]
     return tracemalloc.take_snapshot().filter_traces(ours)
 
 
 def _grown_lines(before: Any) -> tuple[tuple[str, int], ...]:
     """The places that hold more than before, the largest first."""
-    from seqloader.check.places import users_place
+    from seqloader.command.check.places import users_place
 
     found: dict[str, int] = {}
     for grown in _snapshot().compare_to(before, "traceback"):
