@@ -8,6 +8,8 @@ holds alone.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import stat
 import time
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["machine_cpu_s", "tree_cpu_s", "tree_memory_bytes"]
+__all__ = ["machine_cpu_s", "tree_cpu_s", "tree_memory_bytes", "written_bytes"]
 
 BYTES_PER_STAT_BLOCK = 512
 
@@ -61,6 +63,23 @@ def tree_memory_bytes() -> int:
         mapped_bytes += sizes.get("Pss_Shmem", 0)
         files.update(_shared_files(folder / "fd"))
     return own_bytes + max(mapped_bytes, sum(files.values()))
+
+
+def written_bytes() -> int:
+    """Memory that this process alone has written; elsewhere than on Linux, that it alone holds.
+
+    Without what it could give back at once. Pages of files that were only read cost nothing: a
+    memmap brings more of them with every batch.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    try:
+        sizes = _sizes(Path("/proc/self/smaps_rollup").read_text())
+    except OSError:
+        return int(psutil.Process().memory_full_info().uss)
+    return sizes.get("Private_Dirty", 0) + sizes.get("Swap", 0)
 
 
 def _sizes(rollup: str) -> dict[str, int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import sysconfig
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,8 +15,10 @@ from seqloader.own_code import is_own
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["SequenceFault", "fault_text", "users_code", "without_enqueuer"]
+__all__ = ["SequenceFault", "fault_text", "users_code", "users_place", "without_enqueuer"]
 
+STANDARD = sysconfig.get_paths()["stdlib"] + os.sep
+INSTALLED = "site-packages"
 IMPORT_MACHINERY = "<frozen importlib"
 ADVICE_IN_PROGRAMS = re.compile(r"Reproduce it alone with: enqueuer\.compute\((\d+), epoch=\d+\)")
 
@@ -53,6 +57,21 @@ def fault_text(error: BaseException) -> str:
         link.stack = traceback.StackSummary.from_list([*theirs])
         link = link.__cause__ or link.__context__
     return "".join(whole.format()).rstrip()
+
+
+def users_place(frames: Iterable[tuple[str, int]]) -> str | None:
+    """`data.py:31`, the innermost frame that is the user's; else of an installed library, or None.
+
+    Args:
+        frames: file and line, from the outermost to the innermost.
+    """
+    places: dict[bool, str] = {}
+    for file, line in frames:
+        installed = INSTALLED in file
+        standard = file.startswith(STANDARD) and not installed
+        if not (standard or is_own(file) or file.startswith("<")):
+            places[installed] = f"{os.path.basename(file)}:{line}"
+    return places.get(False, places.get(True))
 
 
 def without_enqueuer(text: str, target: str, arguments: Iterable[str]) -> str:

@@ -1,10 +1,11 @@
-"""Figures in words."""
+"""Figures in words, and how a process ended."""
 
 from __future__ import annotations
 
+import signal
 from typing import NamedTuple
 
-__all__ = ["TimeUnit", "count", "duration", "rate", "share", "short", "size", "time_unit"]
+__all__ = ["TimeUnit", "count", "duration", "ending", "rate", "share", "short", "size", "time_unit"]
 
 
 class TimeUnit(NamedTuple):
@@ -59,3 +60,15 @@ def count(number: int, noun: str) -> str:
     """`1 worker`, `3 workers`, `no workers`."""
     ending = "" if number == 1 else "es" if noun.endswith("h") else "s"
     return f"{number or 'no'} {noun}{ending}"
+
+
+def ending(exitcode: int | None) -> str:
+    """How a process ended: an exit status, negative for a signal, None where nobody knows."""
+    if exitcode is None:
+        return "its process ended"
+    if exitcode >= 0:
+        return f"its process ended with exit status {exitcode}"
+    try:
+        return f"its process died by {signal.Signals(-exitcode).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"its process died by signal {-exitcode}"
