@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from seqloader.cli import main
-from seqloader.command.check.facts import Question
+from seqloader.command.check.finding import Question
 
 REPOSITORY = Path(__file__).parent.parent.parent
 # The path of the tests, since the package may not be installed.
@@ -43,7 +43,7 @@ BAD = {
             return np.random.default_rng().normal(size=3)
         """,
         {"determinism"},
-        ["3 of 3 elements", "default_rng()", "without a seed", "batch_context().rng"],
+        ["3 of 3 elements", "random numbers without a seed", "batch_context().rng"],
     ),
     "clock": (
         """
@@ -51,7 +51,7 @@ BAD = {
             return {"when": time.time(), "index": index}
         """,
         {"determinism"},
-        ['batch["when"]', "asks time.time() (at work_"],
+        ['batch["when"]', "Do not let a batch depend on the time"],
     ),
     "order of a set": (
         """
@@ -121,6 +121,14 @@ BAD = {
         """,
         {"batches"},
         ["batch 11 (KeyError: 'no such sample')", "Traceback", "sequence[11]"],
+    ),
+    "cannot be sent": (
+        """
+        def __getitem__(self, index):
+            return {"lock": threading.Lock()}
+        """,
+        {"batches"},
+        ['batch["lock"], a _thread.lock, cannot be pickled', "8 of 8 batches", "as a pickle"],
     ),
     "leaves": (
         """

@@ -6,8 +6,7 @@ import random
 
 import pytest
 
-from seqloader.command.check.facts import Growth
-from seqloader.command.check.growth import bytes_per_call, first_growth, grows, noticeable_bytes
+from seqloader.command.check.memory import Growth
 
 MB = 1_000_000
 
@@ -32,7 +31,7 @@ def noisy(sizes, amount, seed):
     ids=["slowly", "after a first jump", "in few rounds"],
 )
 def test_steady_growth_is_noticed(sizes):
-    assert grows(weighed(sizes))
+    assert weighed(sizes).grows
 
 
 @pytest.mark.parametrize(
@@ -51,18 +50,18 @@ def test_steady_growth_is_noticed(sizes):
     ids=["flat", "settling", "one jump", "fading", "tiny", "swinging", "two", "one", "none"],
 )
 def test_what_memory_does_by_itself_is_no_growth(sizes):
-    assert not grows(weighed(sizes))
+    assert not weighed(sizes).grows
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_noise_neither_makes_growth_nor_hides_it(seed):
-    assert not grows(weighed(noisy([50 * MB] * 13, 0.3 * MB, seed)))
-    assert grows(weighed(noisy([50 * MB + 1 * MB * n for n in range(13)], 0.3 * MB, seed)))
+    assert not weighed(noisy([50 * MB] * 13, 0.3 * MB, seed)).grows
+    assert weighed(noisy([50 * MB + 1 * MB * n for n in range(13)], 0.3 * MB, seed)).grows
 
 
 def test_growth_is_told_per_call_beside_what_could_be_noticed():
     leaking = weighed([50 * MB + 2 * MB * n for n in range(13)])
 
-    assert bytes_per_call(leaking) == pytest.approx(50_000)
-    assert first_growth(leaking) == 4 * MB
-    assert 1000 < noticeable_bytes(leaking) < 10_000
+    assert leaking.bytes_per_call == pytest.approx(50_000)
+    assert leaking.first_bytes == 4 * MB
+    assert 1000 < leaking.noticeable_bytes < 10_000

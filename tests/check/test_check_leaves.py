@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+from collections import UserDict, namedtuple
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from seqloader.command.check.leaves import _content, difference, leaves_of, parts_of
+from seqloader.command.check.leaves import as_array, differences, leaves_of, parts_of
 
 Pair = namedtuple("Pair", "left right")
 
@@ -51,7 +51,7 @@ def test_a_long_list_of_numbers_is_one_leaf_and_one_of_arrays_is_not():
 )
 def test_what_is_equal_has_equal_leaves(one, other):
     assert leaves_of(one) == leaves_of(other)
-    assert difference("", one, other) is None
+    assert differences(parts_of(one), parts_of(other)) == ()
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,8 @@ def test_what_is_equal_has_equal_leaves(one, other):
     ids=["array", "text", "objects", "list", "str", "shape"],
 )
 def test_elements_that_differ_are_counted(one, other, elements, of):
-    found = difference('["x"]', one, other)
+    [found] = differences([('["x"]', one)], [('["x"]', other)])
 
-    assert found is not None
     assert (found.path, found.elements, found.of) == ('["x"]', elements, of)
     assert leaves_of(one) != leaves_of(other)
 
@@ -82,7 +81,7 @@ def test_what_is_like_an_array_is_compared_as_one():
     [(path, part)] = parts_of(Tensor())
 
     assert path == ""
-    assert isinstance(part, np.ndarray)
+    assert isinstance(as_array(part), np.ndarray)
 
 
 def test_what_cannot_be_pickled_is_a_leaf_nevertheless():
@@ -91,9 +90,75 @@ def test_what_cannot_be_pickled_is_a_leaf_nevertheless():
     assert leaf.kind == "generator"
 
 
-def test_equal_strings_are_equal_whether_they_are_one_object_or_several():
-    once = "".join(["sam", "ple"])
-    twice = ["".join(["sam", "ple"]), "".join(["sam", "ple"])]
+class Holding:
+    def __init__(self, *parts):
+        self.parts = parts
 
-    assert _content((once, once)) == _content(tuple(twice))
-    assert _content(np.array([once, once], object)) == _content(np.array(twice, object))
+
+def text_of(*parts):
+    """A new object each time."""
+    return "".join(parts)
+
+
+@pytest.mark.parametrize("hold", [Holding, lambda *parts: np.array([*parts], object)])
+def test_equal_strings_are_equal_whether_they_are_one_object_or_several(hold):
+    once = text_of("sam", "ple")
+
+    assert leaves_of(hold(once, once)) == leaves_of(hold(text_of("sam", "ple"), text_of("sample")))
+
+
+def test_sets_are_equal_whatever_order_they_have_also_deep_in_an_object():
+    ordered, reversed_ = [{3, 11}, {8, 0}], [{11, 3}, {0, 8}]
+    assert [*ordered[1]] != [*reversed_[1]], "the order of a set shows"
+
+    assert leaves_of(Holding([Holding(part) for part in ordered])) == leaves_of(
+        Holding([Holding(part) for part in reversed_])
+    )
+    assert leaves_of(Holding({1, 2})) != leaves_of(Holding({1, 3}))
+
+
+def test_a_mapping_is_a_nest():
+    assert [leaf.path for leaf in leaves_of(UserDict(x=1, y=[np.zeros(2)]))] == [
+        '["x"]',
+        '["y"][0]',
+    ]
+
+
+def test_a_batch_that_contains_itself_has_leaves():
+    batch = [1]
+    batch.append(batch)
+
+    assert leaves_of(batch) == leaves_of(batch)
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda torch, n: torch.full((3,), n, dtype=torch.bfloat16),
+        lambda torch, n: (n * torch.eye(3)).to_sparse(),
+        lambda torch, n: (n * torch.eye(3)).to_sparse_csr(),
+        lambda torch, n: Holding(torch.full((3,), n)),
+        lambda torch, n: Holding((n * torch.eye(3)).to_sparse(), torch.tensor(1.0).bfloat16()),
+        lambda torch, n: UserDict(x=torch.full((3,), n)),
+    ],
+    ids=["bfloat16", "sparse", "csr", "held", "sparse held", "mapping"],
+)
+def test_equal_tensors_are_equal_wherever_they_lie(make):
+    torch = pytest.importorskip("torch")
+    kept, one, other = make(torch, 2), make(torch, 2), make(torch, 3)
+
+    assert leaves_of(one) == leaves_of(kept)
+    assert leaves_of(one) != leaves_of(other)
+
+
+@pytest.mark.torch
+def test_elements_of_tensors_that_numpy_has_no_type_for_are_counted():
+    torch = pytest.importorskip("torch")
+    one, other = torch.zeros(4, dtype=torch.bfloat16), torch.zeros(4, dtype=torch.bfloat16)
+    other[1] = 2
+
+    [found] = differences([("", as_array(one))], [("", as_array(other))])
+
+    assert (found.elements, found.of) == (1, 4)

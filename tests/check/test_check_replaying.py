@@ -9,9 +9,18 @@ import numpy as np
 import pytest
 
 from seqloader import Sequence
-from seqloader.command.check.replaying import Run, kill, record, resume
+from seqloader.command.check.options import Settings
+from seqloader.command.check.replaying import (
+    Recording,
+    Run,
+    copies_of,
+    killed,
+    recorded,
+    replay,
+    resumed,
+)
 
-INLINE = Run(workers=0, seed=0, start_method="spawn", timeout_s=30.0, batches=8)
+INLINE = Run(Settings("", workers=0, batches=8), "spawn")
 
 
 class Numbers(Sequence):
@@ -70,9 +79,13 @@ class Unloaded(Unsaved):
         return {}
 
 
+def run_with(**settings):
+    return INLINE._replace(settings=dataclasses.replace(INLINE.settings, **settings))
+
+
 def run_for(length):
-    most = INLINE.batches
-    return dataclasses.replace(INLINE, batches=most if length is None else min(most, length))
+    most = INLINE.settings.batches
+    return run_with(batches=most if length is None else min(most, length))
 
 
 @pytest.mark.parametrize(
@@ -85,10 +98,10 @@ def run_for(length):
 def test_what_was_saved_goes_on_as_the_run_that_was_not_interrupted(kind, length):
     run = run_for(length)
 
-    recording = record(kind(length), run)
-    found = resume(lambda: kind(length), run, recording)
+    recording = recorded(kind(length), run)
+    found = resumed(lambda: kind(length), run, recording)
 
-    assert recording.error == found.error == ""
+    assert found.error == ""
     assert recording.epochs[0] != recording.epochs[1]
     assert found.differs_at is None
     assert found.compared > 0
@@ -96,9 +109,9 @@ def test_what_was_saved_goes_on_as_the_run_that_was_not_interrupted(kind, length
 
 
 def test_what_a_hook_did_is_missing_where_no_state_carries_it():
-    recording = record(Shuffled(8), INLINE)
+    recording = recorded(Shuffled(8), INLINE)
 
-    found = resume(lambda: Shuffled(8), INLINE, recording)
+    found = resumed(lambda: Shuffled(8), INLINE, recording)
 
     assert found.differs_at == (1, 1, 2)
     assert found.differing == 6
@@ -108,9 +121,9 @@ def test_what_a_hook_did_is_missing_where_no_state_carries_it():
 
 
 def test_a_hook_that_is_random_is_told_from_one_that_is_not_saved():
-    recording = record(Unrepeatable(8), INLINE)
+    recording = recorded(Unrepeatable(8), INLINE)
 
-    found = resume(lambda: Unrepeatable(8), INLINE, recording)
+    found = resumed(lambda: Unrepeatable(8), INLINE, recording)
 
     assert found.again_differs == 1
 
@@ -123,7 +136,7 @@ def test_a_sequence_that_is_made_another_each_time_is_told():
         sequence.offset = next(offsets)
         return sequence
 
-    found = resume(make, INLINE, record(make(), INLINE))
+    found = resumed(make, INLINE, recorded(make(), INLINE))
 
     assert found.again_differs == 0
 
@@ -136,18 +149,66 @@ def test_a_sequence_that_is_made_another_each_time_is_told():
     ],
 )
 def test_a_state_that_cannot_be_saved_or_loaded_is_said(kind, said):
-    recording = record(kind(8), INLINE)
-    error = recording.error or resume(lambda: kind(8), INLINE, recording).error
+    found = recorded(kind(8), INLINE)
+    if isinstance(found, Recording):
+        found = resumed(lambda: kind(8), INLINE, found)
 
-    assert said in error
+    assert said in found.error
 
 
 def test_workers_are_killed_and_no_batch_is_missed():
-    run = dataclasses.replace(INLINE, workers=2, kills=3, batches=20)
-    recording = record(Numbers(20), run)
+    run = run_with(workers=2, kills=3, batches=20)
+    recording = recorded(Numbers(20), run)
 
-    found = kill(Numbers(20), run, recording)
+    found = killed(Numbers(20), run, recording)
 
     assert found.error == ""
     assert found.kills == 3
     assert (found.compared, found.differing) == (40, 0)
+
+
+class Drawn(Numbers):
+    def __init__(self):
+        super().__init__(8)
+        self.rows = np.random.default_rng().normal(size=8)
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+
+WRITTEN = """
+    class Drawn(Sequence):
+        def __init__(self):
+            self.rows = np.random.default_rng().normal(size=8)
+
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            return self.rows[index]
+"""
+
+
+def test_what_is_made_another_each_time_is_killed_nevertheless_since_copies_are_alike(write_module):
+    run = run_with(target=f"{write_module(WRITTEN)}:Drawn", workers=2, kills=1)
+    told = []
+
+    replay(told.append, run, recorded(Drawn(), run))
+
+    [resume, kills] = [each for each in told if not hasattr(each, "words")]
+    assert resume.again_differs == 0
+    assert (kills.kills, kills.error, kills.compared, kills.differing) == (1, "", 16, 0)
+
+
+def test_a_copy_is_as_the_original_was_and_shares_mapped_files(tmp_path):
+    np.arange(6.0).tofile(tmp_path / "rows")
+    original = Numbers(8)
+    original.rows = np.memmap(tmp_path / "rows", float, "r", shape=(3, 2))[1:]
+    original.kept = [1]
+
+    make = copies_of(original)
+    original.kept.append(2)
+
+    assert make().kept == [1]
+    assert make().kept is not make().kept
+    assert make().rows is original.rows

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from seqloader.command.check.sampling import spread
+from seqloader.command.check.examining import spread
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 64])

@@ -1,5 +1,3 @@
 """`seqloader check`: the user's own Sequence, tried out; what was found, in plain words."""
 
 from __future__ import annotations
-
-__all__: list[str] = []

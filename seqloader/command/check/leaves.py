@@ -1,33 +1,31 @@
-"""What a batch consists of, leaf by leaf, so that two computations of it can be compared.
-
-Worker processes import this: it brings numpy, and the rest where it is used.
-"""
+"""What a batch consists of, leaf by leaf, so that two computations of it can be compared."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
+import cloudpickle
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+__all__ = ["Difference", "Leaf", "as_array", "differences", "leaves_of", "parts_of"]
 
-__all__ = ["Difference", "Leaf", "difference", "leaves_of", "parts_of"]
+LONGEST_NEST = 64  # elements of a list without arrays: a longer one is a leaf as a whole
+DEEPEST_NEST = 20
+SCALARS = (int, float, complex, str, bytes, type(None), np.generic)
 
-LONGEST_NEST = 64
-"""Elements of a list without arrays: a longer one is a leaf as a whole."""
-DIGEST_BYTES = 16
+Part = tuple[str, Any]  # how to get at it from the batch, as `["image"]`; and what is there
 
 
 class Leaf(NamedTuple):
     """One part of a batch."""
 
     path: str
-    """How to get at it from the batch: `["image"]`, `[1].mask`; empty for the batch itself."""
-    kind: str
-    """Dtype and shape of an array, the type of anything else."""
+    kind: str  # dtype and shape of an array, the type of anything else
     nbytes: int
     digest: bytes
 
@@ -37,145 +35,121 @@ class Difference(NamedTuple):
 
     path: str
     kind: str
-    elements: int
-    """How many elements differ; -1 where they cannot be told one by one."""
+    elements: int  # that differ; -1 where they cannot be told one by one
     of: int
 
 
 def leaves_of(batch: Any) -> tuple[Leaf, ...]:
-    """Every leaf of a nest of tuple, list, dict and dataclass, with a digest of its content."""
-    return tuple(_leaf(path, part) for path, part in parts_of(batch))
+    """Every leaf of a nest of tuple, list, mapping and dataclass, with a digest of its content."""
+    return tuple(_leaf(path, as_array(part)) for path, part in parts_of(batch))
 
 
-def parts_of(nest: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of a nest with its path; what is like an array comes as one."""
-    if isinstance(nest, dict):
-        for key, value in nest.items():
-            yield from parts_of(value, f"{path}[{_key(key)}]")
-    elif isinstance(nest, tuple) and hasattr(nest, "_fields"):
-        for name, value in zip(nest._fields, nest, strict=False):
-            yield from parts_of(value, f"{path}.{name}")
-    elif isinstance(nest, (list, tuple)) and _is_nest(nest):
-        for number, value in enumerate(nest):
-            yield from parts_of(value, f"{path}[{number}]")
-    elif dataclasses.is_dataclass(nest) and not isinstance(nest, type):
-        for field in dataclasses.fields(nest):
-            yield from parts_of(getattr(nest, field.name, None), f"{path}.{field.name}")
-    else:
-        yield path, _as_array(nest)
+def parts_of(nest: Any, path: str = "", depth: int = DEEPEST_NEST) -> Iterator[Part]:
+    """What lies in a nest, as it is."""
+    steps = _steps(nest) if depth else None
+    if steps is None:
+        yield path, nest
+    for step, part in steps or ():
+        yield from parts_of(part, path + step, depth - 1)
 
 
-def _key(key: Any) -> str:
-    return f'"{key}"' if isinstance(key, str) else repr(key)[:80]
+def _steps(nest: Any) -> Iterable[Part] | None:
+    if isinstance(nest, Mapping):
+        names = [f'"{key}"' if isinstance(key, str) else repr(key)[:80] for key in nest]
+        return [(f"[{name}]", nest[key]) for name, key in zip(names, nest, strict=True)]
+    if isinstance(nest, tuple) and hasattr(nest, "_fields"):
+        return [(f".{name}", part) for name, part in zip(nest._fields, nest, strict=False)]
+    if isinstance(nest, (list, tuple)):
+        if len(nest) > LONGEST_NEST and all(isinstance(part, SCALARS) for part in nest):
+            return None
+        return [(f"[{number}]", part) for number, part in enumerate(nest)]
+    if dataclasses.is_dataclass(nest) and not isinstance(nest, type):
+        names = [field.name for field in dataclasses.fields(nest)]
+        return [(f".{name}", getattr(nest, name, None)) for name in names]
+    return None
 
 
-def _is_nest(nest: list[Any] | tuple[Any, ...]) -> bool:
-    scalars = (int, float, complex, str, bytes, type(None), np.generic)
-    return len(nest) <= LONGEST_NEST or not all(isinstance(part, scalars) for part in nest)
-
-
-def _as_array(part: Any) -> Any:
-    """Tensors on the CPU as arrays; everything else, and what refuses, as it is."""
-    if isinstance(part, (np.ndarray, np.generic)) or not hasattr(part, "__array__"):
+def as_array(part: Any) -> Any:
+    """Tensors as arrays, of bytes where numpy has no such type; what refuses, as it is."""
+    if isinstance(part, (np.ndarray, np.generic, type)) or not hasattr(part, "__array__"):
         return part
     try:
-        detach = getattr(part, "detach", None)
-        return np.asarray(part if detach is None else detach().cpu())
+        if not hasattr(part, "detach"):
+            return np.asarray(part)
+        tensor = part.detach().cpu()
+        try:
+            return np.asarray(tensor)
+        except TypeError:
+            raw = tensor.contiguous().reshape(-1).view(sys.modules["torch"].uint8)
+            return np.asarray(raw).view(f"V{tensor.element_size()}").reshape(tensor.shape)
     except Exception:
         return part
 
 
 def _leaf(path: str, part: Any) -> Leaf:
-    if isinstance(part, np.ndarray) and not part.dtype.hasobject:
-        kind = f"{part.dtype} {_shape(part.shape)}"
-        return Leaf(path, kind, part.nbytes, _digest(np.ascontiguousarray(part)))
     data = _content(part)
-    return Leaf(path, _kind(part), len(data), _digest(data))
+    return Leaf(path, _kind(part), len(data), blake2b(data, digest_size=16).digest())
 
 
 def _kind(part: Any) -> str:
     if isinstance(part, np.ndarray):
-        return f"object {_shape(part.shape)}"
+        return f"{part.dtype} {part.shape}"
     name = type(part).__qualname__
     return f"{name} of {len(part)}" if isinstance(part, (list, tuple, set, frozenset)) else name
 
 
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
-
-
-def _content(part: Any) -> bytes:
-    """Bytes that are the same for equal objects; a set has no order, so none is compared."""
-    if isinstance(part, (set, frozenset)):
-        return b"".join(sorted(map(_content, part)))
-    import cloudpickle
-
-    try:
-        return _bytes_of_tensor(part) or _without_memo(part)
-    except Exception:
+def _content(part: Any) -> Any:
+    """Bytes that are the same for equal objects."""
+    if isinstance(part, np.ndarray) and not part.dtype.hasobject:
+        return np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+    for pickled in (_pickled_alike, cloudpickle.dumps):  # the second, if it contains itself
         try:
-            data: bytes = cloudpickle.dumps(part, protocol=5)
+            return pickled(part)
         except Exception:
-            return repr(type(part)).encode()  # such a batch cannot be sent either: said elsewhere
-        return data
+            pass
+    return repr(type(part)).encode()
 
 
-def _without_memo(part: Any) -> bytes:
-    """Pickled, equal objects alike, whether they are one object or several."""
-    import io
-
-    import cloudpickle
-
-    buffer = io.BytesIO()
-    pickler = cloudpickle.Pickler(buffer, protocol=5)
+def _pickled_alike(part: Any) -> bytes:
+    data = io.BytesIO()
+    pickler = _Alike(data, protocol=5)
     pickler.fast = True
     pickler.dump(part)
-    return buffer.getvalue()
+    return data.getvalue()
 
 
-def _bytes_of_tensor(part: Any) -> bytes | None:
-    """Of a dense tensor of torch's that numpy has no type for: its pickle names its address."""
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(part, torch.Tensor) or part.layout != torch.strided:
-        return None
-    raw = part.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    described = repr((str(part.dtype), tuple(part.shape)))
-    return described.encode() + bytes(raw.numpy())
+class _Alike(cloudpickle.Pickler):  # type: ignore[misc]
+    """If `fast`, pickles equal objects alike, be they one object or several, sets and tensors."""
+
+    def persistent_id(self, obj: Any) -> Any:
+        if isinstance(obj, (set, frozenset)):
+            return type(obj).__name__, sorted(bytes(_content(part)) for part in obj)
+        torch = sys.modules.get("torch")
+        if torch is None or not isinstance(obj, torch.Tensor):
+            return None
+        array = as_array(obj)  # a sparse one is none, but consists of such
+        return (_kind(array), array.tobytes()) if isinstance(array, np.ndarray) else None
 
 
-def _digest(data: Any) -> bytes:
-    from hashlib import blake2b
-
-    raw: Any = data.reshape(-1).view(np.uint8) if isinstance(data, np.ndarray) else data
-    return blake2b(raw, digest_size=DIGEST_BYTES).digest()
-
-
-# --- two computations -----------------------------------------------------------------------
+def differences(one: Iterable[Part], other: Iterable[Part]) -> tuple[Difference, ...]:
+    """How the parts of two batches differ that are at the same place; none where they do not."""
+    theirs = dict(other)
+    found = (_difference(path, part, theirs.get(path)) for path, part in one)
+    return tuple(each for each in found if each is not None)
 
 
-def difference(path: str, one: Any, other: Any) -> Difference | None:
-    """How a leaf differs between two batches; None where it does not."""
+def _difference(path: str, one: Any, other: Any) -> Difference | None:
     first, second = _leaf(path, one), _leaf(path, other)
     if first.kind != second.kind:
         return Difference(path, f"{first.kind} or {second.kind}", -1, 0)
     if first.digest == second.digest:
         return None
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return Difference(path, first.kind, _unequal_elements(one, other), one.size)
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        unequal = sum(_content(a) != _content(b) for a, b in zip(one, other, strict=True))
-        return Difference(path, first.kind, unequal, len(one))
-    return Difference(path, first.kind, -1, 0)
-
-
-def _unequal_elements(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> int:
-    """Elements whose bytes differ, so that a NaN equals itself."""
-    if one.dtype.hasobject:
-        pairs = zip(one.flat, other.flat, strict=True)
-        return sum(_content(a) != _content(b) for a, b in pairs)
-    width = max(1, one.dtype.itemsize)
-    rows = [
-        np.ascontiguousarray(each).reshape(-1).view(np.uint8).reshape(-1, width)
-        for each in (one, other)
-    ]
-    return int((rows[0] != rows[1]).any(axis=1).sum())
+    if isinstance(one, np.ndarray) and not one.dtype.hasobject:
+        # By their bytes: a NaN equals itself.
+        rows = [np.asarray(_content(each)).reshape(one.size, -1) for each in (one, other)]
+        return Difference(path, first.kind, int((rows[0] != rows[1]).any(axis=1).sum()), one.size)
+    if not isinstance(one, (np.ndarray, list, tuple)):
+        return Difference(path, first.kind, -1, 0)
+    elements = [list(each.flat) if isinstance(each, np.ndarray) else each for each in (one, other)]
+    unequal = sum(_content(a) != _content(b) for a, b in zip(*elements, strict=True))
+    return Difference(path, first.kind, unequal, len(elements[0]))

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from seqloader.argument_kinds import at_least, more_than_nothing
-from seqloader.command.check.settings import Settings
 from seqloader.command.target_options import add_target
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_options", "settings_of"]
+__all__ = ["Settings", "add_options", "settings_of"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments of the command; its `--help` describes the fields."""
+
+    target: str
+    arg: tuple[str, ...] = ()
+    batches: int = 64
+    epochs: int = 3
+    workers: int = 2
+    kills: int = 3
+    seed: int = 0
+    budget_seconds: float = 60.0
+    json: bool = False
+
+    @property
+    def patience_s(self) -> float:
+        return max(60.0, self.budget_seconds)  # a child's silence: making it may take long
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add all arguments of the command."""
     add_target(parser)
-    usual = Settings("")
     for name, minimum, text in (
         ("batches", 1, "how many batches are tried, at most, spread over the Sequence"),
         ("epochs", 1, "how many epochs hooks and memory are watched, at least"),
@@ -28,14 +46,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}",
             type=at_least(minimum),
-            default=getattr(usual, name),
+            default=getattr(Settings, name),
             metavar="N",
             help=f"{text} (default: %(default)d)",
         )
     parser.add_argument(
         "--budget-seconds",
         type=more_than_nothing,
-        default=usual.budget_seconds,
+        default=Settings.budget_seconds,
         metavar="S",
         help="about how long it may take: what is tried shrinks to fit (default: %(default)g)",
     )
@@ -47,5 +65,4 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """What was asked for, from the arguments as parsed."""
     given: dict[str, Any] = {k: v for k, v in vars(arguments).items() if k != "run"}
-    given["arg"] = tuple(given["arg"])
-    return Settings(**given)
+    return Settings(**{**given, "arg": tuple(given["arg"])})

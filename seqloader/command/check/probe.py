@@ -1,48 +1,49 @@
-"""Stands in for the user's Sequence in a worker, and returns what it saw instead of batches.
+"""Experiments in one worker: a probe stands in for the user's Sequence, and returns what it saw.
 
 A probe is a list of tasks. Each computes one batch as a worker would, for an epoch and an index of
-its own, so that the same batch can be computed twice, late or early, in one process or another.
-What comes back is small and pickles, whatever the user's batches are.
+its own: the same batch can be computed twice, late or early, in one process or another. What comes
+back is small and pickles, whatever the user's batches are. Deaths are answers, too.
 """
 
 from __future__ import annotations
 
+import gc
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+import tracemalloc
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
-from seqloader.command.check.leaves import Leaf, leaves_of, parts_of
-from seqloader.command.faults import fault_text
+from seqloader.command import words
+from seqloader.command.check.batches import Failure
+from seqloader.command.check.leaves import Leaf, Part, as_array, leaves_of, parts_of
+from seqloader.command.check.sent import Change, Print, changes, look_at
+from seqloader.command.faults import fault_text, users_place
 from seqloader.computing import Computing
+from seqloader.errors import WorkerLostError
+from seqloader.executors import dumps
+from seqloader.footprint import written_bytes
 from seqloader.randomness import Seeding
 from seqloader.tickets import Ticket
 
-if TYPE_CHECKING:
-    from seqloader.command.check.attributes import Change, Print
-    from seqloader.command.check.sources import Sources
+__all__ = ["Bench", "Observation", "Observed", "Probe", "Task"]
 
-__all__ = ["Observation", "Probe", "Task"]
-
-MOST_KEPT_BYTES = 256_000_000
-"""A larger batch is not brought back whole, to be compared element by element."""
+MOST_KEPT_BYTES = 256_000_000  # a larger batch is not brought back whole, to be compared
+MOST_DEATHS = 3  # each costs a process; after so many it is clear that batches kill
 FRAMES = 8
 
 
 class Task(NamedTuple):
-    """One batch to compute."""
+    """One batch to compute, and what is wanted beside the time it takes."""
 
     index: int  # type: ignore[assignment]  # a field, where tuples have a method
     epoch: int = 0
-    look: bool = True
-    """Whether its leaves are wanted: telling them takes time."""
-    keep: bool = False
-    """Whether its parts are wanted as they are."""
-    weigh: bool = False
-    """Whether the memory of the process is wanted after it; of the first task, before it, too."""
-    compare_state: bool = False
-    """Whether to tell which attributes are not what they were at the beginning."""
-    trace: str = ""
-    """"begin" or "end" of a stretch in which allocations are followed to their lines."""
+    look: bool = True  # its leaves: telling them takes time
+    keep: bool = False  # its parts, as they are
+    weigh: bool = False  # the memory of the process before it
+    compare_state: bool = False  # which attributes are not what they were at the beginning
+    trace: bool = False  # lines that have allocated what is held since the first such task
 
 
 @dataclass(frozen=True)
@@ -51,52 +52,27 @@ class Observation:
 
     task: Task
     took_s: float = 0.0
-    none: bool = False
-    """Whether the batch was None."""
+    none: bool = False  # whether the batch was None
     leaves: tuple[Leaf, ...] = ()
-    error: str = ""
-    """Type and text of what it raised; empty where it did not."""
+    error: str = ""  # type and text of what it raised
     traceback: str = ""
-    kept: tuple[tuple[str, Any], ...] = ()
+    unsent: str = ""  # why the batch cannot be sent to the consumer
+    kept: tuple[Part, ...] = ()
     memory_bytes: int = 0
-    memory_before_bytes: int = 0
     changes: tuple[Change, ...] = ()
-    sources: dict[str, str] = field(default_factory=dict)
-    """What was asked so far that is another thing each time, and where."""
-    lines: tuple[tuple[str, int], ...] = ()
-    """Places in the code, with the bytes that were allocated there and are still held."""
+    lines: tuple[tuple[str, int], ...] = ()  # places in the code, and bytes
 
 
 class Probe:
-    """A Sequence of observations.
-
-    Args:
-        sequence: The user's.
-        tasks: What to compute, in order.
-        seed: As the enqueuer would be given.
-        still: Names of sources to hold still; None: nothing is wrapped.
-        watch_state: Whether a task may ask what changed in the attributes.
-    """
+    """A Sequence of observations: what each of the tasks comes to, with the enqueuer's seed."""
 
     use_sequence_api = True
 
-    def __init__(
-        self,
-        sequence: Any,
-        tasks: list[Task],
-        seed: int,
-        *,
-        still: frozenset[str] | None = None,
-        watch_state: bool = False,
-    ) -> None:
+    def __init__(self, sequence: Any, tasks: list[Task], seed: int) -> None:
         self.sequence = sequence
         self.tasks = tasks
         self.seed = seed
-        self.still = still
-        self.watch_state = watch_state
-        self._begun = False
-        self._computing: Computing | None = None
-        self._sources: Sources | None = None
+        self._computing: Any = None
         self._before: dict[str, Print] = {}
         self._traced: Any = None
 
@@ -105,129 +81,128 @@ class Probe:
 
     def __getitem__(self, number: int) -> Observation:
         """What task `number` comes to."""
-        if not self._begun:
-            self._begin()
+        if self._computing is None:  # once in each process
+            seeding = Seeding(self.seed, True)
+            self._computing = Computing(self.sequence, seeding, seeded=True, worker=True)
+            watched = any(task.compare_state for task in self.tasks)
+            self._before = self._look() if watched else {}
         task = self.tasks[number]
-        if task.trace == "begin":
-            self._traced = _snapshot()
-        before = _private_bytes() if task.weigh and not number else 0
-        found = self._compute(task)
-        lines = _grown_lines(self._traced) if task.trace == "end" else ()
-        return Observation(
-            task,
-            memory_bytes=_private_bytes() if task.weigh else 0,
-            memory_before_bytes=before,
-            changes=self._changes() if task.compare_state else (),
-            sources={} if self._sources is None else dict(self._sources.calls),
-            lines=lines,
-            **found,
-        )
-
-    def _begin(self) -> None:
-        """Once in each process."""
-        self._begun = True
-        self._computing = Computing(
-            self.sequence, Seeding(self.seed, True), seeded=True, worker=True
-        )
-        if self.watch_state:
-            from seqloader.command.check.attributes import lasting_values, prints_of
-
-            self._before = prints_of(lasting_values(self.sequence), self._set_for_each())
-        if self.still is not None:
-            from seqloader.command.check.sources import Sources
-
-            self._sources = Sources(self.still)
-            self._sources.install()
-        if any(task.trace for task in self.tasks):
-            import tracemalloc
-
+        memory_bytes = written_bytes() if task.weigh else 0
+        if task.trace and self._traced is None:
             tracemalloc.start(FRAMES)
+            self._traced = _snapshot()
+        found = replace(self._compute(task), memory_bytes=memory_bytes)
+        if task.compare_state:
+            found = replace(found, changes=changes(self._before, self._look()))
+        if task.trace:
+            found = replace(found, lines=_grown_lines(self._traced))
+        return found
 
-    def _set_for_each(self) -> list[Any]:
-        """Generators that are set for each batch: that they move is no change of state."""
-        return [] if self._computing is None else [one.target for one in self._computing.held]
+    def _look(self) -> dict[str, Print]:
+        # That generators move which are set for each batch is no change of state.
+        return look_at(self.sequence, [held.target for held in self._computing.held])
 
-    def _compute(self, task: Task) -> dict[str, Any]:
+    def _compute(self, task: Task) -> Observation:
         # As without shuffle: the position may be asked for, and is no other the second time.
         ticket = Ticket(task.epoch, task.index, task.index)
-        sources = self._sources
-        assert self._computing is not None
-        begun_s = _now()
+        begun_s = time.perf_counter()
         try:
-            if sources is not None:
-                sources.watching = True
             batch = self._computing.compute(ticket)
-            took_s = _now() - begun_s
-        except BaseException as error:
-            # Also what is no Exception: the worker would send it to the consumer.
-            return {
-                "took_s": _now() - begun_s,
-                "error": f"{type(error).__name__}: {error}",
-                "traceback": fault_text(error),
-            }
-        finally:
-            if sources is not None:
-                sources.watching = False
-        leaves = leaves_of(batch) if task.look else ()
-        kept: tuple[tuple[str, Any], ...] = ()
-        if task.keep and sum(leaf.nbytes for leaf in leaves) <= MOST_KEPT_BYTES:
-            kept = tuple(parts_of(batch))
-        return {"took_s": took_s, "none": batch is None, "leaves": leaves, "kept": kept}
-
-    def _changes(self) -> tuple[Change, ...]:
-        from seqloader.command.check.attributes import changes, lasting_values, prints_of
-
-        values = lasting_values(self.sequence)
-        return changes(self._before, prints_of(values, self._set_for_each()), values)
+        except BaseException as error:  # what is no Exception, too: it would be sent
+            took_s = time.perf_counter() - begun_s
+            said = f"{type(error).__name__}: {error}"
+            return Observation(task, took_s, error=said, traceback=fault_text(error))
+        took_s = time.perf_counter() - begun_s
+        if not task.look:
+            return Observation(task, took_s)
+        found = Observation(task, took_s, batch is None, leaves_of(batch), unsent=_unsent(batch))
+        if task.keep and sum(leaf.nbytes for leaf in found.leaves) <= MOST_KEPT_BYTES:
+            return replace(found, kept=tuple((path, as_array(at)) for path, at in parts_of(batch)))
+        return found
 
 
-_now = time.perf_counter
-"""Kept, because experiments put something else in its place."""
-
-
-# --- memory ---------------------------------------------------------------------------------
-
-
-def _private_bytes() -> int:
-    """Memory that this process alone has written, without what it could give back at once."""
-    import ctypes
-    import gc
-
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+def _unsent(batch: Any) -> str:
     try:
-        with open("/proc/self/smaps_rollup", encoding="ascii") as file:
-            rows = [line.split() for line in file][1:]
-    except OSError:
-        import psutil
-
-        return int(psutil.Process().memory_full_info().uss)
-    sizes = {row[0]: int(row[1]) * 1024 for row in rows}
-    # Clean pages are those of files: a memmap that is read brings more of them, at no cost.
-    return sizes.get("Private_Dirty:", 0) + sizes.get("Swap:", 0)
+        for path, part in parts_of(batch):
+            dumps(part, name=f"batch{path}")
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return ""
 
 
-def _snapshot() -> Any:
-    import gc
-    import tracemalloc
-
+def _snapshot() -> tracemalloc.Snapshot:
     gc.collect()
-    ours = [
-        tracemalloc.Filter(False, f"*/seqloader/command/check/{name}.py") for name in ("probe",)
-    ]
-    return tracemalloc.take_snapshot().filter_traces(ours)
+    return tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(False, __file__)])
 
 
-def _grown_lines(before: Any) -> tuple[tuple[str, int], ...]:
+def _grown_lines(before: tracemalloc.Snapshot) -> tuple[tuple[str, int], ...]:
     """The places that hold more than before, the largest first."""
-    from seqloader.command.check.places import users_place
-
     found: dict[str, int] = {}
     for grown in _snapshot().compare_to(before, "traceback"):
-        place = users_place((frame.filename, frame.lineno) for frame in reversed(grown.traceback))
+        place = users_place((frame.filename, frame.lineno) for frame in grown.traceback)
         if place is not None:
             found[place] = found.get(place, 0) + grown.size_diff
     rows = sorted(found.items(), key=lambda row: -row[1])[:3]
     return tuple((place, nbytes) for place, nbytes in rows if nbytes > 0)
+
+
+@dataclass
+class Observed:
+    """What came of a list of tasks."""
+
+    observations: list[Observation] = field(default_factory=list)
+    died: list[Failure] = field(default_factory=list)
+    complete: bool = True  # whether time was enough for all tasks
+
+
+@dataclass
+class Bench:
+    """How experiments are made with one Sequence."""
+
+    sequence: Any  # in the state in which an epoch begins
+    seed: int
+    start_method: str  # "fork" where the Sequence cannot be pickled
+    timeout_s: float  # for one batch
+
+    def observe(
+        self,
+        tasks: list[Task],
+        seconds: float,
+        hash_seed: int = 1,
+        enough: Callable[[Observed], bool] = lambda _: False,
+    ) -> Observed:
+        """Have a fresh process carry out tasks; what ends it is left out, in another fresh one.
+
+        They are cut short so many seconds after the first answer, or where `enough` is seen.
+        """
+        from seqloader.enqueuer import OrderedEnqueuer  # not for a worker, which has the probe
+
+        found, left, until_s = Observed(), list(tasks), 0.0
+        while left and found.complete:
+            enqueuer = OrderedEnqueuer(
+                Probe(self.sequence, left, self.seed),
+                workers=1,
+                seed=self.seed,
+                start_method=self.start_method,
+                timeout_s=self.timeout_s,
+                crash_retries=0,
+                worker_env={"PYTHONHASHSEED": str(hash_seed)},  # not for a forked one
+            )
+            try:
+                with warnings.catch_warnings(action="ignore"), enqueuer:
+                    for observation in enqueuer:
+                        found.observations.append(observation)
+                        until_s = until_s or time.monotonic() + seconds
+                        if time.monotonic() > until_s or enough(found):
+                            found.complete = False
+                            return found
+                return found
+            except WorkerLostError as lost:
+                task, how = left[lost.position], words.ending(lost.exitcode)
+                if lost.reason == "timeout":
+                    how = f"it did not end within {self.timeout_s:.3g} s"
+                found.died.append(Failure(task.index, task.epoch, how))
+                bad = {failure.index for failure in found.died}
+                left = [task for task in left[lost.position + 1 :] if task.index not in bad]
+                found.complete = len(bad) < MOST_DEATHS
+        return found

@@ -4,176 +4,83 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
-from seqloader.command.check.child import Ended, Fault, Order, Refused, Said, messages
-from seqloader.command.check.facts import (
-    Batches,
-    Determinism,
-    Growth,
-    Hooks,
-    Kills,
-    Mutation,
-    Pickled,
-    Question,
-    Resume,
-    Subject,
-    Untried,
-    Why,
-)
-from seqloader.command.check.finding import Finding, Status
-from seqloader.command.check.judging import judge_growth, judge_hooks, judge_pickled, judge_untried
-from seqloader.command.check.judging_batches import judge_batches
-from seqloader.command.check.judging_runs import judge_kills, judge_resume
-from seqloader.command.check.judging_sameness import judge_determinism, judge_mutation
-from seqloader.command.check.replaying import Recording, Run
-from seqloader.command.target import TargetError
+from seqloader.command.check.child import ChildGoneError, Said, Subject, Tell, UnmadeError, messages
+from seqloader.command.check.examining import examine
+from seqloader.command.check.finding import Finding, Question, Status, Untried, Why, problem
+from seqloader.command.check.options import Settings
+from seqloader.command.check.replaying import Recording, Run, record, replay
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["Session"]
 
-    from seqloader.command.check.settings import Settings
-
-__all__ = ["Session", "UnmadeError"]
-
-EXAMINING_SHARE = 0.7
-"""Of the time; the rest is for recording, resuming and killing."""
-EPOCHS_REPLAYED = 6.5
-"""How many epochs, as far as they are taken, recording, resuming and killing compute together."""
-FEWEST_REPLAYED = 4
-"""Batches of an epoch: fewer say nothing of what follows a save."""
-PATIENCE_S = 60.0
-"""How long a child may be silent at least: making a Sequence may take long."""
-
-JUDGES: dict[type, tuple[Question, Callable[[Any], Finding]]] = {
-    Pickled: (Question.PICKLING, judge_pickled),
-    Determinism: (Question.DETERMINISM, judge_determinism),
-    Mutation: (Question.MUTATION, judge_mutation),
-    Batches: (Question.BATCHES, judge_batches),
-    Growth: (Question.MEMORY, judge_growth),
-    Hooks: (Question.HOOKS, judge_hooks),
-    Resume: (Question.RESUME, judge_resume),
-    Kills: (Question.KILLS, judge_kills),
-}
-REPLAYED = (Question.RESUME, Question.KILLS)
+EXAMINING_SHARE = 0.7  # of the time; the rest is for recording, resuming and killing
+EPOCHS_REPLAYED = 6.5  # about as many, as far as they are taken, those compute together
+FEWEST_REPLAYED = 4  # batches of an epoch: fewer say nothing of what follows a save
 
 
-class UnmadeError(Exception):
-    """The Sequence could not be made: the text says why, with the user's traceback."""
-
-
-@dataclass
 class Session:
-    """The findings so far, in the order of the questions.
+    """What was found so far; `say` is called with a few words before each step."""
 
-    Args:
-        settings: What the command was asked for.
-        say: Called with a few words before each step.
-    """
-
-    settings: Settings
-    say: Callable[[str], object]
-    subject: Subject | None = None
-    facts: dict[Question, Any] = field(default_factory=dict)
-    findings: dict[Question, Finding] = field(default_factory=dict)
+    def __init__(self, settings: Settings, say: Callable[[str], object]) -> None:
+        self.settings = settings
+        self.subject: Subject | None = None
+        self.facts: dict[Question, Any] = {}
+        self.findings: dict[Question, Finding] = {}
+        self._say = say
+        self._recording: Recording | None = None
 
     def run(self) -> None:
-        """Put all questions.
+        """Put all questions. TargetError, UnmadeError: there is no Sequence."""
+        until_s = time.monotonic() + self.settings.budget_seconds
+        examining_s = EXAMINING_SHARE * self.settings.budget_seconds
+        self._ask(partial(examine, settings=self.settings, seconds=examining_s))
+        self._replay(until_s)
+        self._leave_out(Why.BROKEN, "what was asked before it did not end well", *Question)
+        self.findings = {question: self.findings[question] for question in Question}
 
-        Raises:
-            TargetError: What the command names is no Sequence, and makes none.
-            UnmadeError: Making it raised, or ended its process.
-        """
-        begun_s = time.monotonic()
-        budget_s = self.settings.budget_seconds
-        self._ask(Order("examine", self.settings, EXAMINING_SHARE * budget_s))
-        self._replay(budget_s - (time.monotonic() - begun_s))
-        for question in Question:
-            if question not in self.findings:
-                untried = Untried(question, Why.BROKEN, "what was asked before it did not end well")
-                self._take(untried)
-
-    def in_order(self) -> list[Finding]:
-        """The findings as they are shown."""
-        return [self.findings[question] for question in Question if question in self.findings]
-
-    # --- children -------------------------------------------------------------------------
-
-    def _ask(self, order: Order) -> Recording | None:
-        """Have a child obey; what it recorded, if it was to."""
-        patience_s = max(PATIENCE_S, self.settings.budget_seconds)
-        last, recording = Said(""), None
-        with contextlib.closing(messages(order, patience_s)) as told:
-            for message in told:
-                if isinstance(message, Said):
-                    last = message
-                    self.say(last.words)
-                elif isinstance(message, Refused):
-                    raise TargetError(message.text)
-                elif isinstance(message, Fault):
-                    raise UnmadeError(message.traceback)
-                elif isinstance(message, Recording):
-                    recording = message
-                elif isinstance(message, Ended):
-                    self._note_end(message, last)
-                else:
-                    self._take(message)
-        return recording
-
-    def _note_end(self, ended: Ended, last: Said) -> None:
-        """A child was gone in the middle of something."""
-        if last.question is None and not self.findings:
-            raise UnmadeError(f"The Sequence could not be made: {ended.how}")
-        question = last.question or Question.RESUME
-        self.findings[question] = Finding(
-            question,
-            Status.PROBLEM,
-            f"while {last.words}, {ended.how}",
-            "This runs in the training process itself, which would have ended so, too",
-            "Standard error may show where, if it could still write",
-        )
+    def _ask(self, work: Callable[[Tell], object]) -> None:
+        """Have a child do it, and take what it tells."""
+        last = Said("")
+        try:
+            with contextlib.closing(messages(work, self.settings.patience_s)) as told:
+                for message in told:
+                    if isinstance(message, Said):
+                        last = message
+                        self._say(last.words)
+                    else:
+                        self._take(message)
+        except ChildGoneError as gone:
+            if last.question is None and not self.findings:
+                raise UnmadeError(f"The Sequence could not be made: {gone}") from None
+            self.findings[last.question or Question.RESUME] = problem(
+                f"while {last.words}, {gone}",
+                "This runs in the training process itself, which would have ended so, too",
+                "Standard error may show where, if it could still write",
+            )
 
     def _take(self, fact: Any) -> None:
         if isinstance(fact, Subject):
             self.subject = fact
-        elif isinstance(fact, Untried):
-            self.facts[fact.question] = fact
-            self.findings[fact.question] = judge_untried(fact)
+        elif isinstance(fact, Recording):
+            self._recording = fact
         else:
-            question, judge = JUDGES[type(fact)]
-            self.facts[question] = fact
-            self.findings[question] = judge(fact)
+            self.facts[fact.question] = fact
+            self.findings[fact.question] = fact.finding()
+
+    def _leave_out(self, why: Why, said: str, *questions: Question) -> None:
+        """Those that have no answer yet."""
+        for question in questions:
+            if question not in self.findings:
+                self._take(Untried(question, why, said))
 
     # --- recording, resuming, killing -----------------------------------------------------
 
-    def _replay(self, seconds: float) -> None:
-        broken = self._broken()
-        if broken:
-            for question in REPLAYED:
-                self._take(Untried(question, Why.BROKEN, f"{broken}, so no run can be compared"))
-            return
-        if not (self.settings.kills and self.settings.workers):
-            said = "--kills 0" if self.settings.workers else "--workers 0 leaves nobody to kill"
-            self._take(Untried(Question.KILLS, Why.ASKED, said))
-        run = self._plan(seconds)
-        if run is None:
-            for question in REPLAYED:
-                if question not in self.findings:
-                    said = "the time was up before it could be tried"
-                    self._take(Untried(question, Why.TIME, said))
-            return
-        recording = self._ask(Order("record", self.settings, run=run))
-        if recording is None:
-            return
-        if recording.error:
-            self._take(Resume((), error=recording.error, traceback=recording.traceback))
-            self._take(Untried(Question.KILLS, Why.BROKEN, "the run to compare with failed"))
-            return
-        self._ask(Order("replay", self.settings, run=run, recording=recording))
-
-    def _broken(self) -> str:
-        """Why runs cannot be compared; empty where they can."""
+    def _replay(self, until_s: float) -> None:
+        both, settings = (Question.RESUME, Question.KILLS), self.settings
         for question, said in (
             (Question.HOOKS, "the hooks or the length fail"),
             (Question.BATCHES, "batches fail"),
@@ -181,24 +88,29 @@ class Session:
         ):
             finding = self.findings.get(question)
             if finding is None or finding.status is Status.PROBLEM:
-                return said
-        return ""
+                self._leave_out(Why.BROKEN, f"{said}, so no run can be compared", *both)
+                return
+        if not (settings.kills and settings.workers):
+            said = "--kills 0" if settings.workers else "--workers 0 leaves nobody to kill"
+            self._leave_out(Why.ASKED, said, Question.KILLS)
+        batches = self._affordable(until_s - time.monotonic())
+        if batches is None:
+            self._leave_out(Why.TIME, Untried.said, *both)
+            return
+        method = "fork" if self.facts[Question.PICKLING].problem else "spawn"
+        run = Run(replace(settings, batches=batches), method)
+        self._ask(partial(record, run=run))
+        if self._recording is None:
+            self._leave_out(Why.BROKEN, "the run to compare with failed", Question.KILLS)
+        else:
+            self._ask(partial(replay, run=run, recording=self._recording))
 
-    def _plan(self, seconds: float) -> Run | None:
-        """How much of each epoch there is time for; None: too little."""
-        batches, pickled = self.facts[Question.BATCHES], self.facts[Question.PICKLING]
-        took = [each.took_s for each in batches.seen]
+    def _affordable(self, seconds: float) -> int | None:
+        """How many batches of each epoch there is time for; None: too few."""
+        length = self.subject.length if self.subject else None
+        took = [each.took_s for each in self.facts[Question.BATCHES].seen]
         mean_s = sum(took) / max(1, len(took)) / max(1, self.settings.workers) + 1e-4
         affordable = int(seconds / (EPOCHS_REPLAYED * mean_s))
-        length = self.subject.length if self.subject is not None else None
-        least = FEWEST_REPLAYED if length is None else min(FEWEST_REPLAYED, length)
-        if affordable < least or seconds <= 0:
+        if seconds <= 0 or affordable < min(FEWEST_REPLAYED, length or FEWEST_REPLAYED):
             return None
-        return Run(
-            self.settings.workers,
-            self.settings.seed,
-            "fork" if pickled.problem else "spawn",
-            max(PATIENCE_S, self.settings.budget_seconds) / 2,
-            min(self.settings.batches, affordable, length or self.settings.batches),
-            self.settings.kills,
-        )
+        return min(self.settings.batches, affordable, length or self.settings.batches)
