@@ -54,7 +54,6 @@ class Batches:
 
     @classmethod
     def of(cls, runs: Sequence[Observed]) -> Batches:
-        """What was seen in all runs together."""
         raised: dict[int, Failure] = {}
         died = {each.index: each for run in runs for each in reversed(run.died)}
         unsent: dict[int, Failure] = {}

@@ -20,10 +20,7 @@ HANG_SHARE, LEAST_HANG_S = 0.5, 5.0  # one batch that takes longer is taken to n
 
 
 def examine(tell: Tell, settings: Settings, seconds: float) -> None:
-    """Make the Sequence, and put all questions to it, in about so many seconds.
-
-    Each fact is told as soon as it is known, and before each step what is `Said`.
-    """
+    """Make the Sequence, put all questions to it in about so many seconds, and tell each answer."""
 
     def leave_out(said: str, *questions: Question) -> None:
         for question in questions:

@@ -51,8 +51,7 @@ class Growth:
     question = Question.MEMORY
 
     @property
-    def settled(self) -> Points:
-        # After the first third of the calls, three points at least.
+    def settled(self) -> Points:  # after the first third of the calls, three points at least
         points = self.points[1:]
         late = tuple(point for point in points if 3 * point[0] >= points[-1][0])
         return late if len(late) >= 3 else points

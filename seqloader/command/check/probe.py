@@ -1,8 +1,7 @@
 """Experiments in one worker: a probe stands in for the user's Sequence, and returns what it saw.
 
 A probe is a list of tasks. Each computes one batch as a worker would, for an epoch and an index of
-its own: the same batch can be computed twice, late or early, in one process or another. What comes
-back is small and pickles, whatever the user's batches are. Deaths are answers, too.
+its own. What comes back is small and pickles, whatever the batches are. Deaths are answers, too.
 """
 
 from __future__ import annotations

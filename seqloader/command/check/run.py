@@ -43,10 +43,9 @@ STYLES = {Status.OK: "green", Status.NOTE: "cyan", Status.PROBLEM: "bold red", S
 
 
 def run_check(settings: Settings) -> int:
-    """Run the command; returns the exit status: 1 if there is a problem, 2 if there was no time.
+    """Returns the exit status: 1 if there is a problem, 2 if there was no time.
 
-    Raises:
-        TargetError: What the command names is no Sequence, and makes none.
+    Raises TargetError: what the command names is no Sequence, and makes none.
     """
     begun_s = time.monotonic()
     session = Session(settings, partial(print, "checking:", file=sys.stderr, flush=True))
@@ -92,7 +91,6 @@ def _print(session: Session, counts: Counter[Status], seconds: float) -> None:
 
 
 def _heading(subject: Subject, settings: Settings) -> str:
-    """What was checked, and how much of it."""
     tried = words.count(subject.tried, "batch")
     if subject.length is None:
         length, tried = "an endless Sequence", f"the first {tried}"
@@ -113,7 +111,6 @@ def _folded(name: str, text: str, width: int) -> str:
 
 
 def _document(session: Session, status: int, seconds: float) -> dict[str, Any]:
-    """All that is known. The reference of the command describes each field."""
     findings = session.findings.items()
     facts = {question: _plain(session.facts.get(question)) for question in session.findings}
     return {

@@ -97,7 +97,6 @@ class Determinism:
         return f". Different: {'; '.join(told)}" if told else ""
 
     def _why(self) -> tuple[str, str]:
-        """Why, as the experiments tell it, and what to do."""
         if self.cause is Cause.SOURCE:
             return (
                 "Two processes that did the very same differ, too: something is new in each. "
@@ -122,9 +121,8 @@ class Determinism:
                 "that __getitem__ changes",
             )
         return (
-            "None of the usual causes explains it: with the process, the order and the hashes "
-            "changed one by one, computations agreed. Perhaps threads, memory that was never "
-            "written (numpy.empty), or a file that changes now and then",
+            "None of the usual causes explains it: with only the process, the order or the hashes "
+            "changed, they agree. Perhaps memory never written (numpy.empty), threads, or a file",
             "Compute one such batch twice by enqueuer.compute(index), and compare step by step",
         )
 
@@ -202,7 +200,7 @@ def first_run(bench: Bench, indices: Sequence[int], seconds: float) -> tuple[lis
 
 def second_run(bench: Bench, tasks: list[Task], seconds: float) -> Observed:
     """The same the other way round, some of them once more, in another second."""
-    _wait_for_another_second()
+    time.sleep(1.0 - time.time() % 1.0)  # the clock shows another, which a batch may contain
     return bench.observe(_comparing_state(_back(tasks)), seconds, OTHER_HASHES)
 
 
@@ -212,10 +210,6 @@ def _back(tasks: list[Task]) -> list[Task]:
 
 def _comparing_state(tasks: list[Task]) -> list[Task]:
     return [*tasks[:-1], tasks[-1]._replace(compare_state=True)]
-
-
-def _wait_for_another_second() -> None:
-    time.sleep(1.0 - time.time() % 1.0)
 
 
 def compare_runs(
@@ -268,7 +262,7 @@ def _experiments(
     like_first = observe(tasks, FIRST_HASHES)
     leaves = _differing_leaves(like_first, observe(_back(tasks), OTHER_HASHES))
     yield Cause.UNKNOWN, leaves
-    _wait_for_another_second()
+    time.sleep(1.0 - time.time() % 1.0)
     for cause, again, hash_seed in (
         (Cause.SOURCE, tasks, FIRST_HASHES),
         (Cause.HISTORY, _back(tasks), FIRST_HASHES),
@@ -283,7 +277,6 @@ def _experiments(
 
 
 def _differing_leaves(one: Observed, other: Observed) -> tuple[Difference, ...]:
-    """Of the first batch that was brought back whole by both, and differs."""
     for first in one.observations:
         for second in other.observations:
             if first.kept and second.kept and first.task == second.task:

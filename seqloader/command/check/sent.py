@@ -69,8 +69,7 @@ class Pickled:
             return note(
                 f"{seen}. {words.size(self.pickled)} of it are Python objects",
                 "Each worker makes all these objects anew: that takes time, and memory in each",
-                "Hold them as numpy arrays, of which all workers share one copy; or read them in "
-                "__getitem__",
+                "Hold them as numpy arrays, which all workers share; or read them in __getitem__",
             )
         if self.arrays >= LARGE_ARRAY_BYTES:
             return note(
@@ -125,10 +124,7 @@ class Print(NamedTuple):
 
 
 def look_at(sequence: Any, blind_to: Iterable[object] = ()) -> dict[str, Print]:
-    """The Sequence's attributes, those of its class, and the globals of its module, by name.
-
-    `blind_to`: parts whose contents do not count.
-    """
+    """The Sequence's attributes, those of its class, the globals of its module; but for parts."""
     blind = frozenset(map(id, blind_to))
     own = {f"self.{name}": value for name, value in _attributes(sequence).items()}
     found = own or {"the Sequence": sequence}

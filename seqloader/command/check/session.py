@@ -43,7 +43,6 @@ class Session:
         self.findings = {question: self.findings[question] for question in Question}
 
     def _ask(self, work: Callable[[Tell], object]) -> None:
-        """Have a child do it, and take what it tells."""
         last = Said("")
         try:
             with contextlib.closing(messages(work, self.settings.patience_s)) as told:
@@ -72,7 +71,6 @@ class Session:
             self.findings[fact.question] = fact.finding()
 
     def _leave_out(self, why: Why, said: str, *questions: Question) -> None:
-        """Those that have no answer yet."""
         for question in questions:
             if question not in self.findings:
                 self._take(Untried(question, why, said))
