@@ -107,14 +107,15 @@ class Probe:
         begun_s = time.perf_counter()
         try:
             batch = self._computing.compute(ticket)
+            took_s = time.perf_counter() - begun_s
+            leaves = leaves_of(batch) if task.look else ()
         except BaseException as error:  # what is no Exception, too: it would be sent
             took_s = time.perf_counter() - begun_s
             said = f"{type(error).__name__}: {error}"
             return Observation(task, took_s, error=said, traceback=fault_text(error))
-        took_s = time.perf_counter() - begun_s
         if not task.look:
             return Observation(task, took_s)
-        found = Observation(task, took_s, batch is None, leaves_of(batch), unsent=_unsent(batch))
+        found = Observation(task, took_s, batch is None, leaves, unsent=_unsent(batch))
         if task.keep and sum(leaf.nbytes for leaf in found.leaves) <= MOST_KEPT_BYTES:
             return replace(found, kept=tuple((path, as_array(at)) for path, at in parts_of(batch)))
         return found
