@@ -167,15 +167,6 @@ def test_workers_are_killed_and_no_batch_is_missed():
     assert (found.compared, found.differing) == (40, 0)
 
 
-class Drawn(Numbers):
-    def __init__(self):
-        super().__init__(8)
-        self.rows = np.random.default_rng().normal(size=8)
-
-    def __getitem__(self, index):
-        return self.rows[index]
-
-
 WRITTEN = """
     class Drawn(Sequence):
         def __init__(self):
@@ -189,11 +180,12 @@ WRITTEN = """
 """
 
 
-def test_what_is_made_another_each_time_is_killed_nevertheless_since_copies_are_alike(write_module):
-    run = run_with(target=f"{write_module(WRITTEN)}:Drawn", workers=2, kills=1)
+def test_what_is_made_another_each_time_is_killed_nevertheless_since_copies_are_alike(module_of):
+    module = module_of(WRITTEN)
+    run = run_with(target=f"{module.__name__}:Drawn", workers=2, kills=1)
     told = []
 
-    replay(told.append, run, recorded(Drawn(), run))
+    replay(told.append, run, recorded(module.Drawn(), run))
 
     [resume, kills] = [each for each in told if not hasattr(each, "words")]
     assert resume.again_differs == 0
