@@ -57,7 +57,7 @@ class Pickled:
                 what,
                 "Workers are fresh processes: the Sequence travels to them as a pickle",
                 f"{way_out[:1].upper()}{way_out[1:]}{' ' if way_out else ''}Everything below was "
-                "tried with start_method='fork', where workers inherit the Sequence as it is",
+                "tried with start_method='fork'",
             )
         nbytes = self.pickled + self.arrays
         seen = f"{words.size(nbytes)}, pickled in {words.duration(self.seconds)}"
