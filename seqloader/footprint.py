@@ -76,10 +76,11 @@ def written_bytes() -> int:
     if trim is not None:
         trim(0)
     try:
-        sizes = _sizes(Path("/proc/self/smaps_rollup").read_text())
+        with open("/proc/self/smaps_rollup", encoding="ascii") as rollup:
+            rows = [line.split() for line in rollup][1:]
     except OSError:
         return int(psutil.Process().memory_full_info().uss)
-    return sizes.get("Private_Dirty", 0) + sizes.get("Swap", 0)
+    return sum(int(row[1]) * 1024 for row in rows if row[0] in ("Private_Dirty:", "Swap:"))
 
 
 def _sizes(rollup: str) -> dict[str, int]:
