@@ -33,7 +33,7 @@ def cut_pictures(folder: Path, count: int = COUNT) -> None:
     """Write `count` JPEGs and the table of their touched bytes into `folder`."""
     from PIL import Image
 
-    from seqloader.demo.photographs import photographs_in
+    from seqloader.command.demo.photographs import photographs_in
 
     photographs = photographs_in(None)
     folder.mkdir(parents=True, exist_ok=True)

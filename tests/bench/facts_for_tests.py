@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seqloader.bench.figures import Facts, Figures, Work
+from seqloader.command.bench.figures import Facts, Figures, Work
 
 MB = 1_000_000
 GB = 1_000_000_000

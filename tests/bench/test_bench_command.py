@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from seqloader.bench.run import NO_MATPLOTLIB
-from seqloader.bench.verdict import Bottleneck
-from seqloader.cli import main
+from seqloader.command.bench.run import NO_MATPLOTLIB
+from seqloader.command.bench.verdict import Bottleneck
+from seqloader.command.cli import main
 
 SHORT = ["--seconds", "0.05", "--rounds", "1", "--workers", "0,1"]
 
@@ -229,7 +229,7 @@ def test_a_fault_of_the_sequence_is_shown_as_the_users(where, bench, write_modul
     assert status == 1
     for text in shown:
         assert text in err
-    assert "seqloader/bench" not in err
+    assert "seqloader/command/bench" not in err
     assert "Bottleneck" not in out
 
 
@@ -321,7 +321,7 @@ def test_a_missing_matplotlib_costs_the_plot_and_nothing_else(
     bench, write_module, tmp_path, monkeypatch
 ):
     name = write_module(SMALL)
-    monkeypatch.delitem(sys.modules, "seqloader.bench.plot", raising=False)
+    monkeypatch.delitem(sys.modules, "seqloader.command.bench.plot", raising=False)
     for module in [each for each in sys.modules if each.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from seqloader import OrderedEnqueuer
-from seqloader.bench.feeds import LoopCount, loop_feed
-from seqloader.bench.figures import Figures, Sample, Work
-from seqloader.bench.measures import touch
-from seqloader.bench.probe import ROWS, Probe
-from seqloader.bench.settings import default_workers
 from seqloader.command import words
-from seqloader.footprint import tree_memory_bytes
+from seqloader.command.bench.feeds import LoopCount, loop_feed
+from seqloader.command.bench.figures import Figures, Sample, Work
+from seqloader.command.bench.measures import touch
+from seqloader.command.bench.probe import ROWS, Probe
+from seqloader.command.bench.settings import default_workers
+from seqloader.command.footprint import tree_memory_bytes
 
 SAMPLE = Sample(
     queue=8,

@@ -6,8 +6,8 @@ import pytest
 from facts_for_tests import LOOP, computing, facts, row
 from PIL import Image
 
-from seqloader.bench.recommendation import recommend
-from seqloader.bench.verdict import judge
+from seqloader.command.bench.recommendation import recommend
+from seqloader.command.bench.verdict import judge
 
 pytest.importorskip("matplotlib", reason="the plot needs it")
 
@@ -24,7 +24,7 @@ pytest.importorskip("matplotlib", reason="the plot needs it")
     ids=["computing", "stepped", "no workers", "slow"],
 )
 def test_a_plot_is_drawn_of(known, tmp_path):
-    from seqloader.bench.plot import write_plot
+    from seqloader.command.bench.plot import write_plot
 
     path = tmp_path / "plot.png"
 

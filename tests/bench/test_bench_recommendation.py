@@ -8,7 +8,7 @@ import pytest
 from facts_for_tests import GB, LOOP, WORK, computing, facts, row
 
 from seqloader import OrderedEnqueuer
-from seqloader.bench.recommendation import recommend
+from seqloader.command.bench.recommendation import recommend
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from facts_for_tests import GB, LOOP, WORK, computing, facts, row
 
-from seqloader.bench.figures import Work
-from seqloader.bench.verdict import Bottleneck, judge, judged_row
+from seqloader.command.bench.figures import Work
+from seqloader.command.bench.verdict import Bottleneck, judge, judged_row
 
 COMPUTE = Bottleneck.COMPUTE
 TRANSPORT = Bottleneck.TRANSPORT

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from seqloader.cli import main
 from seqloader.command.check.finding import Question
+from seqloader.command.cli import main
 
 REPOSITORY = Path(__file__).parent.parent.parent
 # The path of the tests, since the package may not be installed.

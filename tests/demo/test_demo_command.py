@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from seqloader.cli import main
+from seqloader.command.cli import main
 
 
 @pytest.mark.parametrize("module", ["skimage", "PIL", "rich"])

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from seqloader.demo.crops import Crops, choose_box, cut_crops
-from seqloader.demo.photographs import NoPicturesError, Photograph, photographs_in
+from seqloader.command.demo.crops import Crops, choose_box, cut_crops
+from seqloader.command.demo.photographs import NoPicturesError, Photograph, photographs_in
 
 
 def contents(crops: Crops) -> list[bytes]:

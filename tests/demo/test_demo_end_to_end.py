@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from seqloader.cli import main
-from seqloader.demo import passes
-from seqloader.demo.sheet import sheet_size
+from seqloader.command.cli import main
+from seqloader.command.demo import passes
+from seqloader.command.demo.sheet import sheet_size
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from seqloader.demo.photographs import (
+from seqloader.command.demo.photographs import (
     WHEEL_PHOTOGRAPHS,
     NoPicturesError,
     photographs_in,

@@ -4,9 +4,9 @@ import pickle
 
 import numpy as np
 
-from seqloader.demo.crops import cut_crops
-from seqloader.demo.photographs import photographs_in
-from seqloader.demo.pictures import PictureSequence
+from seqloader.command.demo.crops import cut_crops
+from seqloader.command.demo.photographs import photographs_in
+from seqloader.command.demo.pictures import PictureSequence
 
 
 def test_batches_are_pictures_and_labels_and_the_last_is_short(tmp_path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from seqloader.demo.passes import Pass, checksum
-from seqloader.demo.report import Difference, compare, table, terse_warnings
+from seqloader.command.demo.passes import Pass, checksum
+from seqloader.command.demo.report import Difference, compare, table, terse_warnings
 from seqloader.errors import WorkerLostWarning
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seqloader.demo.sheet import contact_sheet, sheet_size, write_sheet
+from seqloader.command.demo.sheet import contact_sheet, sheet_size, write_sheet
 
 
 @pytest.mark.parametrize(("count", "rows"), [(1, 1), (8, 1), (9, 2), (32, 4)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from seqloader.argument_kinds import at_least, more_than_nothing
+from seqloader.command.argument_kinds import at_least, more_than_nothing
 from seqloader.command.target_options import add_target
 
 if TYPE_CHECKING:

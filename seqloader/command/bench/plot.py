@@ -9,15 +9,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from seqloader.bench.figures import FED_SHARE
 from seqloader.command import words
+from seqloader.command.bench.figures import FED_SHARE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from seqloader.bench.figures import Facts, Figures
-    from seqloader.bench.recommendation import Recommendation
-    from seqloader.bench.verdict import Verdict
+    from seqloader.command.bench.figures import Facts, Figures
+    from seqloader.command.bench.recommendation import Recommendation
+    from seqloader.command.bench.verdict import Verdict
 
 __all__ = ["write_plot"]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from seqloader.command.chaos import Chaos
+from seqloader.command.footprint import tree_memory_bytes
 from seqloader.enqueuer import OrderedEnqueuer
-from seqloader.footprint import tree_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from seqloader.demo.pictures import PictureBatch, PictureSequence
+    from seqloader.command.demo.pictures import PictureBatch, PictureSequence
 
 __all__ = ["ArrayChecksum", "BatchChecksum", "Pass", "checksum", "enqueuer_pass", "plain_pass"]
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from seqloader.argument_kinds import at_least, file_to_be, more_than_nothing, picture_to_be
-from seqloader.bench.settings import Settings, default_workers
+from seqloader.command.argument_kinds import at_least, file_to_be, more_than_nothing, picture_to_be
+from seqloader.command.bench.settings import Settings, default_workers
 from seqloader.command.target_options import add_target
 from seqloader.cpus import usable_cpus
 

@@ -8,17 +8,17 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from seqloader.bench.figures import SPREAD_LIMIT
 from seqloader.command import words
+from seqloader.command.bench.figures import SPREAD_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
-    from seqloader.bench.figures import Facts, Figures
-    from seqloader.bench.session import Session
-    from seqloader.bench.settings import Settings
+    from seqloader.command.bench.figures import Facts, Figures
+    from seqloader.command.bench.session import Session
+    from seqloader.command.bench.settings import Settings
 
 __all__ = [
     "NO_WORKERS",

@@ -10,7 +10,7 @@ from seqloader.command import words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from seqloader.bench.figures import Facts, Figures
+    from seqloader.command.bench.figures import Facts, Figures
 
 __all__ = ["ENOUGH", "Recommendation", "choose", "recommend"]
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from seqloader.bench import report
-from seqloader.bench.losses import tell_losses
-from seqloader.bench.recommendation import recommend
-from seqloader.bench.record import write_record
-from seqloader.bench.session import Session
-from seqloader.bench.verdict import judge
+from seqloader.command.bench import report
+from seqloader.command.bench.losses import tell_losses
+from seqloader.command.bench.recommendation import recommend
+from seqloader.command.bench.record import write_record
+from seqloader.command.bench.session import Session
+from seqloader.command.bench.verdict import judge
 from seqloader.command.faults import SequenceFault, fault_text, without_enqueuer
 from seqloader.command.target import load_sequence, parse_arguments
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from seqloader.bench.figures import Facts
-    from seqloader.bench.recommendation import Recommendation
-    from seqloader.bench.settings import Settings
-    from seqloader.bench.verdict import Verdict
+    from seqloader.command.bench.figures import Facts
+    from seqloader.command.bench.recommendation import Recommendation
+    from seqloader.command.bench.settings import Settings
+    from seqloader.command.bench.verdict import Verdict
 
 __all__ = ["EXIT_FAULT", "run_bench"]
 
@@ -153,7 +153,7 @@ def _plot(
     console: Console,
 ) -> None:
     try:
-        from seqloader.bench.plot import write_plot
+        from seqloader.command.bench.plot import write_plot
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from seqloader.bench.recommendation import choose
 from seqloader.command import words
+from seqloader.command.bench.recommendation import choose
 
 if TYPE_CHECKING:
-    from seqloader.bench.figures import Facts, Figures
+    from seqloader.command.bench.figures import Facts, Figures
 
 __all__ = ["Bottleneck", "Verdict", "judge", "judged_row"]
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqloader.bench.figures import Sample
+from seqloader.command.bench.figures import Sample
+from seqloader.command.footprint import machine_cpu_s, tree_cpu_s, tree_memory_bytes
 from seqloader.executors.local_batch import array_nbytes
-from seqloader.footprint import machine_cpu_s, tree_cpu_s, tree_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from seqloader.bench.feeds import Feed
+    from seqloader.command.bench.feeds import Feed
 
 __all__ = ["Pace", "measure", "touch", "warm_up"]
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from seqloader.bench.feeds import LoopCount, loop_feed, workers_feed
-from seqloader.bench.figures import Facts, Figures, Sample, Work
-from seqloader.bench.measures import Pace, measure, warm_up
-from seqloader.bench.probe import Probe
-from seqloader.bench.verdict import judged_row
+from seqloader.command.bench.feeds import LoopCount, loop_feed, workers_feed
+from seqloader.command.bench.figures import Facts, Figures, Sample, Work
+from seqloader.command.bench.measures import Pace, measure, warm_up
+from seqloader.command.bench.probe import Probe
+from seqloader.command.bench.verdict import judged_row
 from seqloader.cpus import usable_cpus
 from seqloader.memory.headroom import available_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqloader.bench.settings import Settings
+    from seqloader.command.bench.settings import Settings
 
 __all__ = ["Session"]
 

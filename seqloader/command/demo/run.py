@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from seqloader.demo.crops import cut_crops
-from seqloader.demo.passes import enqueuer_pass, plain_pass
-from seqloader.demo.photographs import photographs_in
-from seqloader.demo.pictures import PictureSequence
-from seqloader.demo.report import compare, table, terse_warnings
-from seqloader.demo.sheet import write_sheet
+from seqloader.command.demo.crops import cut_crops
+from seqloader.command.demo.passes import enqueuer_pass, plain_pass
+from seqloader.command.demo.photographs import photographs_in
+from seqloader.command.demo.pictures import PictureSequence
+from seqloader.command.demo.report import compare, table, terse_warnings
+from seqloader.command.demo.sheet import write_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from seqloader.demo.crops import Crops
-    from seqloader.demo.passes import Pass
-    from seqloader.demo.photographs import Photograph
+    from seqloader.command.demo.crops import Crops
+    from seqloader.command.demo.passes import Pass
+    from seqloader.command.demo.photographs import Photograph
 
 __all__ = ["EXIT_DIFFERENT", "EXIT_IDENTICAL", "Settings", "run_demo"]
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from seqloader.demo.photographs import NoPicturesError
+from seqloader.command.demo.photographs import NoPicturesError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from seqloader.demo.photographs import Photograph
+    from seqloader.command.demo.photographs import Photograph
 
 __all__ = ["Box", "Crops", "choose_box", "cut_crops"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seqloader.losses import telling_losses
+from seqloader.command.losses import telling_losses
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

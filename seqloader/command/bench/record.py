@@ -15,10 +15,10 @@ import seqloader
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from seqloader.bench.recommendation import Recommendation
-    from seqloader.bench.session import Session
-    from seqloader.bench.settings import Settings
-    from seqloader.bench.verdict import Verdict
+    from seqloader.command.bench.recommendation import Recommendation
+    from seqloader.command.bench.session import Session
+    from seqloader.command.bench.settings import Settings
+    from seqloader.command.bench.verdict import Verdict
 
 __all__ = ["write_record"]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqloader import __version__
-from seqloader.argument_kinds import at_least, folder, folder_to_be, picture_to_be
-from seqloader.bench import options as bench_options
+from seqloader.command.argument_kinds import at_least, folder, folder_to_be, picture_to_be
+from seqloader.command.bench import options as bench_options
 from seqloader.command.check import options as check_options
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def _run_demo(arguments: argparse.Namespace) -> int:
     if _lacks("demo", DEMO_EXTRA):
         return EXIT_UNUSABLE
 
-    from seqloader.demo.photographs import NoPicturesError
-    from seqloader.demo.run import Settings, run_demo
+    from seqloader.command.demo.photographs import NoPicturesError
+    from seqloader.command.demo.run import Settings, run_demo
 
     settings: dict[str, Any] = {k: v for k, v in vars(arguments).items() if k != "run"}
     try:
@@ -138,7 +138,7 @@ def _run_bench(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
     if _lacks("bench", BENCH_EXTRA):
         return EXIT_UNUSABLE
 
-    from seqloader.bench.run import run_bench
+    from seqloader.command.bench.run import run_bench
     from seqloader.command.target import TargetError
 
     try:

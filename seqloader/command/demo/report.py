@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.table import Table
 from rich.text import Text
 
-from seqloader.losses import telling_losses
+from seqloader.command.losses import telling_losses
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rich.console import Console
 
-    from seqloader.demo.passes import BatchChecksum, Pass
+    from seqloader.command.demo.passes import BatchChecksum, Pass
 
 __all__ = ["Comparison", "Difference", "compare", "table", "terse_warnings"]
 
