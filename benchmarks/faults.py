@@ -24,22 +24,24 @@ The exit status is 1 if seqloader's outcome is anything but the good one.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import peers
-from harness import machine
+from harness.contestants import Contestant
+from peers import PEERS, Peer
 from scoreboard import page, plot
 from scoreboard.catalogue import FAULTS, Fault
 from scoreboard.cells import Grade, cell_of, faults_of
-from scoreboard.facts import Facts
-from scoreboard.results import Contestant, Record, Results
-from scoreboard.terminal import progress, show_table
-from scoreboard.trial import SILENT_S, Trial
+from scoreboard.facts import SILENT_S, Facts, Trial
+from scoreboard.report import progress, show_table
+from scoreboard.results import Record, Results
 from scoreboard.trials import Trials, plan
 from scoreboard.words import tell
+
+from seqloader.command import machine
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 STORED: Final = REPOSITORY / "benchmarks" / "results" / "faults.json"
@@ -57,42 +59,35 @@ NOT_QUICK_FAULTS: Final = tuple(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parse(arguments)
+    options = parse(arguments)
     stored = QUICK if options.quick else STORED
     if options.pages:
         return _write_pages(Results.load(stored))
-    is_part = bool(options.only or options.peers)
-    results = Results.load(stored) if is_part else Results()
+    results = Results.load(stored) if options.only or options.peers else Results()
     results.quick = options.quick
-    chosen = _chosen_peers(options)
-    faults = _chosen_faults(options)
+    faults = chosen_faults(options)
 
-    _hold(results, faults, chosen, options, stored)
+    _hold(results, faults, options, stored)
 
     show_table(results)
     print(f"Raw results: {stored.relative_to(REPOSITORY)}")
     if not options.quick:
         _write_pages(results)
-    return _own_failures(results, faults)
+    return own_failures(results, faults)
 
 
 def _hold(
-    results: Results,
-    faults: Sequence[Fault],
-    chosen: Sequence[Any],
-    options: argparse.Namespace,
-    stored: Path,
+    results: Results, faults: Sequence[Fault], options: argparse.Namespace, stored: Path
 ) -> None:
-    contestants = [_contestant(peer) for peer in chosen]
-    order = [peer.name for peer in peers.PEERS]
-    results.begin(contestants, machine.describe().to_dict(), order)
-    present = [peer for peer in chosen if not peer.missing()]
+    chosen = chosen_peers(options)
+    contestants = [Contestant.of(peer) for peer in chosen]
+    results.begin(contestants, machine.describe(), [peer.name for peer in PEERS])
     for contestant in contestants:
         if contestant.missing:
-            print(f"{contestant.name}: not installed: {', '.join(contestant.missing)}")
+            print(f"{contestant.name}: {contestant.absence}")
     count = options.trials or (1 if options.quick else None)
     silent_s = QUICK_SILENT_S if options.quick else SILENT_S
-    trials = plan(faults, present, count, silent_s)
+    trials = plan(faults, [peer for peer in chosen if not peer.missing()], count, silent_s)
     results.replace(trials)
     with progress(len(trials)) as show:
 
@@ -108,24 +103,19 @@ def _hold(
             print("interrupted: what was done so far is stored", file=sys.stderr)
 
 
-def _chosen_peers(options: argparse.Namespace) -> list[Any]:
+def chosen_peers(options: argparse.Namespace) -> list[Peer]:
     if options.peers:
-        return [peer for peer in peers.PEERS if peer.name in options.peers]
+        return [peer for peer in PEERS if peer.name in options.peers]
     left_out = NOT_QUICK_PEERS if options.quick else ()
-    return [peer for peer in peers.PEERS if peer.name not in left_out]
+    return [peer for peer in PEERS if peer.name not in left_out]
 
 
-def _chosen_faults(options: argparse.Namespace) -> list[Fault]:
+def chosen_faults(options: argparse.Namespace) -> list[Fault]:
     if options.only:
-        return [fault for fault in FAULTS if _is_meant(fault, options.only)]
+        parts = [name.lower() for name in options.only]
+        return [f for f in FAULTS if any(part in f.name.lower() for part in parts)]
     left_out = NOT_QUICK_FAULTS if options.quick else ()
     return [fault for fault in FAULTS if fault.name not in left_out]
-
-
-def _contestant(peer: Any) -> Contestant:
-    missing = peer.missing()
-    version = "" if missing else peer.version()
-    return Contestant(peer.name, version, missing, peer.reservation, peer.is_yardstick)
 
 
 def _write_pages(results: Results) -> int:
@@ -139,39 +129,31 @@ def _write_pages(results: Results) -> int:
     return 0
 
 
-def _own_failures(results: Results, faults: Sequence[Fault]) -> int:
+def own_failures(results: Results, faults: Sequence[Fault]) -> int:
     """1 if seqloader did not do what it should."""
     status = 0
-    for contestant in results.contestants.values():
-        for fault in faults_of(results):
-            if contestant.name != "seqloader" or fault not in faults:
-                continue
-            cell = cell_of(results, contestant, fault)
-            if cell.grade is not Grade.GOOD and cell.worst is not None:
-                told = tell(cell.worst.facts, cell.worst.verdict, fault)
-                print(f"NOT GOOD: {fault.name}: {cell.text}: {told}", file=sys.stderr)
-                status = 1
+    ours = [each for each in results.contestants.values() if each.is_ours]
+    for fault, contestant in itertools.product(faults_of(results), ours):
+        cell = cell_of(results, contestant, fault)
+        if fault in faults and cell.grade is not Grade.GOOD and cell.worst is not None:
+            told = tell(cell.worst.facts, cell.worst.verdict, fault)
+            print(f"NOT GOOD: {fault.name}: {cell.text}: {told}", file=sys.stderr)
+            status = 1
     return status
 
 
-def _is_meant(fault: Fault, names: Sequence[str]) -> bool:
-    return any(name.lower() in fault.name.lower() for name in names)
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python benchmarks/faults.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [peer.name for peer in peers.PEERS]
-    parser.add_argument("--quick", action="store_true", help="a few minutes: less of everything")
-    parser.add_argument("--only", nargs="+", metavar="FAULT", help="parts of the faults' names")
-    parser.add_argument("--peers", nargs="+", metavar="NAME", choices=names, help="of the tables")
-    parser.add_argument("--trials", type=int, help="for each cell, whether chance decides or not")
-    parser.add_argument(
-        "--pages", action="store_true", help="write the pages from stored results, and no more"
-    )
+    add, names = parser.add_argument, [peer.name for peer in PEERS]
+    add("--quick", action="store_true", help="a few minutes: less of everything")
+    add("--only", nargs="+", metavar="FAULT", help="parts of the faults' names")
+    add("--peers", nargs="+", metavar="NAME", choices=names, help="of the tables")
+    add("--trials", type=int, help="for each cell, whether chance decides or not")
+    add("--pages", action="store_true", help="write the pages from stored results, and no more")
     return parser.parse_args(arguments)
 
 

@@ -28,20 +28,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from harness.cases import Case, Pace
 from harness.figures import Figures
 from harness.script import Script
-from harness.verdict import Row
+from harness.verdict import Row, at_least, told
 
 WANTED_SHARE = 0.9
 FULL = Pace(rounds=5, warmup_s=0.4, measure_s=0.8, min_batches=1, time_limit_s=60.0)
 QUICK = Pace(rounds=2, warmup_s=0.2, measure_s=0.3, min_batches=1, time_limit_s=30.0)
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """What is gathered, in whole batches."""
 
     name: str
@@ -58,91 +57,55 @@ SIZES = (
 
 
 def cases(quick: bool) -> Sequence[Case]:
-    compared = [
-        case
-        for size in _sizes(quick)
-        for case in (
-            _case(size, "numpy.take", "take"),
-            _case(size, "ArraySequence", "seqloader", engine="seqloader"),
-            _case(size, "DataLoader", "torch", requires="torch", rounds=1 if quick else 2),
-        )
-    ]
-    return [*compared, *(() if quick else _cases_of_one_worker())]
+    # torch takes seconds to import, and nothing of it is judged.
+    torch: dict[str, Any] = {"requires": "torch", "max_rounds": 1 if quick else 2}
+    compared = []
+    for size in _sizes(quick):
+        compared += _two(size, workers=2)
+        compared.append(_case(size, "DataLoader", "gather_by_torch", "none", 2, **torch))
+    alone = [case for size in SIZES for case in _two(size, workers=1)]
+    return [*compared, *([] if quick else alone)]
 
 
-def _cases_of_one_worker() -> list[Case]:
+def _two(size: Size, workers: int) -> list[Case]:
     return [
-        case
-        for size in SIZES
-        for case in (
-            _case(size, "numpy.take", "take", workers=1),
-            _case(size, "ArraySequence", "seqloader", engine="seqloader", workers=1),
-        )
+        _case(size, "numpy.take", "gather_by_take", "none", workers),
+        _case(size, "ArraySequence", "gather_by_seqloader", "seqloader", workers),
     ]
 
 
-def _case(
-    size: Size,
-    what: str,
-    how: str,
-    *,
-    engine: str = "none",
-    requires: str = "",
-    workers: int = 2,
-    rounds: int | None = None,  # torch takes seconds to import, and nothing of it is judged
-) -> Case:
-    return Case(
-        _name(size, what, workers),
-        f"gather_by_{how}",
-        engine,
-        requires=requires,
-        workload_options={"rows": size.rows, "row_nbytes": size.row_nbytes, "batch": size.batch},
-        workers=workers,
-        max_rounds=rounds,
-    )
+def _case(size: Size, what: str, measure: str, engine: str, workers: int, **more: Any) -> Case:
+    name, options = _name(size, what, workers), size._asdict()
+    del options["name"]
+    return Case(name, measure, engine, workload_options=options, workers=workers, **more)
 
 
 def rows(figures: Figures, quick: bool) -> Sequence[Row]:
+    def ours(size: Size, other: str, figure: str, workers: int = 2) -> list[float]:
+        mine = _name(size, "ArraySequence", workers)
+        return figures.ratios(mine, _name(size, other, workers), figure)
+
     wanted = [
-        _share(figures, size, workers)
+        at_least(
+            f"{size.name}, {workers} {'worker' if workers == 1 else 'workers'}",
+            ours(size, "numpy.take", "gb_per_s", workers),
+            WANTED_SHARE,
+            "x",
+            "x numpy.take",
+        )
         for workers in ((2,) if quick else (2, 1))
         for size in _sizes(quick)
     ]
-    beside = [
-        Row(
-            f"{size.name}, 2 workers, against the DataLoader",
-            "",
-            figures.ratios(
-                _name(size, "ArraySequence", 2), _name(size, "DataLoader", 2), "samples_per_s"
-            ),
-            "x",
-        )
+    beside = {
+        "2 workers: their CPU for a batch": ("numpy.take", "worker_us"),
+        "2 workers, against the DataLoader": ("DataLoader", "samples_per_s"),
+    }
+    untargeted = [
+        told(f"{size.name}, {words}", ours(size, *compared), "x")
+        for words, compared in beside.items()
         for size in _sizes(quick)
     ]
-    cpu = [
-        Row(
-            f"{size.name}, 2 workers: their CPU for a batch",
-            "",
-            figures.ratios(
-                _name(size, "ArraySequence", 2), _name(size, "numpy.take", 2), "worker_us"
-            ),
-            "x",
-        )
-        for size in _sizes(quick)
-    ]
-    return [*wanted, *cpu, *beside]
-
-
-def _share(figures: Figures, size: Size, workers: int) -> Row:
-    return Row(
-        f"{size.name}, {workers} {'worker' if workers == 1 else 'workers'}",
-        f"at least {WANTED_SHARE} x numpy.take",
-        figures.ratios(
-            _name(size, "ArraySequence", workers), _name(size, "numpy.take", workers), "gb_per_s"
-        ),
-        "x",
-        at_least=WANTED_SHARE,
-    )
+    return [*wanted, *untargeted]
 
 
 def tables(names: Sequence[str]) -> Mapping[str, Sequence[str]]:

@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from harness.cases import Case
 from harness.figures import Figures
 from harness.script import Script
-from harness.verdict import Row
+from harness.verdict import Row, at_least, told
 
 WANTED_M_PER_S = 20
 LARGE = 16_384
@@ -43,67 +43,44 @@ def cases(quick: bool) -> Sequence[Case]:
 
 
 def _cases_of(power: int) -> list[Case]:
+    def case(what: str, measure: str, engine: str = "none", chunk: int = 0) -> Case:
+        ours = engine == "seqloader"
+        return Case(
+            f"10^{power}, {what}",
+            measure,
+            engine,
+            workload_options={"length": length, **({"chunk": chunk} if chunk else {})},
+            max_rounds=None if ours else BESIDE_ROUNDS,
+            requires=measure.rpartition("_")[2] if engine == "none" else "",
+        )
+
     length = int(10**power)
     # A shorter order has one call for the whole of it.
     chunks = sorted({min(chunk, length) for chunk in CHUNKS})
-    ours = [
-        Case(
-            _name(power, f"{chunk:,} a call"),
-            "order_by_chunks",
-            "seqloader",
-            workload_options={"length": length, "chunk": chunk},
-        )
-        for chunk in chunks
+    libraries = ("numpy", "torch") if power in FITTING else ()
+    return [
+        *(case(f"{chunk:,} a call", "order_by_chunks", "seqloader", chunk) for chunk in chunks),
+        case("one a call, Grain", "order_one_by_one", "Grain", 1024),
+        *(case(f"drawn whole, {each}", f"order_whole_by_{each}") for each in libraries),
     ]
-    grain = Case(
-        _name(power, "one a call, Grain"),
-        "order_one_by_one",
-        "Grain",
-        workload_options={"length": length, "chunk": 1024},
-        max_rounds=BESIDE_ROUNDS,
-    )
-    whole = [
-        Case(
-            _name(power, f"drawn whole, {library}"),
-            f"order_whole_by_{library}",
-            workload_options={"length": length},
-            requires=library,
-            max_rounds=BESIDE_ROUNDS,
-        )
-        for library in ("numpy", "torch")
-    ]
-    return [*ours, grain, *(whole if power in FITTING else [])]
 
 
 def rows(figures: Figures, quick: bool) -> Sequence[Row]:
-    wanted = [
-        Row(
-            f"10^{power}, {_large_of(power):,} a call",
-            f"at least {WANTED_M_PER_S} M indices/s",
-            figures.values(_name(power, f"{_large_of(power):,} a call"), "m_indices_per_s"),
-            "M/s",
-            at_least=WANTED_M_PER_S,
-        )
-        for power in _powers(quick)
-    ]
-    longest = _powers(quick)[-1]
-    grain = _name(longest, "one a call, Grain")
-    beside = [
-        Row(
-            f"10^{longest}, {chunk:,} a call, against Grain's one a call",
-            "",
-            figures.ratios(_name(longest, f"{chunk:,} a call"), grain, "m_indices_per_s"),
-            "x",
-        )
-        for chunk in (64, 1024, LARGE)
-    ]
-    first = Row(
-        f"the first index of 10^{longest}, from nothing",
-        "",
-        figures.values(_name(longest, f"{LARGE:,} a call"), "first_index_us"),
-        "us",
-    )
-    return [*wanted, *beside, first]
+    rate, wanted = "m_indices_per_s", []
+    for power in _powers(quick):
+        # A call for as many as are wanted, or for the whole of a shorter order.
+        name = f"10^{power}, {min(LARGE, int(10**power)):,} a call"
+        values = figures.values(name, rate)
+        wanted.append(at_least(name, values, WANTED_M_PER_S, "M/s", "M indices/s"))
+    longest = f"10^{_powers(quick)[-1]}"
+    grain = f"{longest}, one a call, Grain"
+    beside = []
+    for chunk in (64, 1024, LARGE):
+        name = f"{longest}, {chunk:,} a call"
+        ratios = figures.ratios(name, grain, rate)
+        beside.append(told(f"{name}, against Grain's one a call", ratios, "x"))
+    first_us = figures.values(f"{longest}, {LARGE:,} a call", "first_index_us")
+    return [*wanted, *beside, told(f"the first index of {longest}, from nothing", first_us, "us")]
 
 
 def tables(names: Sequence[str]) -> Mapping[str, Sequence[str]]:
@@ -116,15 +93,6 @@ def tables(names: Sequence[str]) -> Mapping[str, Sequence[str]]:
 
 def _powers(quick: bool) -> tuple[int, ...]:
     return (6, 9) if quick else (4, 6, 9, 12)
-
-
-def _large_of(power: int) -> int:
-    """A call for as many as are wanted, or for the whole of a shorter order."""
-    return min(LARGE, int(10**power))
-
-
-def _name(power: int, what: str) -> str:
-    return f"10^{power}, {what}"
 
 
 if __name__ == "__main__":

@@ -27,32 +27,32 @@ from collections.abc import Mapping, Sequence
 from harness.cases import Case, Pace
 from harness.figures import Figures
 from harness.script import Script
-from harness.verdict import Row
+from harness.verdict import Row, at_most, told
 
 LENGTH = 10**9
 POSITION = 10**8
-SAMPLES_A_BATCH = 32
+SAMPLES = 32  # a batch
 SKIPPED = 100
-WANTED_SAVE_US = 50
-WANTED_NBYTES = 1_000
-WANTED_RATIO = 1.1
+WANTED_SAVE_US, WANTED_NBYTES, WANTED_RATIO = 50, 1_000, 1.1
 FULL = Pace(rounds=5, warmup_s=0.1, measure_s=1.0, min_batches=1, time_limit_s=60.0)
 QUICK = Pace(rounds=2, warmup_s=0.05, measure_s=0.3, min_batches=1, time_limit_s=30.0)
 
-SAVES: Mapping[str, Mapping[str, float]] = {
-    "10 batches": {"length": 10},
-    "10^9 batches": {"length": LENGTH},
-    "10^9 batches, shuffled": {"length": LENGTH, "shuffle": 1},
-    f"10^9 batches, {SKIPPED} of them skipped": {"length": LENGTH, "skipped": SKIPPED},
-}
-RESUMES: Mapping[str, Mapping[str, float]] = {
-    "10^9 batches": {"length": LENGTH, "position": POSITION},
-    "10^9 batches, shuffled": {"length": LENGTH, "position": POSITION, "shuffle": 1},
-    "10^9 samples, shuffled": {
-        "length": LENGTH,
-        "position": POSITION // SAMPLES_A_BATCH,
-        "batch": SAMPLES_A_BATCH,
-        "shuffle": 1,
+WORKS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
+    "save": {
+        "10 batches": {"length": 10},
+        "10^9 batches": {"length": LENGTH},
+        "10^9 batches, shuffled": {"length": LENGTH, "shuffle": 1},
+        f"10^9 batches, {SKIPPED} of them skipped": {"length": LENGTH, "skipped": SKIPPED},
+    },
+    "resume": {
+        "10^9 batches": {"length": LENGTH, "position": POSITION},
+        "10^9 batches, shuffled": {"length": LENGTH, "position": POSITION, "shuffle": 1},
+        "10^9 samples, shuffled": {
+            "length": LENGTH,
+            "position": POSITION // SAMPLES,
+            "batch": SAMPLES,
+            "shuffle": 1,
+        },
     },
 }
 PEERS = {"torchdata": "10^9 batches", "Grain": "10^9 batches, shuffled"}
@@ -61,67 +61,44 @@ PEER_ROUNDS = 3
 
 
 def cases(quick: bool) -> Sequence[Case]:
-    return [
-        *(_case("save", "seqloader", work, SAVES) for work in SAVES),
-        *(_case("save", peer, work, SAVES) for peer, work in _peers(quick).items()),
-        *(_case("resume", "seqloader", work, RESUMES) for work in RESUMES),
-        *(_case("resume", peer, work, RESUMES) for peer, work in _peers(quick).items()),
-    ]
+    def case(measure: str, engine: str, work: str) -> Case:
+        name, options = f"{measure}: {engine}, {work}", WORKS[measure][work]
+        rounds = None if engine == "seqloader" else PEER_ROUNDS
+        return Case(name, measure, engine, workload_options=options, max_rounds=rounds)
+
+    found = []
+    for measure, works in WORKS.items():
+        found += [case(measure, "seqloader", work) for work in works]
+        found += [case(measure, peer, work) for peer, work in _peers(quick).items()]
+    return found
 
 
 def _peers(quick: bool) -> Mapping[str, str]:
     return {} if quick else PEERS
 
 
-def _case(measure: str, engine: str, work: str, options: Mapping[str, Mapping[str, float]]) -> Case:
-    return Case(
-        _name(measure, engine, work),
-        measure,
-        engine,
-        workload_options=options[work],
-        max_rounds=None if engine == "seqloader" else PEER_ROUNDS,
-    )
-
-
 def rows(figures: Figures, quick: bool) -> Sequence[Row]:
+    def saved(work: str, figure: str) -> list[float]:
+        return figures.values(f"save: seqloader, {work}", figure)
+
+    def ratio(engine: str, work: str) -> list[float]:
+        return figures.values(f"resume: {engine}, {work}", "resumed_over_fresh")
+
     saves = [
-        Row(
-            f"state_dict(), {work}",
-            f"at most {WANTED_SAVE_US} us",
-            figures.values(_name("save", "seqloader", work), "save_us"),
-            "us",
-            at_most=WANTED_SAVE_US,
-        )
-        for work in SAVES
+        at_most(f"state_dict(), {work}", saved(work, "save_us"), WANTED_SAVE_US, "us")
+        for work in WORKS["save"]
     ]
     sizes = [
-        Row(
-            f"its size, {work}",
-            f"at most {WANTED_NBYTES:,} bytes",
-            figures.values(_name("save", "seqloader", work), "state_nbytes"),
-            "bytes",
-            at_most=WANTED_NBYTES,
-        )
-        for work, options in SAVES.items()
+        at_most(f"its size, {work}", saved(work, "state_nbytes"), WANTED_NBYTES, "bytes")
+        for work, options in WORKS["save"].items()
         if "skipped" not in options  # what the user named is part of the state
     ]
-    resumes = [
-        Row(
-            f"the first batch at 10^8 of {work}",
-            f"at most {WANTED_RATIO} x a fresh start",
-            figures.values(_name("resume", "seqloader", work), "resumed_over_fresh"),
-            "x",
-            at_most=WANTED_RATIO,
-        )
-        for work in RESUMES
-    ]
+    resumes = []
+    for work in WORKS["resume"]:
+        name, ours = f"the first batch at 10^8 of {work}", ratio("seqloader", work)
+        resumes.append(at_most(name, ours, WANTED_RATIO, "x", "x a fresh start"))
     peers = [
-        Row(
-            f"the same by {peer}, {work}",
-            "",
-            figures.values(_name("resume", peer, work), "resumed_over_fresh"),
-            "x",
-        )
+        told(f"the same by {peer}, {work}", ratio(peer, work), "x")
         for peer, work in _peers(quick).items()
     ]
     return [*saves, *sizes, *resumes, *peers]
@@ -132,10 +109,6 @@ def tables(names: Sequence[str]) -> Mapping[str, Sequence[str]]:
         "To save": [name for name in names if name.startswith("save")],
         "To resume at position 10^8": [name for name in names if name.startswith("resume")],
     }
-
-
-def _name(measure: str, engine: str, work: str) -> str:
-    return f"{measure}: {engine}, {work}"
 
 
 if __name__ == "__main__":

@@ -24,26 +24,29 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from chapters import CHAPTERS
-from chapters.paces import pace
+from chapters.cases import pace
 from chapters.pictures import PICTURES
-from chapters.reasons import REASONS
-from harness import machine, page, plots, report
+from harness import page, plots, report
 from harness.cases import Case
 from harness.chapter import Chapter
-from harness.contestants import contestants
+from harness.contestants import Contestant
 from harness.judge import Judge
 from harness.pictures import FOLDER_VARIABLE, cut_pictures
 from harness.processes import BENCHMARKS, run_fresh
-from harness.progress import Progress, clock
 from harness.results import Results
-from harness.schedule import Schedule
+from harness.schedule import Schedule, Turn
 from harness.tables import beside_table, peer_table
 from harness.verdict import Row
 from peers import PEERS, Peer
+from rich.progress import TaskProgressColumn
+
+from seqloader.command import machine
+from seqloader.command.terminal import bar, plain_console
+from seqloader.command.words import clock
 
 __all__ = ["main"]
 
@@ -63,11 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     results = Results(
         machine.describe(),
-        contestants(_peers(options.peers)),
+        list(map(Contestant.of, _peers(options.peers))),
         command=_command(options),
         quick=options.quick,
     )
-    report.show_machine(results.machine)
+    print("\n".join(results.machine.lines()))
     chosen = [each for each in CHAPTERS if _is_chosen(each, options.only)]
     with _pictures(chosen, results) as chapters:
         return Suite(options, chapters, results).run()
@@ -89,7 +92,6 @@ class Suite:
             known_s=_earlier_s(self._path, options.quick),
         )
         results.cuts = self._schedule.cuts
-        self._progress = Progress()
         self._begun_s = time.monotonic()
 
     def run(self) -> int:
@@ -97,41 +99,49 @@ class Suite:
         count = sum(map(len, self._schedule.chapters.values()))
         print(f"{count} cases, about {clock(self._schedule.left_s())} minutes")
         status = 0
-        chapter = None
-        try:
-            for chapter in self._chapters:
+        for chapter in self._chapters:
+            try:
                 self._measure(chapter)
-                self._show(chapter)
-            self._results.is_finished = True
-        except KeyboardInterrupt:
-            self._progress.pause()
-            print("Interrupted: this is what there is.", file=sys.stderr)
-            if chapter is not None:
-                self._show(chapter)
-            status = INTERRUPTED
+            except KeyboardInterrupt:
+                print("Interrupted: this is what there is.", file=sys.stderr)
+                status = INTERRUPTED
+            self._show(chapter)
+            if status:
+                break
+        self._results.finished = not status
         self._save()
-        report.show_rows("What was wanted", judged_rows(self._results), REASONS)
+        report.show_rows("What was wanted", judged_rows(self._results))
         print(f"{_shown_path(self._path)}, in {clock(self._elapsed_s())} minutes")
-        return status or max(
-            (self._results.figures(each.name).exit_status() for each in self._chapters), default=0
-        )
+        figures = [self._results.figures(each.name) for each in self._chapters]
+        return status or max((each.exit_status() for each in figures), default=0)
 
     def _measure(self, chapter: Chapter) -> None:
         schedule = self._schedule
         round_ = 1
-        for turn in schedule.turns(chapter.name):
-            if turn.round > round_:
-                schedule.keep_within_budget(chapter.name, round_, self._elapsed_s())
-                round_ = turn.round
-                if turn.case.name in schedule.cuts:
-                    continue
-            what = f"{turn.case.name}, round {turn.round} of {turn.rounds}"
-            self._progress.begin(what, schedule.left_s())
-            run = dataclasses.replace(run_fresh(turn.case), round=turn.round)
-            schedule.ran(run)
-            self._results.runs.append(run)
-            self._save()
-        self._progress.pause()
+        with bar(plain_console(0, stderr=True), 1.0, TaskProgressColumn()) as draw:
+            for turn in schedule.turns(chapter.name):
+                if turn.round > round_:
+                    schedule.keep_within_budget(chapter.name, round_, self._elapsed_s())
+                    round_ = turn.round
+                    if turn.case.name in schedule.cuts:
+                        continue
+                self._say(turn, draw)
+                run = dataclasses.replace(run_fresh(turn.case), round=turn.round)
+                schedule.ran(run)
+                self._results.runs.append(run)
+                self._save()
+
+    def _say(self, turn: Turn, draw: Callable[[str, float], None] | None) -> None:
+        """What runs now, how much of the suite is behind us, and how long the rest will take."""
+        what = f"{turn.case.name}, round {turn.round} of {turn.rounds}"
+        elapsed_s, left_s = self._elapsed_s(), self._schedule.left_s()
+        share = elapsed_s / (elapsed_s + left_s) if left_s > 0 else 1.0
+        left = f"about {clock(left_s)} left"
+        if draw is not None:
+            draw(f"{left} {what}", share)
+        else:
+            line = f"{clock(elapsed_s)}  {share:4.0%}  {what}  ({left})"
+            print(line, file=sys.stderr, flush=True)
 
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._begun_s
@@ -143,7 +153,7 @@ class Suite:
     def _show(self, chapter: Chapter) -> None:
         for table in (peer_table(chapter, self._results), beside_table(chapter, self._results)):
             if table is not None:
-                report.show_table(table.title, table.columns, table.rows)
+                report.show_table(table)
         report.show_failures(self._results.figures(chapter.name).failures())
 
 
@@ -164,7 +174,7 @@ def make_pages(results: Results, docs: Path) -> Path:
     folder.mkdir(exist_ok=True)
     for chapter in CHAPTERS:
         plots.draw(chapter, results, folder)
-    text = page.text(CHAPTERS, results, judged_rows(results), REASONS)
+    text = page.text(CHAPTERS, results, judged_rows(results))
     path = docs / "benchmarks.md"
     path.write_text(text)
     return path
@@ -196,7 +206,7 @@ def _pictures(chapters: Sequence[Chapter], results: Results) -> Iterator[Sequenc
             cut_pictures(Path(folder))
         except ImportError as error:
             why = f"{error.name} is not installed"
-            results.left_out[PICTURES.name] = why
+            results.left_out = {PICTURES.name: why}
             print(f"The chapter {PICTURES.name} is left out: {why}", file=sys.stderr)
             yield [each for each in chapters if each is not PICTURES]
             return

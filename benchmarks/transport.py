@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from harness.cases import Case
 from harness.figures import Figures
 from harness.script import Script
-from harness.verdict import Row
+from harness.verdict import Row, at_least, at_most, told
 
 LARGE = {"batch": 64}
 HUGE = {"batch": 256}
@@ -34,16 +34,13 @@ SLOW = {"sleep_s": 0.030}  # with 2 workers about as many batches/s as 154 MB of
 
 
 def cases(quick: bool) -> Sequence[Case]:
+    engines = ("loop", "Pool.imap", "seqloader")
     tiny = [
-        Case("tiny: loop", "stream", "loop"),
-        Case("tiny: Pool.imap", "stream", "Pool.imap"),
-        Case("tiny: seqloader", "stream", "seqloader"),
+        *(Case(f"tiny: {engine}", "stream", engine) for engine in engines),
         Case("tiny: seqloader, seed=0", "stream", "seqloader", seed=0),
     ]
     large = [
-        Case("38.5 MB: loop", "stream", "loop", "Images", LARGE),
-        Case("38.5 MB: Pool.imap", "stream", "Pool.imap", "Images", LARGE),
-        Case("38.5 MB: seqloader", "stream", "seqloader", "Images", LARGE),
+        *(Case(f"38.5 MB: {engine}", "stream", engine, "Images", LARGE) for engine in engines),
         Case("38.5 MB: seqloader.empty", "stream", "seqloader", "ImagesInArena", LARGE),
     ]
     untouched = [
@@ -65,75 +62,40 @@ def cases(quick: bool) -> Sequence[Case]:
 
 
 def rows(figures: Figures, quick: bool) -> Sequence[Row]:
+    def times_pool(name: str, figure: str) -> list[float]:
+        pool = f"{name.partition(':')[0]}: Pool.imap"
+        return figures.ratios(name, pool, figure)
+
+    seeded = ("tiny: seqloader, seed=0", "tiny: seqloader")
+    huge, gb = "untouched: 154 MB", "x Pool.imap in GB/s"
+    in_full = times_pool("38.5 MB: seqloader", "gb_per_s")
+    in_empty = times_pool("38.5 MB: seqloader.empty", "gb_per_s")
+    tiny = times_pool("tiny: seqloader", "batches_per_s")
+    tiny_us = figures.values("tiny: seqloader", "consumer_us")
+    huge_to_tiny = figures.ratios(huge, "untouched: 1.3 KB", "consumer_us")
+    huge_to_slow = figures.ratios(huge, "untouched: 1.3 KB, as slow", "consumer_us")
+    seed_us = figures.differences(*seeded, "all_us")
+    seeded_rate = figures.ratios(*seeded, "batches_per_s")
     return [
-        Row(
-            "tiny batches",
-            "at least 6 x Pool.imap in batches/s",
-            figures.ratios("tiny: seqloader", "tiny: Pool.imap", "batches_per_s"),
-            "x",
-            at_least=6,
-        ),
-        Row(
-            "tiny batches, consumer CPU",
-            "at most 15 us a batch",
-            figures.values("tiny: seqloader", "consumer_us"),
-            "us",
-            at_most=15,
-        ),
-        Row(
-            "38.5 MB by np.full",
-            "at least 25 x Pool.imap in GB/s",
-            figures.ratios("38.5 MB: seqloader", "38.5 MB: Pool.imap", "gb_per_s"),
-            "x",
-            at_least=25,
-        ),
-        Row(
-            "38.5 MB in seqloader.empty",
-            "at least 60 x Pool.imap in GB/s",
-            figures.ratios("38.5 MB: seqloader.empty", "38.5 MB: Pool.imap", "gb_per_s"),
-            "x",
-            at_least=60,
-        ),
-        Row(
-            "consumer CPU, 154 MB against 1.3 KB, both untouched",
-            "at most 2 x",
-            figures.ratios("untouched: 154 MB", "untouched: 1.3 KB", "consumer_us"),
-            "x",
-            at_most=2,
-        ),
-        Row(
-            "the same against 1.3 KB that come as slowly",
-            "",
-            figures.ratios("untouched: 154 MB", "untouched: 1.3 KB, as slow", "consumer_us"),
-            "x",
-        ),
-        Row(
-            "what seed=0 adds to a tiny batch, CPU of all processes",
-            "",
-            figures.differences("tiny: seqloader, seed=0", "tiny: seqloader", "all_us"),
-            "us",
-        ),
-        Row(
-            "batches/s with seed=0, of those without",
-            "",
-            figures.ratios("tiny: seqloader, seed=0", "tiny: seqloader", "batches_per_s"),
-            "x",
-        ),
+        at_least("tiny batches", tiny, 6, "x", "x Pool.imap in batches/s"),
+        at_most("tiny batches, consumer CPU", tiny_us, 15, "us", "us a batch"),
+        at_least("38.5 MB by np.full", in_full, 25, "x", gb),
+        at_least("38.5 MB in seqloader.empty", in_empty, 60, "x", gb),
+        at_most("consumer CPU, 154 MB against 1.3 KB, both untouched", huge_to_tiny, 2, "x"),
+        told("the same against 1.3 KB that come as slowly", huge_to_slow, "x"),
+        told("what seed=0 adds to a tiny batch, CPU of all processes", seed_us, "us"),
+        told("batches/s with seed=0, of those without", seeded_rate, "x"),
     ]
 
 
 def tables(names: Sequence[str]) -> Mapping[str, Sequence[str]]:
-    streams = [name for name in names if name.startswith(("tiny", "38.5 MB:", "untouched"))]
-    return {
-        "Batches": streams,
-        "Beside them: a pipe": ["pipe, 64 bytes"],
-        "Beside them: memory (sum over processes)": [
-            name for name in names if name.startswith("38.5 MB,")
-        ],
-        "Beside them: the harness's own check, part of the consumer's CPU": [
-            name for name in names if name.startswith("check")
-        ],
+    begins = {
+        "Batches": ("tiny", "38.5 MB:", "untouched"),
+        "Beside them: a pipe": ("pipe",),
+        "Beside them: memory (sum over processes)": ("38.5 MB,",),
+        "Beside them: the harness's own check, part of the consumer's CPU": ("check",),
     }
+    return {title: [n for n in names if n.startswith(begin)] for title, begin in begins.items()}
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from harness.cases import Case
 from harness.chapter import Chapter, Column, Plot
 from harness.contestants import OURS
 from harness.judge import Judge
-from harness.verdict import Row
+from harness.verdict import Row, at_most
 from peers import Peer
 
-from chapters.paces import pace
+from chapters.cases import paced
 
 __all__ = ["EPOCHS"]
 
@@ -22,22 +22,20 @@ OVER_LOOP = Column("epoch_ms", "ms over the loop", less=LOOP)
 
 
 def _cases(quick: bool, peers: Sequence[Peer]) -> list[Case]:
-    return [
-        Case(
-            f"epochs: {peer.name}",
-            "epochs",
-            peer.name,
-            workload_options={"length": BATCHES},
-            epochs=10 if quick else COUNT,
-        ).at(pace(quick))
-        for peer in peers
-    ]
+    options, epochs = {"length": BATCHES}, 10 if quick else COUNT
+    return paced(
+        quick,
+        *(
+            Case(f"epochs: {p.name}", "epochs", p.name, workload_options=options, epochs=epochs)
+            for p in peers
+        ),
+    )
 
 
 def _rows(judge: Judge) -> list[Row]:
     over_loop = judge.figures.differences(judge.name(OURS), judge.name(LOOP), "epoch_ms")
     work, basis = f"epochs of {BATCHES} tiny batches", "over what the plain loop takes"
-    return [Row(work, "at most 1 ms", over_loop, "ms", at_most=1, basis=basis)]
+    return [at_most(work, over_loop, 1, "ms", basis=basis)]
 
 
 EPOCHS = Chapter(

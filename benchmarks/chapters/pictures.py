@@ -10,51 +10,35 @@ from harness.cases import Case
 from harness.chapter import Chapter, Column, Plot
 from harness.contestants import OURS
 from harness.judge import Judge
-from harness.verdict import Row
+from harness.verdict import Row, at_least
 from peers import Peer
 
-from chapters.peer_streams import peer_streams
+from chapters.cases import peer_streams
 
 __all__ = ["PICTURES"]
 
 TWO_LOOPS = "2 independent loops at once"
 WIDTH, HEIGHT = pictures.SIZE_PX
-BATCH_NBYTES = pictures.BATCH * pictures.RESIZED_PX[0] * pictures.RESIZED_PX[1] * 3
+EPOCH_NBYTES = 10 * pictures.BATCH * pictures.RESIZED_PX[0] * pictures.RESIZED_PX[1] * 3
 IMAGES_PER_S = Column("items_per_s", "images/s")
-OF_TWO_LOOPS = Column("items_per_s", "% of two loops", 100, per=TWO_LOOPS)
 
 
 def _cases(quick: bool, peers: Sequence[Peer]) -> list[Case]:
-    seconds: dict[str, Any] = {
-        "measure_s": 1.0 if quick else 3.0,
-        "warmup_s": 0.3 if quick else 0.6,
-    }
-    loops = Case(
-        f"jpeg: {TWO_LOOPS}",
-        "loops",
-        workload="Pictures",
-        workers=2,
-        **seconds,
+    warmup_s, measure_s = (0.3, 1.0) if quick else (0.6, 3.0)
+    times: dict[str, Any] = {"warmup_s": warmup_s, "measure_s": measure_s}
+    work = ("Pictures", "PicturesInArena")
+    streams = peer_streams(
+        "jpeg", quick, peers, *work, options={}, batch_nbytes=EPOCH_NBYTES, **times
     )
-    return [
-        *peer_streams(
-            "jpeg",
-            quick,
-            peers,
-            "Pictures",
-            "PicturesInArena",
-            batch_nbytes=BATCH_NBYTES * 10,
-            **seconds,
-        ),
-        loops,
-    ]
+    name = f"jpeg: {TWO_LOOPS}"
+    loops = Case(name, "loops", workload=work[0], workers=2, warmup_s=warmup_s, measure_s=measure_s)
+    return [*streams, loops]
 
 
 def _rows(judge: Judge) -> list[Row]:
-    ratios = judge.figures.ratios(judge.name(OURS), judge.name(TWO_LOOPS), "items_per_s")
-    shares = [100 * ratio for ratio in ratios]
-    basis = f"of {TWO_LOOPS}"
-    return [Row("jpeg", "at least 97 %", shares, "%", at_least=97, basis=basis)]
+    shares = [100 * ratio for ratio in judge.ratios(OURS, TWO_LOOPS, "items_per_s")]
+    reason = "With few rounds, one batch more or less in the window decides a percent or two."
+    return [at_least("jpeg", shares, 97, "%", basis=f"of {TWO_LOOPS}", reason=reason)]
 
 
 PICTURES = Chapter(
@@ -69,7 +53,7 @@ PICTURES = Chapter(
     cases=_cases,
     columns=(
         IMAGES_PER_S,
-        OF_TWO_LOOPS,
+        Column("items_per_s", "% of two loops", 100, per=TWO_LOOPS),
         Column("consumer_us", "consumer CPU ms/batch", 1e-3),
         Column("all_us", "all CPU ms/batch", 1e-3),
         Column("memory_mb", "memory MB"),

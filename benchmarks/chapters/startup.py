@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from harness.cases import Case
 from harness.chapter import Chapter, Column, Plot
 from harness.contestants import OURS
 from harness.judge import Judge
-from harness.verdict import Row
+from harness.verdict import Row, at_most
 from harness.workloads import shared_empty
 from peers import Peer
 
-from chapters.paces import pace
+from chapters.cases import paced
 
 __all__ = ["START_ARRAY", "START_PATHS", "START_TINY"]
 
@@ -33,55 +34,45 @@ def methods(peer: Peer, *, all_of_them: bool) -> list[str]:
     return fresh or [""]
 
 
-def _cases(template: Case, quick: bool, peers: Sequence[Peer], *, forks: bool) -> list[Case]:
-    """`template` for every peer and start method; the plain loop starts nothing."""
+def _cases(
+    chapter: str, quick: bool, peers: Sequence[Peer], *, forks: bool = False, **facts: Any
+) -> list[Case]:
+    """A case for every peer and start method; the plain loop starts nothing."""
+    max_rounds = facts.pop("max_rounds", None)
     cases = []
     for peer in peers:
-        if peer.is_yardstick:
-            continue
-        for method in methods(peer, all_of_them=forks):
-            label = f"{peer.name}, {method}" if method else peer.name
-            cases.append(
-                dataclasses.replace(
-                    template.at(pace(quick)),
-                    name=f"{template.name}: {label}",
-                    engine=peer.name,
-                    start_method=method,
-                    max_rounds=None if peer.name == OURS else template.max_rounds,
-                    time_limit_s=TIME_LIMIT_S,
-                )
+        for method in [] if peer.is_yardstick else methods(peer, all_of_them=forks):
+            case = Case(
+                f"{chapter}: {peer.name}" + (f", {method}" if method else ""),
+                "first_batch",
+                peer.name,
+                start_method=method,
+                max_rounds=None if peer.name == OURS else max_rounds,
+                **facts,
             )
-    return cases
+            cases.append(case)
+    return [dataclasses.replace(c, time_limit_s=TIME_LIMIT_S) for c in paced(quick, *cases)]
 
 
 # --- a tiny Sequence ---------------------------------------------------------------------
 
 TWO = 2
 BARE = f"{TWO} bare interpreters"
-OVER_BARE = Column("first_batch_s", "x bare interpreters", per=BARE)
 
 
 def _tiny_cases(quick: bool, peers: Sequence[Peer]) -> list[Case]:
-    template = Case("start-tiny", "first_batch", workload_options={"length": 20}, workers=TWO)
-    bare = Case(f"start-tiny: {BARE}", "interpreters", workers=TWO).at(pace(quick))
-    return [*_cases(template, quick, peers, forks=not quick), bare]
+    facts: dict[str, Any] = {"workload_options": {"length": 20}, "workers": TWO}
+    bare = Case(f"start-tiny: {BARE}", "interpreters", workers=TWO)
+    return [*_cases("start-tiny", quick, peers, forks=not quick, **facts), *paced(quick, bare)]
 
 
 def _tiny_rows(judge: Judge) -> list[Row]:
-    ours = judge.name(f"{OURS}, spawn")
-    ratios = judge.figures.ratios(ours, judge.name(BARE), "first_batch_s")
-    seconds = judge.figures.median(ours, "first_batch_s")
-    return [
-        Row(
-            "start, tiny Sequence",
-            "at most 1.2 x",
-            ratios,
-            "x",
-            at_most=1.2,
-            basis=f"of {BARE} that import numpy and cloudpickle",
-            beside="" if seconds is None else f"{seconds:.2f} s",
-        )
-    ]
+    ours = f"{OURS}, spawn"
+    seconds = judge.figures.median(judge.name(ours), "first_batch_s")
+    beside = "" if seconds is None else f"{seconds:.2f} s"
+    ratios = judge.ratios(ours, BARE, "first_batch_s")
+    basis = f"of {BARE} that import numpy and cloudpickle"
+    return [at_most("start, tiny Sequence", ratios, 1.2, "x", basis=basis, beside=beside)]
 
 
 START_TINY = Chapter(
@@ -95,7 +86,7 @@ START_TINY = Chapter(
         " end: less than that no fresh worker can take."
     ),
     cases=_tiny_cases,
-    columns=(SECONDS, OVER_BARE),
+    columns=(SECONDS, Column("first_batch_s", "x bare interpreters", per=BARE)),
     plots=(Plot(SECONDS, more_is_better=False, limit=BARE, limit_words=BARE),),
     rows=_tiny_rows,
     beside=(SECONDS,),
@@ -113,16 +104,15 @@ PEAK = Column("peak_memory_mb", "peak memory GB", 1e-3, suffix=WATCHED)
 
 
 def _array_cases(quick: bool, peers: Sequence[Peer]) -> list[Case]:
-    nbytes = QUICK_MB * 1_000_000 if quick else GB
-    template = Case(
+    cases = _cases(
         "start-1gb",
-        "first_batch",
+        quick,
+        peers,
         workload="HoldsArray",
-        workload_options={"nbytes": nbytes},
+        workload_options={"nbytes": QUICK_MB * 1_000_000 if quick else GB},
         workers=FOUR,
         max_rounds=PEER_ROUNDS,
     )
-    cases = _cases(template, quick, peers, forks=False)
     ours = [case for case in cases if case.engine == OURS]
     if ours and shared_empty() is not None:
         name = f"start-1gb: {SHARED}"
@@ -140,24 +130,11 @@ def _array_rows(judge: Judge) -> list[Row]:
     rows = []
     wanted = {f"{OURS}, spawn": ("", 1.2, 2.3), SHARED: (" in seqloader.shared_empty", 0.4, 1.3)}
     for label, (where, seconds, memory_gb) in wanted.items():
-        peaks = judge.values(label + WATCHED, "peak_memory_mb")
         work = f"start, 1 GB array{where}, {FOUR} workers"
-        rows += [
-            Row(
-                f"{work}: time",
-                f"at most {seconds:g} s",
-                judge.values(label, "first_batch_s"),
-                "s",
-                at_most=seconds,
-            ),
-            Row(
-                f"{work}: memory",
-                f"at most {memory_gb:g} GB",
-                [peak / 1e3 for peak in peaks],
-                "GB",
-                at_most=memory_gb,
-            ),
-        ]
+        peaks_gb = [peak / 1e3 for peak in judge.values(label + WATCHED, "peak_memory_mb")]
+        first_s = judge.values(label, "first_batch_s")
+        rows.append(at_most(f"{work}: time", first_s, seconds, "s"))
+        rows.append(at_most(f"{work}: memory", peaks_gb, memory_gb, "GB"))
     return rows
 
 
@@ -183,19 +160,6 @@ START_ARRAY = Chapter(
 
 # --- a Sequence that holds a list --------------------------------------------------------
 
-
-def _paths_cases(quick: bool, peers: Sequence[Peer]) -> list[Case]:
-    template = Case(
-        "start-paths",
-        "first_batch",
-        workload="HoldsPaths",
-        workload_options={"count": 250_000 if quick else 1_000_000},
-        workers=FOUR,
-        max_rounds=PEER_ROUNDS,
-    )
-    return _cases(template, quick, peers, forks=False)
-
-
 START_PATHS = Chapter(
     name="start-paths",
     title="Start-up: a Sequence that holds a million (path, label) tuples",
@@ -204,7 +168,15 @@ START_PATHS = Chapter(
         " workers: small Python objects, which every worker that is not forked has to build"
         " anew. Memory is that at the end of the first epoch."
     ),
-    cases=_paths_cases,
+    cases=lambda quick, peers: _cases(
+        "start-paths",
+        quick,
+        peers,
+        workload="HoldsPaths",
+        workload_options={"count": 250_000 if quick else 1_000_000},
+        workers=FOUR,
+        max_rounds=PEER_ROUNDS,
+    ),
     columns=(SECONDS, Column("memory_mb", "memory MB")),
     plots=(Plot(SECONDS, more_is_better=False),),
     rows=lambda judge: [],

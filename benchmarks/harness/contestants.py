@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from peers import Peer
 
-__all__ = ["OURS", "Contestant", "contestants"]
+__all__ = ["OURS", "Contestant"]
 
 OURS = "seqloader"
 
@@ -19,13 +19,24 @@ class Contestant:
     """A peer as it is stored beside its figures."""
 
     name: str
-    version: str
-    missing: tuple[str, ...]
+    version: str = ""
+    missing: tuple[str, ...] = ()
     """Distributions that were not installed; it was not measured then."""
-    ordered: bool
-    bounded: bool
-    is_yardstick: bool
-    reservation: str
+    ordered: bool = True
+    bounded: bool = True
+    is_yardstick: bool = False
+    reservation: str = ""
+
+    @classmethod
+    def of(cls, peer: Peer) -> Contestant:
+        """The peer as it is installed here."""
+        missing = peer.missing()
+        told: Any = {name: getattr(peer, name) for name in _OF_PEER}
+        return cls(version="" if missing else peer.version(), missing=missing, **told)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Contestant:
+        return cls(**{**values, "missing": tuple(values["missing"])})
 
     @property
     def is_ours(self) -> bool:
@@ -36,18 +47,10 @@ class Contestant:
         """Whether it may be the best peer: one that keeps order and bound, and is no yardstick."""
         return self.ordered and self.bounded and not self.is_yardstick and not self.is_ours
 
+    @property
+    def absence(self) -> str:
+        """Why it was not measured, where distributions were missing."""
+        return f"not installed: {', '.join(self.missing)}" if self.missing else ""
 
-def contestants(peers: Sequence[Peer]) -> list[Contestant]:
-    """The peers as they are installed here."""
-    return [
-        Contestant(
-            name=peer.name,
-            version="" if peer.missing() else peer.version(),
-            missing=peer.missing(),
-            ordered=peer.ordered,
-            bounded=peer.bounded,
-            is_yardstick=peer.is_yardstick,
-            reservation=peer.reservation,
-        )
-        for peer in peers
-    ]
+
+_OF_PEER = ("name", "ordered", "bounded", "is_yardstick", "reservation")

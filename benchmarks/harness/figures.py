@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import statistics
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from harness.cases import Run
+from harness.contestants import OURS
 
-__all__ = ["Figures", "spread"]
-
-
-def spread(values: Sequence[float]) -> float:
-    """How far the values lie apart: (largest - smallest) / median."""
-    middle = abs(statistics.median(values))
-    width = max(values) - min(values)
-    if width == 0:
-        return 0.0
-    return width / middle if middle else float("inf")
+__all__ = ["Figures"]
 
 
 class Figures:
@@ -24,10 +17,8 @@ class Figures:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = list(runs)
-
-    def names(self) -> list[str]:
-        """The cases, in the order in which they took their turns."""
-        return list(dict.fromkeys(run.case.name for run in self.runs))
+        self.cases = {run.case.name: run.case for run in runs}
+        """In the order in which they took their turns."""
 
     def values(self, case: str, figure: str) -> list[float]:
         """One value for each round that brought one."""
@@ -39,15 +30,11 @@ class Figures:
 
     def ratios(self, case: str, other: str, figure: str) -> list[float]:
         """`case` in units of `other`, round by round."""
-        return self._compare(case, other, figure, lambda one, two: one / two)
+        return self._compare(case, other, figure, operator.truediv)
 
     def differences(self, case: str, other: str, figure: str) -> list[float]:
         """`case` less `other`, round by round."""
-        return self._compare(case, other, figure, lambda one, two: one - two)
-
-    def of(self, names: Collection[str]) -> Figures:
-        """Of these cases only."""
-        return Figures([run for run in self.runs if run.case.name in names])
+        return self._compare(case, other, figure, operator.sub)
 
     def failures(self) -> list[Run]:
         return [run for run in self.runs if run.failure is not None]
@@ -57,8 +44,7 @@ class Figures:
 
         A figure below its target is a finding, and a peer that hangs is one too.
         """
-        ours = any(run.case.engine == "seqloader" for run in self.failures())
-        return int(ours or any(run.wrong for run in self.runs))
+        return int(any(run.wrong or run.case.engine == OURS for run in self.failures()))
 
     def _by_round(self, case: str, figure: str) -> dict[int, float]:
         return {

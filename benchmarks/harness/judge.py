@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.contestants import OURS, Contestant
 from harness.figures import Figures
-from harness.verdict import Row, short
+from harness.verdict import Row, at_least, at_most
+from seqloader.command.words import three_digits
 
 __all__ = ["LIMIT_SHARE", "Best", "Judge"]
 
@@ -16,8 +18,7 @@ LIMIT_SHARE = 0.85
 """Of a measured limit is enough, where a multiple of the best peer would be more."""
 
 
-@dataclass(frozen=True)
-class Best:
+class Best(NamedTuple):
     """The peer that did best, and its median."""
 
     label: str
@@ -38,16 +39,17 @@ class Judge:
         eligible = {each.name for each in self.contestants if each.counts}
         medians = [
             Best(name.removeprefix(f"{self.chapter}: "), median)
-            for name, engine in self._engines().items()
-            if engine in eligible and (median := self.figures.median(name, figure)) is not None
+            for name, case in self.figures.cases.items()
+            if case.engine in eligible and (median := self.figures.median(name, figure)) is not None
         ]
-        if not medians:
-            return None
         choose = min if lowest else max
-        return choose(medians, key=lambda best: best.value)
+        return choose(medians, key=lambda best: best.value, default=None)
 
     def values(self, label: str, figure: str) -> list[float]:
         return self.figures.values(self.name(label), figure)
+
+    def ratios(self, label: str, other: str, figure: str) -> list[float]:
+        return self.figures.ratios(self.name(label), self.name(other), figure)
 
     def name(self, label: str) -> str:
         return f"{self.chapter}: {label}"
@@ -61,6 +63,7 @@ class Judge:
         *,
         label: str = OURS,
         limit: tuple[str, str] | None = None,
+        reason: str = "",
     ) -> Row:
         """At least `ratio` times the best peer, or most of the limit where that is less.
 
@@ -71,51 +74,38 @@ class Judge:
             unit: Of the figure.
             label: Our case.
             limit: Label and figure of the case that measures what the machine allows.
+            reason: Why the row may not be reached.
         """
-        values = self.values(label, figure)
-        targets = self._targets(ratio, figure, limit)
+        values, best = self.values(label, figure), self.best(figure)
+        targets = {}
+        if best is not None:
+            times = ratio * best.value
+            at = three_digits(best.value)
+            targets[times] = f"{ratio:g} x {best.label} at {at} = {three_digits(times)}"
+        most = None if limit is None else self.figures.median(self.name(limit[0]), limit[1])
+        if most is not None:
+            share, of = LIMIT_SHARE * most, three_digits(most)
+            targets[share] = f"{LIMIT_SHARE:g} x the limit of {of} = {three_digits(share)}"
         if not targets:
             return Row(work, f"{ratio:g} x the best peer; none brought a figure", values, unit)
-        best = self.best(figure)
         wanted = min(targets)
         basis = "; ".join(
             f"{text}{' (counts)' if value == wanted and len(targets) > 1 else ''}"
             for value, text in targets.items()
         )
-        best = self.best(figure)
         beside = ""
         if best is not None and values:
-            beside = f"{short(statistics.median(values) / best.value)} x {best.label}"
-        words = f"at least {short(wanted)} {unit}"
-        return Row(work, words, values, unit, at_least=wanted, basis=basis, beside=beside)
+            beside = f"{three_digits(statistics.median(values) / best.value)} x {best.label}"
+        more = {"basis": basis, "beside": beside, "reason": reason}
+        return at_least(work, values, wanted, unit, **more)
 
-    def not_above_best(self, work: str, figure: str, unit: str, scale: float) -> Row:
+    def not_above_best(
+        self, work: str, figure: str, unit: str, scale: float, reason: str = ""
+    ) -> Row:
         """At most what the best peer needs."""
         values = [value * scale for value in self.values(OURS, figure)]
         best = self.best(figure, lowest=True)
         if best is None:
             return Row(work, "not above the best peer; none brought a figure", values, unit)
-        wanted = best.value * scale
-        words = f"at most {short(wanted)} {unit}"
-        return Row(work, words, values, unit, at_most=wanted, basis=f"as {best.label}")
-
-    def _targets(
-        self, ratio: float, figure: str, limit: tuple[str, str] | None
-    ) -> dict[float, str]:
-        targets = {}
-        best = self.best(figure)
-        if best is not None:
-            reached = short(best.value)
-            targets[ratio * best.value] = (
-                f"{ratio:g} x {best.label} at {reached} = {short(ratio * best.value)}"
-            )
-        if limit is not None:
-            most = self.figures.median(self.name(limit[0]), limit[1])
-            if most is not None:
-                targets[LIMIT_SHARE * most] = (
-                    f"{LIMIT_SHARE:g} x the limit of {short(most)} = {short(LIMIT_SHARE * most)}"
-                )
-        return targets
-
-    def _engines(self) -> dict[str, str]:
-        return {run.case.name: run.case.engine for run in self.figures.runs}
+        more = {"basis": f"as {best.label}", "reason": reason}
+        return at_most(work, values, best.value * scale, unit, **more)

@@ -18,13 +18,12 @@ from typing import Any
 from peers import Loader
 from peers import find as find_peer
 
-from harness import gathers, orders, primitives, resumption, workloads, yardsticks
-from harness.bandwidth import bandwidth
+from harness import gathers, limits, orders, resumption, workloads
 from harness.cases import Case
 from harness.checks import WrongBatch, check_batch
 from harness.footprint import tree_cpu_s, tree_memory_bytes
 
-__all__ = ["find"]
+__all__ = ["MEASURES"]
 
 Figures = dict[str, float]
 
@@ -190,20 +189,18 @@ def own_cost(case: Case) -> Figures:
     """What checking and touching a batch costs the consumer, as part of its figure."""
     sequence = _sequence(case)
     batch = sequence[7]
-    check_s = primitives.seconds_each(lambda: check_batch(batch, 7, case.touch, sequence))
+    check_s = limits.seconds_each(lambda: check_batch(batch, 7, case.touch, sequence))
     return {"check_us": check_s * 1e6}
 
 
 def memory_limits(case: Case) -> Figures:
     """How fast buffers of this workload's size are written, by as many processes."""
     array, _ = _sequence(case)[0]
-    return bandwidth(array.nbytes, case.workers, case.in_flight)
+    return limits.bandwidth(array.nbytes, case.workers, case.in_flight)
 
 
 def loops(case: Case) -> Figures:
-    return yardsticks.loops(
-        _sequence(case), case.workers, case.touch, case.warmup_s, case.measure_s
-    )
+    return limits.loops(_sequence(case), case.workers, case.touch, case.warmup_s, case.measure_s)
 
 
 def _whole_epoch(case: Case, loader: Loader, sequence: Any) -> float:
@@ -231,25 +228,23 @@ def _open(case: Case, sequence: Any) -> contextlib.closing[Loader]:
         options["seed"] = case.seed
     if case.start_method:
         options["start_method"] = case.start_method
-    loader = find_peer(case.engine).make_loader(sequence, case.workers, case.in_flight, **options)
+    loader = find_peer(case.engine).maker()(sequence, case.workers, case.in_flight, **options)
     return contextlib.closing(loader)
 
 
-def find(name: str) -> Callable[[Case], Figures]:
-    """The measuring function of that name."""
-    measures: dict[str, Callable[[Case], Figures]] = {
-        "stream": stream,
-        "epochs": epochs,
-        "makespan": makespan,
-        "first_batch": first_batch,
-        "own_cost": own_cost,
-        "pipe": lambda case: primitives.pipe(),
-        "bandwidth": memory_limits,
-        "loops": loops,
-        "sleepers": lambda case: yardsticks.sleepers(_sequence(case), case.workers),
-        "interpreters": lambda case: yardsticks.interpreters(case.workers),
-        **gathers.MEASURES,
-        **orders.MEASURES,
-        **resumption.MEASURES,
-    }
-    return measures[name]
+MEASURES: dict[str, Callable[[Case], Figures]] = {
+    "stream": stream,
+    "epochs": epochs,
+    "makespan": makespan,
+    "first_batch": first_batch,
+    "own_cost": own_cost,
+    "pipe": lambda case: limits.pipe(),
+    "bandwidth": memory_limits,
+    "loops": loops,
+    "sleepers": lambda case: limits.sleepers(_sequence(case), case.workers),
+    "interpreters": lambda case: limits.interpreters(case.workers),
+    **gathers.MEASURES,
+    **orders.MEASURES,
+    **resumption.MEASURES,
+}
+"""What `Case.measure` names."""

@@ -9,9 +9,9 @@ import json
 import sys
 from pathlib import Path
 
-from harness import measures
 from harness.cases import Case
 from harness.checks import WrongBatch
+from harness.measures import MEASURES
 
 __all__ = ["main"]
 
@@ -20,7 +20,7 @@ def main(case_json: str, result_path: str) -> None:
     case = Case.from_json(case_json)
     outcome: dict[str, object]
     try:
-        outcome = {"figures": measures.find(case.measure)(case)}
+        outcome = {"figures": MEASURES[case.measure](case)}
     except WrongBatch as error:
         outcome = {"wrong": str(error)}
     Path(result_path).write_text(json.dumps(outcome))

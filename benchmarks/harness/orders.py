@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.cases import Case
 from harness.checks import WrongBatch
-from harness.primitives import seconds_each
+from harness.limits import seconds_each
 
 __all__ = ["MEASURES", "check_order"]
 

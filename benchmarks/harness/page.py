@@ -2,144 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
 
 from harness.chapter import Chapter
 from harness.judge import LIMIT_SHARE
 from harness.plots import bars, file_name
-from harness.progress import clock
-from harness.report import row_cells
 from harness.results import Results
 from harness.schedule import SLOW_S
-from harness.tables import Table, beside_table, peer_table
-from harness.verdict import SPREAD_LIMIT, Row
+from harness.tables import Table, beside_table, peer_table, row_table
+from harness.verdict import Row
+from seqloader.command.rounds import SPREAD_LIMIT
+from seqloader.command.words import clock, count
 
-__all__ = ["text"]
+__all__ = ["fill", "markdown", "text"]
 
-TEXTS = frozenset({"", "because", "work", "peer", "version", "reservation"})
-"""Columns that hold words."""
-
-GENERATED = (
-    "<!-- Generated from benchmarks/results/suite.json by `python benchmarks/suite.py --pages`:"
-    " do not edit. -->"
-)
+TEMPLATES = Path(__file__).resolve().parent.parent / "pages"
 
 
-def text(
-    chapters: Sequence[Chapter],
-    results: Results,
-    rows: Sequence[Row],
-    reasons: Mapping[str, str],
-) -> str:
+def fill(page: str, **parts: str) -> str:
+    """The page of that name, its places filled; an empty part leaves no gap."""
+    template = Template((TEMPLATES / page).read_text(encoding="utf-8"))
+    return re.sub(r"\n{3,}", "\n\n", template.substitute(parts))
+
+
+def text(chapters: Sequence[Chapter], results: Results, rows: Sequence[Row]) -> str:
     """The whole page."""
     measured = [each for each in chapters if results.figures(each.name).runs]
-    parts = [
-        GENERATED,
-        "# Benchmarks",
-        "How fast are batches delivered, beside the loaders that people use? Everything here was"
-        f" measured in one run of `{results.command}` ({results.measured},"
-        f" {clock(results.took_s)} minutes); the page and its plots are generated from what it"
-        " stored, `benchmarks/results/suite.json`.",
-        _warning(chapters, results),
-        _machine(results),
-        _method(results),
-        _peers(results),
-        _judged(rows, reasons),
-        *(_chapter(each, results) for each in measured),
-        _caveats(),
-        _how_to(),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return fill(
+        "benchmarks.md",
+        command=results.command,
+        measured=results.measured,
+        took=clock(results.took_s),
+        warning=_warning(chapters, results),
+        machine="\n".join(f"- {line}" for line in results.machine.lines()),
+        rounds=count(max((run.round for run in results.runs), default=1), "round"),
+        slow=f"{SLOW_S:g}",
+        spread_limit=f"{SPREAD_LIMIT:.0%}",
+        peers=_peers(results),
+        judged=_judged(rows) if rows else "",
+        chapters="\n\n".join(_chapter(each, results) for each in measured),
+    )
 
 
 def _warning(chapters: Sequence[Chapter], results: Results) -> str:
     """What is missing from these results, said first."""
-    said = []
+    said = [f"The chapter {name} is missing: {why}." for name, why in results.left_out.items()]
+    if not results.finished:
+        said.insert(0, "The run was interrupted: what it had measured until then is shown.")
     if results.quick:
-        said.append("Measured with `--quick`: one short round, so the figures are rough.")
-    if not results.is_finished:
-        said.append("The run was interrupted: what it had measured until then is shown.")
-    for name, why in results.left_out.items():
-        said.append(f"The chapter {name} is missing: {why}.")
-    absent = [
-        each.name
-        for each in chapters
-        if not results.figures(each.name).runs and each.name not in results.left_out
-    ]
+        said.insert(0, "Measured with `--quick`: one short round, so the figures are rough.")
+    absent = [each.name for each in chapters if not results.figures(each.name).runs]
+    absent = [name for name in absent if name not in results.left_out]
     if absent:
         said.append(f"Not measured in this run: {', '.join(absent)}.")
-    if not said:
-        return ""
-    return '!!! warning "Not a full run"\n\n' + "\n\n".join(f"    {each}" for each in said)
-
-
-def _machine(results: Results) -> str:
-    lines = "\n".join(f"- {line}" for line in results.machine.lines())
-    return f"## The machine\n\n{lines}"
-
-
-def _method(results: Results) -> str:
-    rounds = max((run.round for run in results.runs), default=1)
-    return f"""## How it was measured
-
-- Each run has a fresh interpreter. The cases of a chapter take turns, A B C A B C, for up to
-  {rounds} round{"s" if rounds > 1 else ""}. A case whose run takes longer than {SLOW_S:g} s is
-  measured once, and its row says so; start-up and uneven work of peers are measured twice.
-- Warm-up is not counted. Throughput is measured in mid-epoch: what was computed ahead before the
-  window counts for the run, what is computed ahead at its end against it.
-- Order and content of every batch are checked. The consumer reads every label and one element of
-  every page; that is part of its CPU, and *the check of a batch* says how much.
-- Figures are medians of the rounds; *spread* is (largest - smallest) / median. A row beyond
-  {SPREAD_LIMIT:.0%} is marked UNSTABLE.
-- Two workers and 8 batches in flight, unless a chapter says otherwise.
-- CPU is that of the consumer's process, and of all processes together. Memory is PSS plus shared
-  memory files, counted once, of all processes; it is read after the timing, while the queue is
-  full.
-- The limits of the machine take turns with the peers: processes that fill and copy buffers which
-  are mapped already and used in turn, as many as there are batches in flight."""
+    head = ['!!! warning "Not a full run"'] if said else []
+    return "\n\n".join([*head, *(f"    {each}" for each in said)])
 
 
 def _peers(results: Results) -> str:
+    def cells(yes: bool, is_yardstick: bool) -> str:
+        return "" if is_yardstick else "yes" if yes else "no"
+
     rows = [
         [
             each.name,
-            each.version or f"not installed: {', '.join(each.missing)}",
-            _yes(each.ordered and not each.is_yardstick, each.is_yardstick),
-            _yes(each.bounded and not each.is_yardstick, each.is_yardstick),
+            each.version or each.absence,
+            cells(each.ordered, each.is_yardstick),
+            cells(each.bounded, each.is_yardstick),
             "a yardstick, not a competitor" if each.is_yardstick else each.reservation,
         ]
         for each in results.contestants
     ]
     columns = ["peer", "version", "keeps the order", "keeps the bound", "reservation"]
-    words = (
-        "## The peers\n\nEach is configured as its own documentation recommends; the docstring of"
-        " its file in `benchmarks/peers/` says how and why. *The best peer* below is the best of"
-        " those that keep both order and bound."
-    )
-    return f"{words}\n\n{markdown(Table('', columns, rows))}"
+    return markdown(Table("", columns, rows))
 
 
-def _yes(value: bool, is_yardstick: bool) -> str:
-    if is_yardstick:
-        return ""
-    return "yes" if value else "no"
-
-
-def _judged(rows: Sequence[Row], reasons: Mapping[str, str]) -> str:
-    if not rows:
-        return ""
-    headings, cells = row_cells(rows)
-    words = (
-        "## What was wanted, and what was reached\n\nWhere a multiple of the best peer would exceed"
-        f" what the machine can do, {LIMIT_SHARE:g} of the limit that was measured in the same run"
-        " counts. *ok*: the median reaches it."
-    )
-    unreached = [
-        f"- **{row.work}**: {reasons[row.work]}"
-        for row in rows
-        if row.verdict not in ("", "ok") and row.work in reasons
+def _judged(rows: Sequence[Row]) -> str:
+    unreached = [f"- **{row.work}**: {row.excuse}" for row in rows if row.excuse]
+    parts = [
+        "## What was wanted, and what was reached",
+        "Where a multiple of the best peer would exceed what the machine can do,"
+        f" {LIMIT_SHARE:g} of the limit that was measured in the same run counts. *ok*: the median"
+        " reaches it.",
+        markdown(row_table(rows)),
     ]
-    parts = [words, markdown(Table("", headings, cells))]
     if unreached:
         parts += ["Why rows are not reached:", "\n".join(unreached)]
     return "\n\n".join(parts)
@@ -148,8 +98,7 @@ def _judged(rows: Sequence[Row], reasons: Mapping[str, str]) -> str:
 def _chapter(chapter: Chapter, results: Results) -> str:
     parts = [f"## {chapter.title}", chapter.text]
     for plot in chapter.plots:
-        shown = [bar for bar in bars(chapter, plot, results) if bar.values]
-        if shown:
+        if any(bar.values for bar in bars(chapter, plot, results)):
             words = f"{chapter.title}: {plot.column.heading}, a bar for each peer"
             parts.append(f"![{words}](benchmarks/{file_name(chapter, plot)})")
     parts.append(markdown(peer_table(chapter, results)))
@@ -159,47 +108,14 @@ def _chapter(chapter: Chapter, results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def _caveats() -> str:
-    return """## What these figures do not say
-
-- They are those of one machine with few cores. Ratios travel better than figures, and neither
-  travels far: run the suite on yours.
-- All but the photographs measure transport: `__getitem__` does next to nothing. Where your own
-  takes long, every loader that keeps its workers busy is about equally fast; the photographs show
-  that case.
-- Nothing trains here. A consumer that computes competes with the workers for cores and memory.
-- Peers do more than hand over batches: collating, sampling, transforms, several machines. What
-  they cost for that is not separated.
-- A plain loop is a yardstick for cost, not a competitor: it computes nothing ahead."""
-
-
-def _how_to() -> str:
-    return """## Run it yourself
-
-```bash
-pip install -e ".[bench,peers]"
-python benchmarks/suite.py            # everything; --quick takes three minutes
-python benchmarks/suite.py --pages    # this page and its plots, from the stored results
-```
-
-`--only images jpeg` measures some chapters, `--peers loop "SPDL arena" seqloader` some peers. A
-peer that is not installed is listed as such. Results are stored after every run, so Ctrl-C loses
-nothing."""
-
-
 def markdown(table: Table) -> str:
-    """As a pipe table; text to the left, figures to the right, notes below the name of the row."""
-    columns, rows = list(table.columns), [[_cell(cell) for cell in row] for row in table.rows]
+    """As a pipe table; notes stand below the name of their row."""
+    rows = [[cell.replace("<", "&lt;") for cell in row] for row in table.rows]
+    columns = list(table.columns)
     if columns[-1] == "notes":
         columns.pop()
-        rows = [[_with_note(name, note), *cells] for name, *cells, note in rows]
-    ruler = [":--" if column in TEXTS else "--:" for column in columns]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [columns, ruler, *rows])
-
-
-def _with_note(name: str, note: str) -> str:
-    return f"{name}<br><small>{note}</small>" if note else name
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+        rows = [
+            [f"{name}<br><small>{note}</small>" if note else name, *cells]
+            for name, *cells, note in rows
+        ]
+    return dataclasses.replace(table, columns=columns, rows=rows).markdown()

@@ -1,12 +1,13 @@
 """The plots of the page: bars that are sorted, with a line where the machine's limit was measured.
 
-Drawn from stored results, by matplotlib, without a screen.
+Drawn from stored results.
 """
 
 from __future__ import annotations
 
 import importlib
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +17,16 @@ from harness.chapter import Chapter, Plot
 from harness.contestants import Contestant
 from harness.figures import Figures
 from harness.results import Results
-from harness.tables import Entry, entries
-from harness.verdict import short
+from harness.tables import entries
+from seqloader.command.words import three_digits
 
 __all__ = ["Bar", "bars", "draw", "file_name"]
 
-OURS_COLOUR = "#3f51b5"
-PEER_COLOUR = "#9fb0c0"
-YARDSTICK_COLOUR = "#dcdcdc"
+OURS_COLOUR, PEER_COLOUR, YARDSTICK_COLOUR = "#3f51b5", "#9fb0c0", "#dcdcdc"
 LIMIT_COLOUR = "#c62828"
-QUIET_COLOUR = "#666666"
 LINE_INCHES = 0.27
 WIDTH_INCHES = 8.5
+MOST_CHARS = 90
 LOG_FACTOR = 12.0
 """Values further apart than this are drawn on a logarithmic axis."""
 
@@ -44,9 +43,13 @@ class Bar:
 
     @property
     def median(self) -> float:
-        ordered = sorted(self.values)
-        half = len(ordered) // 2
-        return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+        return statistics.median(self.values)
+
+    @property
+    def colour(self) -> str:
+        if self.contestant.is_ours:
+            return OURS_COLOUR
+        return YARDSTICK_COLOUR if self.contestant.is_yardstick else PEER_COLOUR
 
 
 def file_name(chapter: Chapter, plot: Plot) -> str:
@@ -54,110 +57,92 @@ def file_name(chapter: Chapter, plot: Plot) -> str:
     return f"{chapter.name}{plot.suffix}.png"
 
 
-def draw(chapter: Chapter, results: Results, folder: Path) -> list[Path]:
+def draw(chapter: Chapter, results: Results, folder: Path) -> None:
     """Write the chapter's plots into the folder, those that have anything to show."""
-    paths = []
     for plot in chapter.plots:
         shown = bars(chapter, plot, results)
         if any(bar.values for bar in shown):
             path = folder / file_name(chapter, plot)
             _draw(chapter, plot, shown, results.figures(chapter.name), path)
-            paths.append(path)
-    return paths
 
 
 def bars(chapter: Chapter, plot: Plot, results: Results) -> list[Bar]:
     """Best first; those that brought no figure last, with the reason."""
     figures = results.figures(chapter.name)
-    found = [_bar(entry, chapter, plot, figures) for entry in entries(chapter, results)]
+    found = []
+    for entry in entries(chapter, results):
+        values = plot.column.values(figures, chapter.name, entry.label)
+        if plot.column.less == entry.label:
+            values = []  # the difference to itself
+        why_not = "" if values else "; ".join(entry.notes)
+        found.append(Bar(entry.label, entry.contestant, values, why_not))
     measured = [bar for bar in found if bar.values]
     measured.sort(key=lambda bar: bar.median, reverse=plot.more_is_better)
     return [*measured, *(bar for bar in found if not bar.values and bar.why_not)]
 
 
-def _bar(entry: Entry, chapter: Chapter, plot: Plot, figures: Figures) -> Bar:
-    values = plot.column.values(figures, chapter.name, entry.label)
-    if plot.column.less == entry.label:
-        values = []  # the difference to itself
-    why_not = "" if values else "; ".join(entry.notes)
-    return Bar(entry.label, entry.contestant, values, why_not)
-
-
 def _draw(chapter: Chapter, plot: Plot, shown: Sequence[Bar], figures: Figures, path: Path) -> None:
-    matplotlib: Any = importlib.import_module("matplotlib")
-    matplotlib.use("Agg")
-    pyplot: Any = importlib.import_module("matplotlib.pyplot")
-    figure, axes = pyplot.subplots(
-        figsize=(WIDTH_INCHES, 1.3 + LINE_INCHES * len(shown)), layout="constrained"
+    from seqloader.command.plots import bare_axes, picture
+
+    with picture(path, (WIDTH_INCHES, 1.3 + LINE_INCHES * len(shown)), 130) as figure:
+        axes = figure.subplots()
+        limit = _limit(chapter, plot, figures)
+        lowest, highest = _range(shown, limit)
+        axes.set_xlim(lowest, highest)
+        if lowest > 0:
+            axes.set_xscale("log")
+            ticker: Any = importlib.import_module("matplotlib.ticker")
+            axes.xaxis.set_major_formatter(
+                ticker.FuncFormatter(lambda value, _: three_digits(value))
+            )
+            axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+        for place, bar in enumerate(shown):
+            if bar.values:
+                _draw_bar(axes, place, bar, lowest, highest)
+            else:
+                _write(axes, place, bar.why_not)
+        if limit is not None:
+            axes.axvline(limit, color=LIMIT_COLOUR, linewidth=1.2, linestyle="--")
+        axes.set_yticks(range(len(shown)), [bar.label for bar in shown], fontsize=9)
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.set_xlabel(_axis_words(plot, is_log=lowest > 0), fontsize=9)
+        axes.set_title(_title(chapter, plot, shown, limit), fontsize=10, loc="left")
+        axes.tick_params(axis="y", length=0)
+        bare_axes(axes, grid="x", without=("top", "right", "left"))
+        for label, bar in zip(axes.get_yticklabels(), shown, strict=True):
+            label.set_fontweight("bold" if bar.contestant.is_ours else "normal")
+
+
+def _write(axes: Any, place: int, text: str) -> None:
+    axes.annotate(
+        text if len(text) <= MOST_CHARS else f"{text[: MOST_CHARS - 1]}…",
+        (0, place),
+        xycoords=("axes fraction", "data"),
+        **_BESIDE,
+        style="italic",
+        color="#666666",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        zorder=3,
     )
-    limit = _limit(chapter, plot, figures)
-    lowest, highest = _range(shown, limit)
-    axes.set_xlim(lowest, highest)
-    is_log = lowest > 0
-    if is_log:
-        axes.set_xscale("log")
-        ticker: Any = importlib.import_module("matplotlib.ticker")
-        axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: short(value)))
-        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
-    for place, bar in enumerate(shown):
-        _draw_bar(axes, place, bar, lowest, highest)
-    if limit is not None:
-        axes.axvline(limit, color=LIMIT_COLOUR, linewidth=1.2, linestyle="--")
-    axes.set_yticks(range(len(shown)), [bar.label for bar in shown], fontsize=9)
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_xlabel(_axis_words(plot, is_log), fontsize=9)
-    axes.set_title(_title(chapter, plot, shown, limit), fontsize=10, loc="left")
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="#e5e5e5", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    for label, bar in zip(axes.get_yticklabels(), shown, strict=True):
-        if bar.contestant.is_ours:
-            label.set_fontweight("bold")
-    figure.savefig(path, dpi=130, metadata={"Software": None})
-    pyplot.close(figure)
+
+
+_BESIDE: dict[str, Any] = {
+    "xytext": (4, 0),
+    "textcoords": "offset points",
+    "va": "center",
+    "fontsize": 8,
+}
 
 
 def _draw_bar(axes: Any, place: int, bar: Bar, lowest: float, highest: float) -> None:
-    if not bar.values:
-        text = bar.why_not if len(bar.why_not) <= 90 else f"{bar.why_not[:89]}…"
-        axes.annotate(
-            text,
-            (0, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            style="italic",
-            color=QUIET_COLOUR,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-            zorder=3,
-        )
-        return
-    median = max(bar.median, lowest)
-    axes.barh(
-        place,
-        median - lowest,
-        left=lowest,
-        height=0.72,
-        color=_colour(bar.contestant),
-        hatch="///" if bar.contestant.reservation else None,
-        edgecolor="white" if bar.contestant.reservation else "none",
-    )
-    least, most = min(bar.values), max(bar.values)
+    median, least, most = max(bar.median, lowest), min(bar.values), max(bar.values)
+    hatched = {"hatch": "///", "edgecolor": "white"} if bar.contestant.reservation else {}
+    length = median - lowest
+    axes.barh(place, length, left=lowest, height=0.72, color=bar.colour, **hatched)
     if most > least:
         axes.plot([max(least, lowest), most], [place, place], color="#222222", linewidth=1.1)
-    axes.annotate(
-        short(bar.median),
-        (min(max(most, median), highest), place),
-        xytext=(4, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=8,
-        color="#222222",
-    )
+    at = (min(max(most, median), highest), place)
+    axes.annotate(three_digits(bar.median), at, **_BESIDE, color="#222222")
 
 
 def _range(shown: Sequence[Bar], limit: float | None) -> tuple[float, float]:
@@ -179,22 +164,15 @@ def _limit(chapter: Chapter, plot: Plot, figures: Figures) -> float | None:
     return None if median is None else median * plot.column.scale
 
 
-def _axis_words(plot: Plot, is_log: bool) -> str:
+def _axis_words(plot: Plot, *, is_log: bool) -> str:
     better = "more is better" if plot.more_is_better else "less is better"
     return f"{plot.column.heading} ({better}{', logarithmic' if is_log else ''})"
 
 
 def _title(chapter: Chapter, plot: Plot, shown: Sequence[Bar], limit: float | None) -> str:
-    explained = []
-    if limit is not None:
-        explained.append(f"dashed: {plot.limit_words}")
+    explained = [] if limit is None else [f"dashed: {plot.limit_words}"]
     if any(bar.values and bar.contestant.reservation for bar in shown):
         explained.append("hatched: with a reservation, see the table")
-    words = f"{chapter.title}: {plot.column.heading}"
-    return "\n".join([words, *(["; ".join(explained)] if explained else [])])
-
-
-def _colour(contestant: Contestant) -> str:
-    if contestant.is_ours:
-        return OURS_COLOUR
-    return YARDSTICK_COLOUR if contestant.is_yardstick else PEER_COLOUR
+    return "\n".join(
+        filter(None, [f"{chapter.title}: {plot.column.heading}", "; ".join(explained)])
+    )

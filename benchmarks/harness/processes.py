@@ -1,4 +1,4 @@
-"""A fresh interpreter for every run, engines in turn, and an end to those that hang."""
+"""A fresh interpreter for every run, and an end to those that hang, with all that they leave."""
 
 from __future__ import annotations
 
@@ -11,35 +11,23 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from harness.cases import Case, Run
 from harness.footprint import tree_memory_bytes, tree_pids
-from harness.leftovers import named_memory, remove_since
 
-__all__ = ["in_turn", "run_fresh"]
+__all__ = ["BENCHMARKS", "environment", "named_memory", "remove_memory_since", "run_fresh"]
 
 BENCHMARKS = Path(__file__).resolve().parent.parent
 MEMORY_PERIOD_S = 0.05
 TAIL_CHARS = 600  # of what a failed run printed: the end of a traceback
 MARK_VARIABLE = "SEQLOADER_BENCHMARK_RUN"
 LEAVING_S = 1.0  # for what a run that ended left behind to end by itself, before it is killed
-
-
-def in_turn(cases: Sequence[Case], rounds: int) -> list[Run]:
-    """Run all cases once, then all once more, ...: what the machine does meets all of them."""
-    runs = []
-    for number in range(1, rounds + 1):
-        for case in cases:
-            if case.max_rounds is not None and number > case.max_rounds:
-                continue
-            _show_progress(f"round {number} of {rounds}: {case.name}")
-            runs.append(dataclasses.replace(run_fresh(case), round=number))
-    _show_progress("")
-    return runs
+SHARED = Path("/dev/shm")
 
 
 def run_fresh(case: Case) -> Run:
@@ -51,18 +39,16 @@ def run_fresh(case: Case) -> Run:
 
 def _run_fresh(case: Case) -> Run:
     with tempfile.TemporaryDirectory(prefix="seqloader-benchmark-") as folder:
-        result = Path(folder, "result.json")
-        printed = Path(folder, "printed.txt")
-        command = [sys.executable, "-m", "harness.one_run", case.to_json(), str(result)]
+        result, printed = Path(folder, "result.json"), Path(folder, "printed.txt")
         mark = uuid.uuid4().hex
         named_before = named_memory()
         with printed.open("wb") as output:
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-m", "harness.one_run", case.to_json(), str(result)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(mark),
+                env={**environment(), MARK_VARIABLE: mark},
                 start_new_session=True,
             )
         try:
@@ -73,7 +59,7 @@ def _run_fresh(case: Case) -> Run:
             _kill_tree(process)
             _kill_left(mark)
             if process.returncode != 0:
-                remove_since(named_before)
+                remove_memory_since(named_before)
         if not result.exists():
             tail = printed.read_text(errors="replace").strip()[-TAIL_CHARS:]
             return Run(case, {}, f"ended with exit status {process.returncode}: {tail}")
@@ -84,6 +70,12 @@ def _run_fresh(case: Case) -> Run:
     if peak_bytes:
         figures["peak_memory_mb"] = max(peak_bytes / 1e6, figures.get("memory_mb", 0.0))
     return Run(case, figures)
+
+
+def environment() -> dict[str, str]:
+    """Ours, with benchmarks/ importable, in a run and in the workers that it starts."""
+    paths = [str(BENCHMARKS), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _wait(process: subprocess.Popen[bytes], case: Case) -> int:
@@ -103,48 +95,49 @@ def _wait(process: subprocess.Popen[bytes], case: Case) -> int:
 
 def _kill_tree(process: subprocess.Popen[bytes]) -> None:
     """End a run that has not ended, with all its processes, whatever group they are in."""
-    if process.poll() is not None:
-        return
-    # The root first: it can then start no replacement for a worker that is killed next.
-    for pid in tree_pids(process.pid):
-        _kill(pid)
-    process.wait()
+    if process.poll() is None:
+        _kill(tree_pids(process.pid))
+        process.wait()
 
 
 def _kill_left(mark: str) -> None:
     """End what a run left behind: it would compete with the next one."""
-    _, left = psutil.wait_procs(_marked(mark), timeout=LEAVING_S)
+    marked = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # another user's, or it has just ended
+            if process.environ().get(MARK_VARIABLE) == mark:
+                marked.append(process)
+    _, left = psutil.wait_procs(marked, timeout=LEAVING_S)
     for process in left:
-        for pid in tree_pids(process.pid):
-            _kill(pid)
+        _kill(tree_pids(process.pid))
     psutil.wait_procs(left, timeout=LEAVING_S)
 
 
-def _marked(mark: str) -> list[psutil.Process]:
-    marked = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK_VARIABLE) == mark:
-                marked.append(process)
-        except (psutil.Error, OSError):
-            continue  # another user's, or it has just ended
-    return marked
+def _kill(pids: Collection[int]) -> None:
+    # The root comes first: it can then start no replacement for a worker that is killed next.
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
+def named_memory() -> set[str]:
+    """The names that shared memory has now: some peers need a clean end to free theirs."""
+    with suppress(OSError):  # a system without the folder
+        return set(os.listdir(SHARED))
+    return set()
+
+
+def remove_memory_since(before: Collection[str]) -> None:
+    """Remove what is new, belongs to this user, and is used by no process that lives."""
+    new = named_memory().difference(before)
+    if not new:
         return
-
-
-def _environment(mark: str) -> dict[str, str]:
-    """Ours, with the harness importable, in the run and in the workers that it starts."""
-    paths = [str(BENCHMARKS), os.environ.get("PYTHONPATH", "")]
-    path = os.pathsep.join(each for each in paths if each)
-    return {**os.environ, "PYTHONPATH": path, MARK_VARIABLE: mark}
-
-
-def _show_progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    used = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # as far as we may look
+            used |= {each.path for each in process.memory_maps()}
+            used |= {each.path for each in process.open_files()}
+    for path in (SHARED / name for name in new):
+        with suppress(OSError):  # its owner was faster
+            if path.is_file() and path.stat().st_uid == os.getuid() and str(path) not in used:
+                path.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from peers import find as find_peer
 
@@ -16,29 +17,13 @@ SLOW_S = 10.0
 """A case whose run takes longer is measured once, and marked."""
 
 INTERPRETER_S = 0.6
-IMPORT_S = {
-    "torch": 2.5,
-    "torchdata": 3.0,
-    "keras": 3.0,
-    "ray": 5.0,
-    "grain": 3.0,
-    "spdl_core": 0.5,
-}
-MEASURE_S = {
-    "bandwidth": 2.5,
-    "epochs": 2.0,
-    "first_batch": 2.5,
-    "makespan": 6.0,
-    "own_cost": 0.5,
-    "pipe": 0.2,
-}
+IMPORT_S = {"torch": 2.5, "torchdata": 3, "keras": 3, "ray": 5, "grain": 3, "spdl_core": 0.5}
+MEASURE_S = {"bandwidth": 2.5, "epochs": 2, "first_batch": 2.5, "makespan": 6, "own_cost": 0.5}
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """A run that is due."""
 
-    chapter: str
     case: Case
     round: int
     rounds: int
@@ -63,7 +48,7 @@ class Schedule:
         for number in range(1, self.rounds + 1):
             for case in self.chapters[chapter]:
                 if case.name not in self.cuts and number <= self._rounds_of(case):
-                    yield Turn(chapter, case, number, self._rounds_of(case))
+                    yield Turn(case, number, self._rounds_of(case))
 
     def ran(self, run: Run) -> None:
         """Take note of how long it took, and whether another round is worth it."""
@@ -116,9 +101,7 @@ class Schedule:
 
 
 def _guess_s(case: Case) -> float:
-    seconds = INTERPRETER_S + MEASURE_S.get(case.measure, 0.5 + case.warmup_s + case.measure_s)
-    if case.engine != "none":
-        seconds += max(
-            (IMPORT_S.get(name, 0.3) for name in find_peer(case.engine).requires), default=0
-        )
-    return seconds
+    requires = () if case.engine == "none" else find_peer(case.engine).requires
+    import_s = max((IMPORT_S.get(name, 0.3) for name in requires), default=0.0)
+    measure_s = MEASURE_S.get(case.measure, 0.5 + case.warmup_s + case.measure_s)
+    return INTERPRETER_S + measure_s + import_s

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import json
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from harness import machine, report
-from harness.cases import FULL, QUICK, Case, Pace
+from peers import find as find_peer
+from peers.peer import is_installed
+from rich.progress import TaskProgressColumn
+
+from harness import report
+from harness.cases import FULL, QUICK, Case, Pace, Run
 from harness.figures import Figures
-from harness.present import missing, needed, present
-from harness.processes import BENCHMARKS, in_turn
+from harness.processes import BENCHMARKS, run_fresh
 from harness.verdict import Row
+from seqloader.command import machine
+from seqloader.command.stored import now, store
+from seqloader.command.terminal import bar, plain_console
 
-__all__ = ["Script"]
+__all__ = ["Script", "in_turn", "missing", "requires"]
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Script:
     """One question: the cases that answer it, and the rows to judge them by."""
 
@@ -38,20 +43,23 @@ class Script:
         """Measure, print, and say by the exit status whether all data was right."""
         options = self._parse(arguments)
         pace = self.quick if options.quick else self.full
-        cases = [case.at(pace) for case in present(self.cases(options.quick))]
-        measured_on = machine.describe(needed(cases))
-        report.show_machine(measured_on)
-        report.show_left_out(missing(self.cases(options.quick)))
+        wanted = self.cases(options.quick)
+        cases = [case.at(pace) for case in wanted if all(map(is_installed, requires(case)))]
+        needed = {name for case in cases for name in requires(case)} - {"seqloader"}
+        measured_on = machine.describe(sorted(needed))
+        print("\n".join(measured_on.lines()))
+        for distribution, names in missing(wanted).items():
+            print(f"{distribution} is not installed; left out: {'; '.join(names)}")
 
         figures = Figures(in_turn(cases, pace.rounds))
         rows = self.rows(figures, options.quick)
 
-        for title, names in self.tables(figures.names()).items():
-            report.show_figures(title, figures, names)
+        for title, shown in self.tables(list(figures.cases)).items():
+            report.show_figures(title, figures, shown)
         report.show_rows(self.header.partition("\n")[0], rows)
         report.show_failures(figures.failures())
         if options.save:
-            path = self._save(figures, rows, measured_on, quick=options.quick)
+            path = self.save(figures, rows, measured_on, quick=options.quick)
             print(f"Raw results: {path.relative_to(BENCHMARKS.parent)}")
         return figures.exit_status()
 
@@ -67,19 +75,52 @@ class Script:
         )
         return parser.parse_args(arguments)
 
-    def _save(
+    def save(
         self, figures: Figures, rows: Sequence[Row], measured_on: machine.Machine, *, quick: bool
     ) -> Path:
-        now = time.gmtime()
-        path = BENCHMARKS / "results" / f"{self.name}-{time.strftime('%Y%m%dT%H%M%SZ', now)}.json"
-        path.parent.mkdir(exist_ok=True)
+        """Store the raw results under the name of this moment."""
+        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        path = BENCHMARKS / "results" / f"{self.name}-{moment}.json"
         content = {
             "benchmark": self.name,
-            "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
+            "measured": now(),
             "quick": quick,
-            "machine": measured_on.to_dict(),
+            "machine": dataclasses.asdict(measured_on),
             "rows": [row.to_dict() for row in rows],
             "runs": [run.to_dict() for run in figures.runs],
         }
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        store(path, content)
         return path
+
+
+def requires(case: Case) -> tuple[str, ...]:
+    """The distributions that it is measured with."""
+    of_peer = () if case.engine == "none" else find_peer(case.engine).requires
+    return (*of_peer, case.requires) if case.requires else of_peer
+
+
+def missing(cases: Sequence[Case]) -> dict[str, list[str]]:
+    """Distribution that is not installed -> names of the cases that need it."""
+    names_of: dict[str, list[str]] = {}
+    for case in cases:
+        for distribution in requires(case):
+            if not is_installed(distribution):
+                names_of.setdefault(distribution, []).append(case.name)
+    return names_of
+
+
+def in_turn(cases: Sequence[Case], rounds: int) -> list[Run]:
+    """Run all cases once, then all once more, ...: what the machine does meets all of them."""
+    turns = [
+        (number, case)
+        for number in range(1, rounds + 1)
+        for case in cases
+        if case.max_rounds is None or number <= case.max_rounds
+    ]
+    runs: list[Run] = []
+    with bar(plain_console(0, stderr=True), len(turns), TaskProgressColumn()) as draw:
+        for number, case in turns:
+            if draw is not None:
+                draw(f"round {number} of {rounds}: {case.name}", len(runs))
+            runs.append(dataclasses.replace(run_fresh(case), round=number))
+    return runs

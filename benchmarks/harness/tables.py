@@ -1,51 +1,90 @@
-"""The table of a chapter: a line for every peer, also for the one that brought no figure."""
+"""Tables as they are shown, in a terminal and on a page alike."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.chapter import Chapter
 from harness.contestants import Contestant
-from harness.figures import Figures, spread
+from harness.figures import Figures
 from harness.results import Results, in_one_line
-from harness.verdict import SPREAD_LIMIT, short
+from harness.verdict import Row
+from seqloader.command.rounds import SPREAD_LIMIT, spread
+from seqloader.command.words import count, three_digits
 
-__all__ = ["Entry", "Table", "beside_table", "entries", "peer_table"]
+__all__ = [
+    "WORDS",
+    "Entry",
+    "Table",
+    "beside_table",
+    "entries",
+    "markdown_table",
+    "peer_table",
+    "row_table",
+]
+
+
+WORDS = frozenset({"", "because", "notes", "peer", "reservation", "version", "work"})
+"""Headings of columns that hold words, and stand to the left; figures stand to the right."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as they are shown, in a terminal and on a page alike."""
-
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
+    def markdown(self) -> str:
+        """As a pipe table."""
+        ruler = [":--" if column in WORDS else "--:" for column in self.columns]
+        return markdown_table([self.columns, ruler, *self.rows])
+
+
+def markdown_table(lines: Iterable[Sequence[str]]) -> str:
+    """Heads, ruler and rows as a pipe table."""
+    cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One line: a case of a peer, or a peer without one."""
+    """A line of a chapter's table: a case of a peer, or a peer without one."""
 
     label: str
     contestant: Contestant
     notes: Sequence[str]
-    is_measured: bool
+
+
+def row_table(rows: Sequence[Row], title: str = "") -> Table:
+    """Rows that are judged; what no row says has no column."""
+    columns = {
+        "work": [row.work for row in rows],
+        "wanted": [row.wanted for row in rows],
+        "because": [row.basis for row in rows],
+        "reached": [row.reached for row in rows],
+        "rounds": [row.range for row in rows],
+        "verdict": [row.verdict for row in rows],
+    }
+    shown = {heading: cells for heading, cells in columns.items() if any(cells)}
+    return Table(title, list(shown), list(zip(*shown.values(), strict=True)))
 
 
 def peer_table(chapter: Chapter, results: Results) -> Table:
-    """Medians of every peer's cases, how far rounds of the first figure lie apart, and notes."""
+    """A line for every peer, also for the one that brought no figure.
+
+    Medians of its cases, how far rounds of the first figure lie apart, and notes.
+    """
     figures = results.figures(chapter.name)
     rows = []
     for entry in entries(chapter, results):
         values = [column.values(figures, chapter.name, entry.label) for column in chapter.columns]
-        cells = [short(statistics.median(each)) if each else "" for each in values]
-        apart = spread(values[0]) if values[0] else None
-        notes = list(entry.notes)
-        if apart is not None and apart > SPREAD_LIMIT:
-            notes.insert(0, "UNSTABLE")
-        shown_apart = "" if apart is None or len(values[0]) < 2 else f"{apart:.0%}"
+        cells = [three_digits(statistics.median(each)) if each else "" for each in values]
+        apart = spread(values[0]) if values[0] else 0.0
+        notes = [*(["UNSTABLE"] if apart > SPREAD_LIMIT else []), *entry.notes]
+        shown_apart = f"{apart:.0%}" if len(values[0]) > 1 else ""
         rows.append([entry.label, *cells, shown_apart, "; ".join(notes)])
     headings = [column.heading for column in chapter.columns]
     return Table(chapter.title, ["", *headings, "spread", "notes"], rows)
@@ -55,39 +94,33 @@ def beside_table(chapter: Chapter, results: Results) -> Table | None:
     """What was measured beside the peers: limits and yardsticks."""
     figures = results.figures(chapter.name)
     rows = []
-    for case in {run.case.name: run.case for run in figures.runs}.values():
-        if case.engine != "none":
-            continue
-        label = chapter.label(case)
-        medians = [column.median(figures, chapter.name, label) for column in chapter.beside]
-        cells = ["" if median is None else short(median) for median in medians]
-        rows.append([label, *cells, "; ".join(_failures(figures, [case.name]))])
-    if not rows:
-        return None
+    for case in figures.cases.values():
+        if case.engine == "none":
+            label = chapter.label(case)
+            values = [column.values(figures, chapter.name, label) for column in chapter.beside]
+            cells = [three_digits(statistics.median(each)) if each else "" for each in values]
+            rows.append([label, *cells, "; ".join(_failures(figures, [case.name]))])
     headings = [column.heading for column in chapter.beside]
-    return Table("Beside them", ["", *headings, "notes"], rows)
+    return Table("Beside them", ["", *headings, "notes"], rows) if rows else None
 
 
 def entries(chapter: Chapter, results: Results) -> list[Entry]:
     """A line for every case that shows batches, and one for every peer that has none."""
     figures = results.figures(chapter.name)
-    cases = {run.case.name: run.case for run in figures.runs}
-    suffixes = [column.suffix for column in chapter.columns if column.suffix]
+    suffixes = ["", *(column.suffix for column in chapter.columns if column.suffix)]
     found = []
     for contestant in results.contestants:
         labels = [
             chapter.label(case)
-            for case in cases.values()
+            for case in figures.cases.values()
             if case.engine == contestant.name and not case.watch_memory
         ]
         for label in labels:
-            names = [f"{chapter.name}: {label}{suffix}" for suffix in ["", *suffixes]]
-            notes = _notes(contestant, figures, names, results)
-            found.append(Entry(label, contestant, notes, is_measured=True))
-        if not labels:
-            why = _absence(contestant, chapter, results)
-            if why:
-                found.append(Entry(contestant.name, contestant, [why], is_measured=False))
+            names = [f"{chapter.name}: {label}{suffix}" for suffix in suffixes]
+            found.append(Entry(label, contestant, _notes(contestant, figures, names, results)))
+        why = "" if labels else _absence(contestant, chapter, results)
+        if why:
+            found.append(Entry(contestant.name, contestant, [why]))
     return found
 
 
@@ -99,9 +132,9 @@ def _notes(
         notes.append("not in order")
     if not contestant.bounded and not contestant.reservation:
         notes.append("no bound")
-    rounds = len([run for run in figures.runs if run.case.name == names[0]])
     if names[0] in results.cuts:
-        notes.append(f"{_counted(rounds, 'round')} only: {results.cuts[names[0]]}")
+        rounds = sum(run.case.name == names[0] for run in figures.runs)
+        notes.append(f"{count(rounds, 'round')} only: {results.cuts[names[0]]}")
     return [*notes, *_failures(figures, names)]
 
 
@@ -110,25 +143,19 @@ def _failures(figures: Figures, names: Sequence[str]) -> list[str]:
     notes = []
     for name in names:
         runs = [run for run in figures.runs if run.case.name == name]
-        alike: dict[str, int] = {}
-        for run in runs:
-            if run.failure is not None:
-                text = f"{'WRONG DATA: ' if run.wrong else ''}{in_one_line(run.failure)}"
-                alike[text] = alike.get(text, 0) + 1
-        for text, count in alike.items():
-            notes.append(text if count == len(runs) else f"{count} of {len(runs)} runs: {text}")
+        alike = Counter(
+            f"{'WRONG DATA: ' if run.wrong else ''}{in_one_line(run.failure)}"
+            for run in runs
+            if run.failure is not None
+        )
+        for text, number in alike.items():
+            notes.append(text if number == len(runs) else f"{number} of {len(runs)} runs: {text}")
     return list(dict.fromkeys(notes))
 
 
 def _absence(contestant: Contestant, chapter: Chapter, results: Results) -> str:
-    if contestant.missing:
-        return f"not installed: {', '.join(contestant.missing)}"
-    if contestant.is_yardstick:
+    if contestant.is_yardstick and not contestant.missing:
         return ""  # left out where it has nothing to say
     if results.quick and contestant.name not in (chapter.quick_peers or [contestant.name]):
-        return "left out of --quick"
-    return "not measured"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+        return contestant.absence or "left out of --quick"
+    return contestant.absence or "not measured"

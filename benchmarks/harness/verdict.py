@@ -5,16 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from harness.figures import spread
+from seqloader.command.rounds import SPREAD_LIMIT, spread
+from seqloader.command.words import three_digits
 
-__all__ = ["SPREAD_LIMIT", "Row", "short"]
-
-SPREAD_LIMIT = 0.5
-"""A row whose rounds lie further apart than this, as (largest - smallest) / median, is UNSTABLE:
-on a machine that does nothing else, repetitions stay well within it. Against an upper limit the
-distance counts in units of that limit where the median is smaller: 0.1 ms and 0.3 ms tell equally
-well that 2 ms are kept."""
+__all__ = ["Row", "at_least", "at_most", "told"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +27,8 @@ class Row:
     """Where the target comes from, if it was measured in the same run."""
     beside: str = ""
     """The same in other words, such as how many times the best peer it is."""
+    reason: str = ""
+    """Why it is not reached, in a sentence or two: shown only while it is not."""
 
     @property
     def reached(self) -> str:
@@ -38,16 +36,15 @@ class Row:
         if not self.values:
             return "no figure"
         beside = f" ({self.beside})" if self.beside else ""
-        return f"{short(statistics.median(self.values))} {self.unit}{beside}"
+        return f"{three_digits(statistics.median(self.values))} {self.unit}{beside}"
 
     @property
     def range(self) -> str:
         """The smallest and the largest round, and how far apart that is."""
         if not self.values:
             return ""
-        return (
-            f"{short(min(self.values))} ... {short(max(self.values))} ({spread(self.values):.0%})"
-        )
+        least, most = map(three_digits, (min(self.values), max(self.values)))
+        return f"{least} ... {most} ({spread(self.values):.0%})"
 
     @property
     def verdict(self) -> str:
@@ -57,24 +54,24 @@ class Row:
         if not self.values:
             return "no figure"
         if self._apart > SPREAD_LIMIT:
-            reaching = sum(self._reaches(value) for value in self.values)
+            reaching = sum(map(self._reaches, self.values))
             return f"UNSTABLE ({reaching} of {len(self.values)} reach it)"
         return "ok" if self._reaches(statistics.median(self.values)) else "below"
 
+    @property
+    def excuse(self) -> str:
+        """The reason, while there is need of one."""
+        return "" if self.verdict in ("", "ok") else self.reason
+
     def to_dict(self) -> dict[str, object]:
-        return {
-            "work": self.work,
-            "wanted": self.wanted,
-            "basis": self.basis,
-            "reached": self.reached,
-            "range": self.range,
-            "verdict": self.verdict,
-            "values": list(self.values),
-            "unit": self.unit,
-        }
+        """As it is stored: with what follows from its values."""
+        names = ("work", "wanted", "basis", "reached", "range", "verdict", "unit")
+        return {name: getattr(self, name) for name in names} | {"values": list(self.values)}
 
     @property
     def _apart(self) -> float:
+        # In units of an upper limit, where the median is smaller: 0.1 ms and 0.3 ms tell equally
+        # well that 2 ms are kept.
         if self.at_most is None:
             return spread(self.values)
         width = max(self.values) - min(self.values)
@@ -86,6 +83,22 @@ class Row:
         return self.at_most is None or value <= self.at_most
 
 
-def short(value: float) -> str:
-    """Three digits, and no more than the whole number of a large one."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def at_least(
+    work: str, values: Sequence[float], target: float, unit: str, words: str = "", **more: Any
+) -> Row:
+    """A row whose figure is wanted to be so large; `words` is the unit with what follows it."""
+    wanted = f"at least {three_digits(target)} {words or unit}"
+    return Row(work, wanted, values, unit, at_least=target, **more)
+
+
+def at_most(
+    work: str, values: Sequence[float], target: float, unit: str, words: str = "", **more: Any
+) -> Row:
+    """A row whose figure is wanted to be no larger."""
+    wanted = f"at most {three_digits(target)} {words or unit}"
+    return Row(work, wanted, values, unit, at_most=target, **more)
+
+
+def told(work: str, values: Sequence[float], unit: str, **more: Any) -> Row:
+    """A row of which nothing is wanted."""
+    return Row(work, "", values, unit, **more)

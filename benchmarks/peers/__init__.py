@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from peers.peer import Loader, Peer
 
 __all__ = ["PEERS", "Loader", "Peer", "find"]
 
 _ANY_START = ("fork", "spawn", "forkserver")
+_CHUNKS = "Pool.imap, chunks of 4"
 _SPDL_STAGES = "five batches a worker ahead beside the queue, in the stages of its pipeline"
+
+
+def _torch(name: str, *requires: str, **options: Any) -> Peer:
+    requires, module = (*requires, "torch"), "peers.torch_dataloader"
+    return Peer(name, module, requires, start_methods=_ANY_START, options=options)
+
+
+def _spdl(name: str, module: str) -> Peer:
+    facts: Any = {"reservation": _SPDL_STAGES, "start_methods": _ANY_START}
+    return Peer(name, module, ("spdl_core",), surplus=5, **facts)
+
 
 PEERS: tuple[Peer, ...] = (
     Peer("loop", "peers.loop", is_yardstick=True),
     Peer("Pool.imap", "peers.pool_imap", start_methods=_ANY_START),
-    Peer(
-        "Pool.imap, chunks of 4",
-        "peers.pool_imap",
-        start_methods=_ANY_START,
-        options={"chunk": 4},
-    ),
+    Peer(_CHUNKS, "peers.pool_imap", start_methods=_ANY_START, options={"chunk": 4}),
     Peer("concurrent.futures", "peers.concurrent_futures", start_methods=_ANY_START),
     Peer(
         "joblib loky",
@@ -27,14 +36,9 @@ PEERS: tuple[Peer, ...] = (
         reservation="no back-pressure: computes the whole epoch ahead",
     ),
     Peer("Keras 3", "peers.keras3", requires=("keras", "jax")),
-    Peer("torch numpy", "peers.torch_numpy", requires=("torch",), start_methods=_ANY_START),
-    Peer("torch tensors", "peers.torch_tensors", requires=("torch",), start_methods=_ANY_START),
-    Peer(
-        "torchdata",
-        "peers.torchdata_stateful",
-        requires=("torchdata", "torch"),
-        start_methods=_ANY_START,
-    ),
+    _torch("torch numpy", as_numpy=True),
+    _torch("torch tensors"),
+    _torch("torchdata", "torchdata", make="torchdata.stateful_dataloader:StatefulDataLoader"),
     Peer(
         "Grain",
         "peers.grain_mp",
@@ -42,22 +46,8 @@ PEERS: tuple[Peer, ...] = (
         windows=2,
         reservation="up to twice the queue ahead: a second buffer as large in the consumer",
     ),
-    Peer(
-        "SPDL",
-        "peers.spdl_plain",
-        requires=("spdl_core",),
-        surplus=5,
-        reservation=_SPDL_STAGES,
-        start_methods=_ANY_START,
-    ),
-    Peer(
-        "SPDL arena",
-        "peers.spdl_arena",
-        requires=("spdl_core",),
-        surplus=5,
-        reservation=_SPDL_STAGES,
-        start_methods=_ANY_START,
-    ),
+    _spdl("SPDL", "peers.spdl_plain"),
+    _spdl("SPDL arena", "peers.spdl_arena"),
     Peer("Ray actors", "peers.ray_actors", requires=("ray",)),
     Peer(
         "seqloader",

@@ -10,27 +10,14 @@ Workers keep the Sequence they got at their start.
 from __future__ import annotations
 
 import multiprocessing
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from peers.adopted import adopt, compute
-from peers.peer import end_epoch
+from peers.peer import in_window
 
 __all__ = ["make_loader"]
-
-
-def make_loader(
-    sequence: Any,
-    workers: int,
-    queue: int,
-    *,
-    start_method: str = "fork",
-    timeout_s: float | None = None,
-) -> FuturesLoader:
-    """An executor; as it does by itself, it starts its workers with the first tasks."""
-    return FuturesLoader(sequence, workers, queue, start_method, timeout_s)
 
 
 class FuturesLoader:
@@ -39,30 +26,26 @@ class FuturesLoader:
         sequence: Any,
         workers: int,
         queue: int,
-        start_method: str,
-        timeout_s: float | None,
+        *,
+        start_method: str = "fork",
+        timeout_s: float | None = None,
     ) -> None:
         self._sequence = sequence
         self._queue = queue
         self._timeout_s = timeout_s
-        self._executor = ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context(start_method),
-            initializer=adopt,
-            initargs=(sequence,),
-        )
+        context = multiprocessing.get_context(start_method)
+        self._executor = ProcessPoolExecutor(workers, context, adopt, (sequence,))
 
     def epoch(self) -> Iterator[Any]:
-        length = len(self._sequence)
-        futures: deque[Future[Any]] = deque()
-        for index in range(min(self._queue, length)):
-            futures.append(self._executor.submit(compute, index))
-        for index in range(self._queue, self._queue + length):
-            batch = futures.popleft().result(self._timeout_s)
-            if index < length:
-                futures.append(self._executor.submit(compute, index))
-            yield batch
-        end_epoch(self._sequence)
+        return in_window(
+            self._sequence,
+            self._queue,
+            ask=lambda index: self._executor.submit(compute, index),
+            take=lambda future: future.result(self._timeout_s),
+        )
 
     def close(self) -> None:
         self._executor.shutdown(cancel_futures=True)
+
+
+make_loader = FuturesLoader

@@ -32,11 +32,6 @@ MIN_SHARED_BYTES = 64 * 1024
 """Below it a pipe is cheaper than a file descriptor and fresh pages."""
 
 
-def make_loader(sequence: Any, workers: int, queue: int) -> GrainLoader:
-    """A dataset; as it does by itself, Grain starts its workers with the first epoch."""
-    return GrainLoader(sequence, workers, queue)
-
-
 class GrainLoader:
     def __init__(self, sequence: Any, workers: int, queue: int) -> None:
         from absl import flags
@@ -76,3 +71,6 @@ class GrainLoader:
         if self._batches is not None:
             self._batches.close()
             self._batches = None
+
+
+make_loader = GrainLoader

@@ -24,15 +24,10 @@ from peers.peer import end_epoch
 __all__ = ["make_loader"]
 
 
-def make_loader(
-    sequence: Any, workers: int, queue: int, *, timeout_s: float | None = None
-) -> JoblibLoader:
-    """Nothing runs yet: as it does by itself, loky starts its workers with the first tasks."""
-    return JoblibLoader(sequence, workers, queue, timeout_s)
-
-
 class JoblibLoader:
-    def __init__(self, sequence: Any, workers: int, queue: int, timeout_s: float | None) -> None:
+    def __init__(
+        self, sequence: Any, workers: int, queue: int, *, timeout_s: float | None = None
+    ) -> None:
         import joblib
 
         self._sequence = sequence
@@ -65,6 +60,9 @@ class JoblibLoader:
                 warnings.simplefilter("ignore")
                 self._batches.close()
         get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+make_loader = JoblibLoader
 
 
 def _compute(sequence: Any, index: int) -> Any:

@@ -20,11 +20,6 @@ from typing import Any
 __all__ = ["make_loader"]
 
 
-def make_loader(sequence: Any, workers: int, queue: int) -> KerasLoader:
-    """An enqueuer that was not started: its trainer does that when an epoch begins."""
-    return KerasLoader(sequence, workers, queue)
-
-
 class KerasLoader:
     def __init__(self, sequence: Any, workers: int, queue: int) -> None:
         os.environ.setdefault("KERAS_BACKEND", "numpy")
@@ -85,3 +80,6 @@ class KerasLoader:
             use_multiprocessing=True,
             max_queue_size=self._queue,
         )
+
+
+make_loader = KerasLoader

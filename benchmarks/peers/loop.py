@@ -10,14 +10,9 @@ from peers.peer import end_epoch
 __all__ = ["make_loader"]
 
 
-def make_loader(sequence: Any, workers: int, queue: int) -> Loop:
-    """A plain loop; there is nothing that `workers` and `queue` could mean to it."""
-    return Loop(sequence)
-
-
 class Loop:
-    def __init__(self, sequence: Any) -> None:
-        self._sequence = sequence
+    def __init__(self, sequence: Any, workers: int, queue: int) -> None:
+        self._sequence = sequence  # there is nothing that the others could mean to it
 
     def epoch(self) -> Iterator[Any]:
         for index in range(len(self._sequence)):
@@ -26,3 +21,6 @@ class Loop:
 
     def close(self) -> None:
         pass
+
+
+make_loader = Loop

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import platform
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-__all__ = ["Loader", "Peer", "end_epoch", "is_installed"]
+__all__ = ["Loader", "Peer", "end_epoch", "in_window", "is_installed"]
 
 
 class Loader(Protocol):
@@ -32,7 +34,11 @@ class Peer:
     name: str
     """As tables show it."""
     module: str
-    """Has `make_loader(sequence, workers, queue, **options)`. Imported when it is first needed."""
+    """Has `make_loader`: a class or function, called with (sequence, workers, queue, **options).
+
+    Nobody imports it before it is needed. A loader that starts its workers later, does so as the
+    library does by itself.
+    """
     requires: tuple[str, ...] = ()
     """Distributions; the first one names the version. None: the standard library is enough."""
     ordered: bool = True
@@ -66,10 +72,9 @@ class Peer:
         """Batches computed at most beyond those delivered; None where nothing bounds them."""
         return self.windows * queue + self.surplus * workers if self.bounded else None
 
-    def make_loader(self, sequence: Any, workers: int, queue: int, **options: Any) -> Loader:
-        """A loader that is ready to be asked for an epoch."""
-        make = importlib.import_module(self.module).make_loader
-        return cast(Loader, make(sequence, workers, queue, **{**self.options, **options}))
+    def maker(self) -> Callable[..., Loader]:
+        """What makes a loader that is ready to be asked for an epoch."""
+        return functools.partial(importlib.import_module(self.module).make_loader, **self.options)
 
 
 def end_epoch(sequence: Any) -> None:
@@ -77,6 +82,20 @@ def end_epoch(sequence: Any) -> None:
     on_epoch_end = getattr(sequence, "on_epoch_end", None)
     if on_epoch_end is not None:
         on_epoch_end()
+
+
+def in_window(
+    sequence: Any, queue: int, ask: Callable[[int], Any], take: Callable[[Any], Any]
+) -> Iterator[Any]:
+    """An epoch with `queue` batches asked for at any time, and taken in their order."""
+    length = len(sequence)
+    window = deque(ask(index) for index in range(min(queue, length)))
+    for index in range(queue, queue + length):
+        batch = take(window.popleft())
+        if index < length:
+            window.append(ask(index))
+        yield batch
+    end_epoch(sequence)
 
 
 def is_installed(distribution: str) -> bool:

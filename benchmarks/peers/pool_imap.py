@@ -24,35 +24,25 @@ from peers.peer import end_epoch
 __all__ = ["make_loader"]
 
 
-def make_loader(
-    sequence: Any,
-    workers: int,
-    queue: int,
-    *,
-    chunk: int = 1,
-    start_method: str = "fork",
-    timeout_s: float | None = None,
-) -> PoolImap:
+class PoolImap:
     """A pool whose workers run. `chunk` indices go to a worker at a time.
 
     A batch may take `timeout_s`; imap knows no such limit where it works in chunks.
     """
-    return PoolImap(sequence, workers, queue, min(chunk, queue), start_method, timeout_s)
 
-
-class PoolImap:
     def __init__(
         self,
         sequence: Any,
         workers: int,
         queue: int,
-        chunk: int,
-        start_method: str,
-        timeout_s: float | None,
+        *,
+        chunk: int = 1,
+        start_method: str = "fork",
+        timeout_s: float | None = None,
     ) -> None:
         self._sequence = sequence
         self._queue = queue
-        self._chunk = chunk
+        self._chunk = min(chunk, queue)
         self._timeout_s = timeout_s
         self._gate = _Gate(queue)
         self._is_broken = False
@@ -61,7 +51,7 @@ class PoolImap:
         atexit.register(self._shut_gate)  # later than the pool's own, so it is called before
 
     def epoch(self) -> Iterator[Any]:
-        self._shut_gate()  # that of an epoch that was left
+        self._gate.shut()  # that of an epoch that was left
         gate = self._gate = _Gate(self._queue)
         results: Any = self._pool.imap(compute, gate.pass_range(len(self._sequence)), self._chunk)
         timeout = () if self._timeout_s is None or self._chunk > 1 else (self._timeout_s,)
@@ -91,6 +81,9 @@ class PoolImap:
 
     def _shut_gate(self) -> None:
         self._gate.shut()
+
+
+make_loader = PoolImap
 
 
 class _Gate:

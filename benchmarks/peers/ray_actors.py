@@ -14,11 +14,10 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from peers.peer import end_epoch
+from peers.peer import in_window
 
 __all__ = ["make_loader"]
 
@@ -27,26 +26,9 @@ STORE_BYTES = 6_000_000_000
 written take no memory."""
 
 
-def make_loader(
-    sequence: Any,
-    workers: int,
-    queue: int,
-    *,
-    store_bytes: int = STORE_BYTES,
-    timeout_s: float | None = None,
-) -> RayLoader:
-    """Actors that run, or are about to, in a Ray of their own."""
-    return RayLoader(sequence, workers, queue, store_bytes, timeout_s)
-
-
 class RayLoader:
     def __init__(
-        self,
-        sequence: Any,
-        workers: int,
-        queue: int,
-        store_bytes: int,
-        timeout_s: float | None,
+        self, sequence: Any, workers: int, queue: int, *, timeout_s: float | None = None
     ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # A token for this one run: by default Ray makes one, and keeps it in the home directory.
@@ -62,7 +44,7 @@ class RayLoader:
         ray.init(
             address="local",
             num_cpus=max(workers, os.cpu_count() or 1),
-            object_store_memory=store_bytes,
+            object_store_memory=STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,
             configure_logging=False,
@@ -74,22 +56,20 @@ class RayLoader:
         self._actors = [actor_class.remote(shared) for _ in range(workers)]
 
     def epoch(self) -> Iterator[Any]:
-        length = len(self._sequence)
-        window = deque(self._ask(index) for index in range(min(self._queue, length)))
-        for index in range(self._queue, self._queue + length):
-            batch = self._ray.get(window.popleft(), timeout=self._timeout_s)
-            if index < length:
-                window.append(self._ask(index))
-            yield batch
-        end_epoch(self._sequence)
+        return in_window(
+            self._sequence,
+            self._queue,
+            ask=lambda index: self._actors[index % len(self._actors)].compute.remote(index),
+            take=lambda reference: self._ray.get(reference, timeout=self._timeout_s),
+        )
 
     def close(self) -> None:
         self._actors = []
         self._ray.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _ask(self, index: int) -> Any:
-        return self._actors[index % len(self._actors)].compute.remote(index)
+
+make_loader = RayLoader
 
 
 class _Actor:

@@ -12,27 +12,28 @@ from typing import Any
 __all__ = ["make_loader"]
 
 
-def make_loader(
-    sequence: Any,
-    workers: int,
-    queue: int,
-    *,
-    seed: int | None = None,
-    timeout_s: float | None = None,
-    start_method: str = "spawn",
-) -> Enqueuer:
-    """An enqueuer that was started."""
-    return Enqueuer(
-        sequence, workers, queue, seed=seed, timeout_s=timeout_s, start_method=start_method
-    )
-
-
 class Enqueuer:
-    def __init__(self, sequence: Any, workers: int, queue: int, **options: Any) -> None:
+    def __init__(
+        self,
+        sequence: Any,
+        workers: int,
+        queue: int,
+        *,
+        seed: int | None = None,
+        timeout_s: float | None = None,
+        start_method: str = "spawn",
+    ) -> None:
         # Here, so that no peer is measured with seqloader loaded.
         from seqloader import OrderedEnqueuer
 
-        self._enqueuer = OrderedEnqueuer(sequence, workers=workers, max_queue_size=queue, **options)
+        self._enqueuer = OrderedEnqueuer(
+            sequence,
+            workers=workers,
+            max_queue_size=queue,
+            seed=seed,
+            timeout_s=timeout_s,
+            start_method=start_method,  # type: ignore[arg-type, unused-ignore]
+        )
         self._enqueuer.start()
 
     def epoch(self) -> Iterator[Any]:
@@ -40,3 +41,6 @@ class Enqueuer:
 
     def close(self) -> None:
         self._enqueuer.stop()
+
+
+make_loader = Enqueuer

@@ -12,5 +12,4 @@ __all__ = ["make_loader"]
 def make_loader(
     sequence: Any, workers: int, queue: int, *, start_method: str = "fork"
 ) -> SpdlLoader:
-    """Pipelines whose processes run."""
     return SpdlLoader(sequence, workers, queue, start_method, [None] * workers)

@@ -1,4 +1,11 @@
-"""What the loaders made of torch's `DataLoader` have in common: its options, its epochs, its end.
+"""Torch's `DataLoader`, with tensors and with numpy batches, and torchdata's.
+
+With tensors, as it comes: arrays become tensors, each of which is moved to a new piece of shared
+memory in the worker, and its file descriptor is sent (the default sharing strategy on Linux). The
+consumer gets numpy views of the tensors; no copy. With numpy, batches are pickled, and sent through
+a pipe: `collate_fn` must be given, since by default even `batch_size=None` turns arrays into
+tensors. torchdata's `StatefulDataLoader` has tensors, and a state that can be saved: its workers
+send theirs along with every batch (`snapshot_every_n_steps=1`, the default).
 
 The Sequence is a map-style dataset whose items are batches already, so `batch_size=None`.
 `persistent_workers` keeps the processes from one epoch to the next, as the documentation advises;
@@ -8,29 +15,32 @@ they then keep the Sequence they got at their start. `prefetch_factor` is counte
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Iterator
 from typing import Any
 
 from peers.peer import end_epoch
 
-__all__ = ["TorchLoader", "to_numpy"]
+__all__ = ["TorchLoader", "make_loader", "to_numpy"]
 
 
 class TorchLoader:
-    """Delivers the epochs of a DataLoader or of one of its subclasses."""
+    """Delivers the epochs of a DataLoader or of one of its subclasses; `make` names its class."""
 
     def __init__(
         self,
-        loader_class: Callable[..., Any],
         sequence: Any,
         workers: int,
         queue: int,
-        start_method: str,
-        timeout_s: float | None,
-        **options: Any,
+        *,
+        make: str = "torch.utils.data:DataLoader",
+        as_numpy: bool = False,
+        start_method: str = "fork",
+        timeout_s: float | None = None,
     ) -> None:
+        module, _, name = make.partition(":")
         self._sequence = sequence
-        self._loader: Any = loader_class(
+        self._loader: Any = getattr(importlib.import_module(module), name)(
             sequence,
             batch_size=None,
             num_workers=workers,
@@ -38,7 +48,7 @@ class TorchLoader:
             persistent_workers=True,
             multiprocessing_context=start_method,
             timeout=timeout_s or 0,  # 0: none
-            **options,
+            **({"collate_fn": _identity} if as_numpy else {}),
         )
         self._batches: Any = None
 
@@ -60,6 +70,13 @@ class TorchLoader:
         gc.collect()
         # Torch has no method for it. To drop the loader and its iterator is the documented way.
         self._batches = self._loader = None
+
+
+make_loader = TorchLoader
+
+
+def _identity(batch: Any) -> Any:
+    return batch
 
 
 def to_numpy(nest: Any) -> Any:

@@ -6,17 +6,15 @@ import os
 import random
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from scoreboard.journal import strike_once, worker_pids
 
-__all__ = ["Scene", "find", "is_alive"]
+__all__ = ["Scene", "find"]
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(NamedTuple):
     """The processes of a trial, as a blow sees them."""
 
     folder: Path
@@ -26,30 +24,23 @@ class Scene:
 
     def workers(self) -> list[int]:
         """Processes that computed a batch, and live."""
-        return [pid for pid in worker_pids(self.folder) if is_alive(pid)]
+        return [pid for pid in worker_pids(self.folder) if _is_alive(pid)]
 
 
 def kill_one(scene: Scene) -> bool:
     workers = scene.workers()
-    if not workers:
-        return False
-    strike_once(scene.folder)
-    return _send(scene.rng.choice(workers), signal.SIGKILL)
+    return bool(workers) and _kill(scene, [scene.rng.choice(workers)])
 
 
 def kill_all(scene: Scene) -> bool:
     workers = scene.workers()
-    if not workers:
-        return False
-    strike_once(scene.folder)
-    for pid in workers:
-        _send(pid, signal.SIGKILL)
-    return True
+    if workers:
+        _kill(scene, workers)
+    return bool(workers)
 
 
 def kill_consumer(scene: Scene) -> bool:
-    strike_once(scene.folder)
-    return _send(scene.consumer, signal.SIGKILL)
+    return _kill(scene, [scene.consumer])
 
 
 def interrupt(scene: Scene) -> bool:
@@ -67,7 +58,7 @@ def find(name: str) -> Callable[[Scene], bool]:
     return _BLOWS[name]
 
 
-def is_alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -76,9 +67,13 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def _send(pid: int, signum: signal.Signals) -> bool:
-    try:
-        os.kill(pid, signum)
-    except ProcessLookupError:
-        return False
-    return True
+def _kill(scene: Scene, pids: list[int]) -> bool:
+    """Whether all of them were there to be killed."""
+    strike_once(scene.folder)
+    missed = 0
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            missed += 1
+    return not missed

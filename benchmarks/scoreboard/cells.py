@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+from harness.contestants import Contestant
 
 from scoreboard.catalogue import FAULTS, Fault
-from scoreboard.results import Contestant, Record, Results
+from scoreboard.results import Record, Results
 from scoreboard.verdict import Outcome, good_outcome, worst
 
 __all__ = ["Cell", "Grade", "cell_of", "faults_of", "table"]
@@ -25,10 +26,21 @@ class Grade(enum.Enum):
     NONE = "nothing to judge"
 
 
+_GRADES: Final = {
+    Outcome.COMPLETE: Grade.GOOD,
+    Outcome.CLEAR: Grade.CLEAR,
+    Outcome.UNCLEAR: Grade.UNCLEAR,
+    Outcome.LEAK: Grade.BAD,
+    Outcome.HANG: Grade.WORST,
+    Outcome.WRONG: Grade.WORST,
+    Outcome.UNTRIED: Grade.NONE,
+}
+
+
 @dataclass(frozen=True)
 class Cell:
     text: str
-    grade: Grade
+    grade: Grade = Grade.NONE
     records: tuple[Record, ...] = ()
 
     @property
@@ -42,11 +54,8 @@ class Cell:
 
 def table(results: Results) -> list[tuple[Fault, list[Cell]]]:
     """A row for each fault that was tried, a cell for each contestant."""
-    contestants = list(results.contestants.values())
-    return [
-        (fault, [cell_of(results, contestant, fault) for contestant in contestants])
-        for fault in faults_of(results)
-    ]
+    contestants = results.contestants.values()
+    return [(f, [cell_of(results, each, f) for each in contestants]) for f in faults_of(results)]
 
 
 def faults_of(results: Results) -> list[Fault]:
@@ -59,31 +68,12 @@ def cell_of(results: Results, contestant: Contestant, fault: Fault) -> Cell:
     """What became of one contestant under one fault."""
     records = results.of(contestant.name, fault.name)
     if records:
-        return _of_records(records, fault)
+        outcomes = [record.verdict.outcome for record in records]
+        outcome = worst(outcomes)
+        count = outcomes.count(outcome)
+        share = "" if count == len(outcomes) else f"{count}/{len(outcomes)} "
+        grade = Grade.GOOD if outcome is good_outcome(fault) else _GRADES[outcome]
+        return Cell(share + outcome.value, grade, tuple(records))
     if contestant.missing:
-        return Cell("not installed", Grade.NONE)
-    if fault.needs_workers and contestant.is_yardstick:
-        return Cell("does not apply", Grade.NONE)
-    return Cell("", Grade.NONE)
-
-
-def _of_records(records: Sequence[Record], fault: Fault) -> Cell:
-    outcomes = [record.verdict.outcome for record in records]
-    outcome = worst(outcomes)
-    count = Counter(outcomes)[outcome]
-    text = outcome.value if count == len(outcomes) else f"{count}/{len(outcomes)} {outcome.value}"
-    return Cell(text, _grade(outcome, fault), tuple(records))
-
-
-def _grade(outcome: Outcome, fault: Fault) -> Grade:
-    if outcome is good_outcome(fault):
-        return Grade.GOOD
-    return {
-        Outcome.COMPLETE: Grade.GOOD,
-        Outcome.CLEAR: Grade.CLEAR,
-        Outcome.UNCLEAR: Grade.UNCLEAR,
-        Outcome.LEAK: Grade.BAD,
-        Outcome.HANG: Grade.WORST,
-        Outcome.WRONG: Grade.WORST,
-        Outcome.UNTRIED: Grade.NONE,
-    }[outcome]
+        return Cell("not installed")
+    return Cell("does not apply" if fault.needs_workers and contestant.is_yardstick else "")

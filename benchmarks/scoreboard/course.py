@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from scoreboard import catalogue, victims
+from scoreboard.facts import QUEUE, WORKERS, Trial
 from scoreboard.journal import Journal, strike_once
-from scoreboard.trial import QUEUE, WORKERS, Trial
 
 __all__ = ["Course", "told"]
 
@@ -83,9 +83,8 @@ class Course:
         """The peer's loader; who opens it must close it."""
         if self.fault.from_start:
             strike_once(self.folder)
-        make = _find_maker(self.trial.peer)
-        options = dict(self.trial.options)
-        if self.fault.timeout_s is not None and _takes(self.trial.peer, "timeout_s"):
+        make, options = _find_maker(self.trial.peer), dict(self.trial.options)
+        if self.fault.timeout_s is not None and "timeout_s" in inspect.signature(make).parameters:
             options["timeout_s"] = self.fault.timeout_s
         self.journal.write("opening", options=options)
         loader = make(sequence, WORKERS, QUEUE, **options)
@@ -167,20 +166,10 @@ def told(error: BaseException, own: type[BaseException] | None = None) -> dict[s
 
 
 def _find_maker(peer: str) -> Any:
-    """The function that makes a loader, of a peer or (`module:function`) of anyone."""
+    """What makes a loader, of a peer or (`module:name`) of anyone."""
     if ":" in peer:
         module, _, name = peer.partition(":")
         return getattr(importlib.import_module(module), name)
     import peers
 
-    return peers.find(peer).make_loader
-
-
-def _takes(peer: str, option: str) -> bool:
-    """Whether the peer's loaders take that option."""
-    if ":" in peer:
-        return option in inspect.signature(_find_maker(peer)).parameters
-    import peers
-
-    make = importlib.import_module(peers.find(peer).module).make_loader
-    return option in inspect.signature(make).parameters
+    return peers.find(peer).maker()

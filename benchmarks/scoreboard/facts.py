@@ -1,13 +1,42 @@
-"""What was seen of one trial: raw, before anybody judges it."""
+"""One fault done to one peer, once, and what was seen of it: raw, before anybody judges it.
+
+Plain values, which travel as JSON.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Facts", "Raised"]
+__all__ = ["QUEUE", "SILENT_S", "WORKERS", "Facts", "Raised", "Trial"]
+
+WORKERS: Final = 2
+QUEUE: Final = 8
+SILENT_S: Final = 15.0
+"""If nothing has happened for so long, the loader has hung."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    fault: str
+    peer: str
+    """A name of `peers`, or `module:function` of something that makes a loader."""
+    number: int = 1
+    seed: int = 0
+    """Of what happens at random."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Passed to `make_loader`."""
+    silent_s: float = SILENT_S
+
+    @property
+    def cell(self) -> tuple[str, str]:
+        return self.peer, self.fault
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
 
 
 @dataclass(frozen=True)
@@ -69,16 +98,12 @@ class Facts:
     trouble: str = ""
     """Why the trial itself could not be held."""
 
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Facts:
-        def value(name: str) -> Any:
-            held = values[name]
-            if name in ("raised", "raised_again"):
-                return None if held is None else Raised(**held)
-            return tuple(held) if isinstance(held, list) else held
-
-        known = {each.name for each in dataclasses.fields(cls)}
-        return cls(**{name: value(name) for name in values if name in known})
+        """From what `dataclasses.asdict` and JSON made of it."""
+        facts: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        for name in ("raised", "raised_again"):
+            facts[name] = Raised(**facts[name]) if facts.get(name) else None
+        return cls(**facts)

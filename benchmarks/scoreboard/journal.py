@@ -64,11 +64,8 @@ def note_worker(folder: str | Path) -> None:
 
 def worker_pids(folder: str | Path) -> list[int]:
     """All processes that ever computed."""
-    try:
-        lines = Path(folder, "workers").read_text().split()
-    except FileNotFoundError:
-        return []
-    return list(dict.fromkeys(map(int, lines)))
+    path = Path(folder, "workers")
+    return list(dict.fromkeys(map(int, path.read_text().split()))) if path.exists() else []
 
 
 def strike_once(folder: str | Path) -> bool:
@@ -84,8 +81,5 @@ def strike_once(folder: str | Path) -> bool:
 
 def strikes(folder: str | Path) -> float | None:
     """When the fault fell first."""
-    try:
-        text = Path(folder, "struck").read_text()
-    except FileNotFoundError:
-        return None
-    return float(text) if text else time.monotonic()
+    path = Path(folder, "struck")
+    return float(path.read_text() or time.monotonic()) if path.exists() else None

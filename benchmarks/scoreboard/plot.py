@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, Final
 
-from scoreboard.cells import Cell, Grade, table
+from scoreboard.cells import Grade, table
 from scoreboard.results import Results
 
 __all__ = ["draw"]
@@ -25,48 +25,36 @@ WHITE_ON: Final = (Grade.GOOD, Grade.WORST)
 
 def draw(results: Results, path: Path) -> None:
     """Write the picture. Raises ImportError without matplotlib."""
-    matplotlib: Any = importlib.import_module("matplotlib")
-    matplotlib.use("Agg")
-    pyplot: Any = importlib.import_module("matplotlib.pyplot")
-    rows = table(results)
-    names = list(results.contestants)
+    from seqloader.command.plots import bare_axes, picture
+
+    patch: Any = importlib.import_module("matplotlib.patches").Rectangle
+    rows, names = table(results), list(results.contestants)
     size = (1.9 + 0.66 * len(names), 2.4 + 0.4 * len(rows))
-    figure, axes = pyplot.subplots(figsize=size, layout="constrained")
-    for y, (_, cells) in enumerate(rows):
-        for x, cell in enumerate(cells):
-            _draw_cell(pyplot, axes, x, y, cell)
-    axes.set_xlim(0, len(names))
-    axes.set_ylim(len(rows), 0)
-    axes.xaxis.tick_top()
-    axes.set_xticks([x + 0.5 for x in range(len(names))], names, rotation=35, ha="left")
-    axes.set_yticks(
-        [y + 0.5 for y in range(len(rows))], [textwrap.fill(fault.name, 22) for fault, _ in rows]
-    )
-    axes.tick_params(length=0, labelsize=9)
-    for tick in axes.get_xticklabels():
-        tick.set_fontweight("bold" if tick.get_text() == "seqloader" else "normal")
-    for side in axes.spines.values():
-        side.set_visible(False)
-    handles = [
-        pyplot.Rectangle((0, 0), 1, 1, color=colour, label=grade.value)
-        for grade, colour in COLOURS.items()
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-
-
-def _draw_cell(pyplot: Any, axes: Any, x: int, y: int, cell: Cell) -> None:
-    colour = COLOURS[cell.grade]
-    axes.add_patch(pyplot.Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white", lw=1.5))
-    axes.text(
-        x + 0.5,
-        y + 0.5,
-        textwrap.fill(cell.text, 9),
-        ha="center",
-        va="center",
-        fontsize=8.5,
-        linespacing=1.0,
-        color="white" if cell.grade in WHITE_ON else "#222222",
-    )
+    with picture(path, size, 110) as figure:
+        axes = figure.subplots()
+        bare_axes(axes, grid="", without=("top", "right", "left", "bottom"))
+        for y, (_, cells) in enumerate(rows):
+            for x, cell in enumerate(cells):
+                colour = COLOURS[cell.grade]
+                axes.add_patch(patch((x, y), 1, 1, facecolor=colour, edgecolor="white", lw=1.5))
+                axes.text(
+                    x + 0.5,
+                    y + 0.5,
+                    textwrap.fill(cell.text, 9),
+                    ha="center",
+                    va="center",
+                    fontsize=8.5,
+                    linespacing=1.0,
+                    color="white" if cell.grade in WHITE_ON else "#222222",
+                )
+        axes.set_xlim(0, len(names))
+        axes.set_ylim(len(rows), 0)
+        axes.xaxis.tick_top()
+        axes.set_xticks([x + 0.5 for x in range(len(names))], names, rotation=35, ha="left")
+        wrapped = [textwrap.fill(fault.name, 22) for fault, _ in rows]
+        axes.set_yticks([y + 0.5 for y in range(len(rows))], wrapped)
+        axes.tick_params(length=0, labelsize=9)
+        for tick in axes.get_xticklabels():
+            tick.set_fontweight("bold" if tick.get_text() == "seqloader" else "normal")
+        grades = [patch((0, 0), 1, 1, color=c, label=grade.value) for grade, c in COLOURS.items()]
+        figure.legend(handles=grades, loc="outside lower center", ncols=3, frameon=False)

@@ -6,19 +6,14 @@ import ctypes
 import os
 import signal
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-__all__ = [
-    "SHARED",
-    "Descendants",
-    "become_subreaper",
-    "shared_files",
-    "shortened",
-    "temporary_files",
-]
+__all__ = ["Descendants", "become_subreaper", "shared_files", "shortened", "temporary_files"]
 
 SHARED: Final = Path("/dev/shm")
 KILL_S: Final = 10.0
@@ -38,22 +33,14 @@ class Descendants:
     """All processes below this one, which is their subreaper: none can slip away."""
 
     def __init__(self) -> None:
-        self._statuses: dict[int, int] = {}
+        self.statuses: dict[int, int] = {}
+        """How those ended that were collected."""
 
     def reap(self) -> None:
         """Collect those that ended."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            self._statuses[pid] = os.waitstatus_to_exitcode(status)
-
-    def status(self, pid: int) -> int | None:
-        """How a child of ours ended; None while it lives."""
-        return self._statuses.get(pid)
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                self.statuses[ended[0]] = os.waitstatus_to_exitcode(ended[1])
 
     def living(self) -> list[psutil.Process]:
         """Those that run; a zombie does not."""
@@ -63,21 +50,16 @@ class Descendants:
     def kill(self) -> None:
         """End all of them, also those that start others meanwhile."""
         end = time.monotonic() + KILL_S
-        while time.monotonic() < end:
-            living = self.living()
-            if not living:
-                return
+        while time.monotonic() < end and (living := self.living()):
             for process in living:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             time.sleep(0.01)
 
     def names(self, worker_pids: list[int]) -> list[str]:
         """What the living are called: alike ones once, with their number."""
-        names = [_name(process, worker_pids) for process in self.living()]
-        return [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
+        names = Counter(_name(process, worker_pids) for process in self.living())
+        return [f"{count} x {name}" for name, count in names.items()]
 
 
 def shared_files() -> list[str]:
@@ -90,12 +72,9 @@ def temporary_files(folder: Path) -> list[str]:
 
     Not those of Ray's sessions, which keep their logs on purpose.
     """
-    found = []
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and path.stat().st_size and not name.parts[0].startswith("ray-"):
-            found.append(f"temporary file {name}")
-    return found
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size]
+    names = [path.relative_to(folder) for path in paths]
+    return [f"temporary file {name}" for name in names if not name.parts[0].startswith("ray-")]
 
 
 def shortened(names: list[str]) -> list[str]:

@@ -1,10 +1,16 @@
-"""Which trials are held, and their running: some at a time, each watched from outside."""
+"""Which trials are held, and their running: some at a time, each watched from outside.
+
+Each has a /dev/shm of its own where that is permitted: a mount namespace in which nobody else's
+files are seen.
+"""
 
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
+import functools
 import json
-import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,26 +19,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from harness.processes import environment
+
 from scoreboard.catalogue import Fault, find
-from scoreboard.facts import Facts
-from scoreboard.own_shm import command_in_own_shm, namespace
-from scoreboard.trial import SILENT_S, Trial
+from scoreboard.facts import SILENT_S, Facts, Trial
 
-__all__ = ["AT_A_TIME", "Trials", "hold", "plan"]
+__all__ = ["Trials", "command_in_own_shm", "namespace", "plan"]
 
-BENCHMARKS: Final = Path(__file__).resolve().parent.parent
 AT_A_TIME: Final = 2
 LIMIT_S: Final = 200.0
 """A watcher ends long before; if it does not, something is wrong with it."""
+GRACE_S: Final = 15.0
 TRIES: Final = 3
 """A trial in which the fault came too late to strike is held anew so often."""
+_WAYS: Final = (("unshare", "-m"), ("unshare", "-Urm"))
+"""To a mount namespace: as root, and as anyone where user namespaces are allowed."""
 
 
 def plan(
-    faults: Sequence[Fault],
-    peers: Sequence[Any],
-    trials: int | None,
-    silent_s: float = SILENT_S,
+    faults: Sequence[Fault], peers: Sequence[Any], trials: int | None, silent_s: float = SILENT_S
 ) -> list[Trial]:
     """All trials, fault by fault: a peer that is slow to end does not keep the others waiting."""
     return [
@@ -45,11 +50,8 @@ def plan(
 
 
 def _options(fault: Fault, peer: Any) -> dict[str, Any]:
-    if fault.is_spawned:
-        for method in ("spawn", "forkserver"):
-            if method in peer.start_methods:
-                return {"start_method": method}
-    return {}
+    fresh = [each for each in ("spawn", "forkserver") if each in peer.start_methods]
+    return {"start_method": fresh[0]} if fault.is_spawned and fresh else {}
 
 
 class Trials:
@@ -63,8 +65,7 @@ class Trials:
     def run(self, trials: Sequence[Trial], done: Callable[[Trial, Facts], None]) -> None:
         """Hold all, and call `done` after each, in this thread."""
         # Without a /dev/shm of its own, a trial cannot be told from one that runs beside it.
-        workers = AT_A_TIME if namespace() else 1
-        pool = concurrent.futures.ThreadPoolExecutor(workers)
+        pool = concurrent.futures.ThreadPoolExecutor(AT_A_TIME if namespace() else 1)
         try:
             futures = {pool.submit(self.hold, trial): trial for trial in trials}
             for future in concurrent.futures.as_completed(futures):
@@ -72,17 +73,19 @@ class Trials:
         finally:
             self._is_stopped = True
             pool.shutdown(wait=False, cancel_futures=True)
-            self._end_running()
+            with self._lock:
+                for watcher in self._running:
+                    if watcher.stdin is not None:
+                        watcher.stdin.close()  # it ends all that it started, and then itself
             pool.shutdown(wait=True)
 
     def hold(self, trial: Trial) -> Facts:
         """Hold one; anew if the fault came too late."""
-        facts = self._hold_once(trial)
-        for number in range(1, TRIES):
+        for number in range(TRIES):
+            seed = trial.seed + 1000 * number
+            facts = self._hold_once(dataclasses.replace(trial, seed=seed))
             if facts.struck or facts.trouble or not facts.whole:
                 break
-            again = Trial(**{**vars(trial), "seed": trial.seed + 1000 * number})
-            facts = self._hold_once(again)
         return facts
 
     def _hold_once(self, trial: Trial) -> Facts:
@@ -109,7 +112,7 @@ class Trials:
                 stdin=subprocess.PIPE,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
-                env=_environment(),
+                env=environment(),
                 start_new_session=True,
             )
             self._running.add(watcher)
@@ -118,36 +121,44 @@ class Trials:
         except subprocess.TimeoutExpired:
             return None
         finally:
-            self._end(watcher)
+            _end(watcher)
             with self._lock:
                 self._running.discard(watcher)
 
-    def _end_running(self) -> None:
-        with self._lock:
-            for watcher in self._running:
-                if watcher.stdin is not None:
-                    watcher.stdin.close()  # it ends all that it started, and then itself
 
-    @staticmethod
-    def _end(watcher: subprocess.Popen[bytes]) -> None:
-        if watcher.stdin is not None and not watcher.stdin.closed:
-            watcher.stdin.close()
-        try:
-            watcher.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            watcher.kill()
-            watcher.wait()
+def _end(watcher: subprocess.Popen[bytes]) -> None:
+    if watcher.stdin is not None and not watcher.stdin.closed:
+        watcher.stdin.close()
+    try:
+        watcher.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        watcher.kill()
+        watcher.wait()
 
 
-GRACE_S: Final = 15.0
+@functools.cache
+def namespace() -> tuple[str, ...] | None:
+    """The command that makes a mount namespace, or None where none can be made."""
+    for way in _WAYS:
+        if shutil.which(way[0]) is not None:
+            command = _mounting(way, 1, ["true"])
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                return way
+    return None
 
 
-def hold(trial: Trial) -> Facts:
-    """Hold one trial."""
-    return Trials().hold(trial)
+def command_in_own_shm(command: Sequence[str], size_mb: int | None) -> list[str]:
+    """The command, run with a /dev/shm of its own; of the usual size, if none is given."""
+    way = namespace()
+    if way is None:
+        return list(command)
+    try:
+        usual_mb = max(64, shutil.disk_usage("/dev/shm").total >> 20)
+    except OSError:
+        usual_mb = 64
+    return _mounting(way, size_mb or usual_mb, command)
 
 
-def _environment() -> dict[str, str]:
-    """Ours, with this package importable, in the program and in the workers that it starts."""
-    paths = [str(BENCHMARKS), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+def _mounting(way: Sequence[str], size_mb: int, command: Sequence[str]) -> list[str]:
+    mount = f'mount -t tmpfs -o size={size_mb}m tmpfs /dev/shm && exec "$@"'
+    return [*way, "sh", "-c", mount, "sh", *command]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import signal
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ from scoreboard.catalogue import Fault, Rule
 from scoreboard.clarity import is_clear, is_own, tells_of_a_missing_guard
 from scoreboard.facts import Facts
 
-__all__ = ["GROWTH", "PROMPT_S", "Outcome", "Verdict", "good_outcome", "judge", "worst"]
+__all__ = ["GROWTH", "PROMPT_S", "Outcome", "Verdict", "ended", "good_outcome", "judge", "worst"]
 
 PROMPT_S: Final = 5.0
 """A program that has to end is given so long, from Ctrl-C or from its last line."""
@@ -76,7 +77,7 @@ def _go_on(facts: Facts, fault: Fault) -> Verdict:
         )
         return Verdict(Outcome.CLEAR if clear else Outcome.UNCLEAR, facts.raised.type)
     if facts.exit_status:
-        return Verdict(Outcome.UNCLEAR, f"the program ended {_by(facts.exit_status)}")
+        return Verdict(Outcome.UNCLEAR, f"the program {ended(facts.exit_status)}")
     if not facts.whole:
         return Verdict(Outcome.WRONG, "the program ended before its epochs were over")
     return Verdict(Outcome.COMPLETE)
@@ -108,21 +109,14 @@ def _end(facts: Facts, fault: Fault) -> Verdict:
         return Verdict(Outcome.UNCLEAR, f"{facts.raised.type} was raised")
     if facts.ended_after_s is not None and facts.ended_after_s > PROMPT_S:
         return Verdict(Outcome.UNCLEAR, f"it took {facts.ended_after_s:.1f} s to end")
-    if facts.wanted_status is None:
-        if facts.exit_status not in INTERRUPTED:
-            return Verdict(Outcome.UNCLEAR, f"the program ended {_by(facts.exit_status)}")
-        if facts.tracebacks > 1:
-            return Verdict(Outcome.UNCLEAR, f"{facts.tracebacks} tracebacks")
-        return Verdict(Outcome.COMPLETE)
-    if facts.exit_status != facts.wanted_status:
-        return Verdict(Outcome.UNCLEAR, f"the program ended {_by(facts.exit_status)}")
-    if facts.noise:
+    is_interrupted = facts.wanted_status is None
+    if facts.exit_status not in (INTERRUPTED if is_interrupted else (facts.wanted_status,)):
+        return Verdict(Outcome.UNCLEAR, f"the program {ended(facts.exit_status)}")
+    if is_interrupted and facts.tracebacks > 1:
+        return Verdict(Outcome.UNCLEAR, f"{facts.tracebacks} tracebacks")
+    if not is_interrupted and facts.noise:
         return Verdict(Outcome.UNCLEAR, "noise on standard error")
     return Verdict(Outcome.COMPLETE)
-
-
-def _vanish(facts: Facts, fault: Fault) -> Verdict:
-    return Verdict(Outcome.COMPLETE)  # what is left has been looked at for all rules
 
 
 def _stay_flat(facts: Facts, fault: Fault) -> Verdict:
@@ -137,20 +131,21 @@ def _stay_flat(facts: Facts, fault: Fault) -> Verdict:
     return Verdict(Outcome.COMPLETE)
 
 
-_RULES: Final = {
+_RULES: Final[Mapping[Rule, Callable[[Facts, Fault], Verdict]]] = {
     Rule.GO_ON: _go_on,
     Rule.REFUSE: _refuse,
     Rule.RAISE: _raise,
     Rule.END: _end,
-    Rule.VANISH: _vanish,
+    Rule.VANISH: lambda facts, fault: Verdict(Outcome.COMPLETE),  # what is left was looked at
     Rule.STAY_FLAT: _stay_flat,
 }
 
 
-def _by(status: int | None) -> str:
+def ended(status: int | None, after: str = "") -> str:
+    """How a program ended, in words."""
     if status is not None and status < 0:
-        return f"by {signal.Signals(-status).name}"
-    return f"with exit status {status}"
+        return f"ended{after} by {signal.Signals(-status).name}"
+    return f"ended{after} with exit status {status}"
 
 
 def _before_the_fault(facts: Facts) -> str:

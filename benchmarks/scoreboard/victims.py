@@ -15,17 +15,6 @@ import numpy as np
 
 from scoreboard.journal import note_worker, strike_once
 
-__all__ = [
-    "BrokenHook",
-    "BrokenLength",
-    "MissingPage",
-    "Numbered",
-    "Raises",
-    "Strikes",
-    "TornPage",
-    "problem",
-]
-
 VICTIM = 7
 """The index at which a fault falls that is no matter of time."""
 
@@ -81,7 +70,7 @@ class Numbered:
 class Strikes(Numbered):
     """The worker that computes batch 7 gets a signal: the first time, or (None) every time."""
 
-    def __init__(self, *, how: str, times: int | None, **options: Any) -> None:
+    def __init__(self, *, how: str, times: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.how = how
         self.times = times

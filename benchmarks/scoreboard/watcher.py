@@ -9,6 +9,7 @@ ends: with the script that started it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -22,7 +23,7 @@ from typing import Final
 from scoreboard import blows, catalogue
 from scoreboard.account import Account
 from scoreboard.blows import Scene
-from scoreboard.facts import Facts
+from scoreboard.facts import Facts, Trial
 from scoreboard.journal import Reader, strikes, worker_pids
 from scoreboard.remnants import (
     Descendants,
@@ -31,11 +32,10 @@ from scoreboard.remnants import (
     shortened,
     temporary_files,
 )
-from scoreboard.trial import Trial
 
 __all__ = ["main"]
 
-BENCHMARKS: Final = Path(__file__).resolve().parent.parent
+PROGRAMS: Final = Path(__file__).resolve().parent / "programs"
 START_S: Final = 60.0
 """Silence before the loader is ready: some peers start a cluster."""
 MOST_S: Final = 120.0
@@ -43,6 +43,7 @@ MOST_S: Final = 120.0
 GRACE_S: Final = 2.0
 """What has not ended so long after the program is left."""
 LOOK_S: Final = 0.01
+_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class Watch:
@@ -66,30 +67,28 @@ class Watch:
         self._is_struck = not self.fault.blow
 
     def _start(self) -> int:
-        program = BENCHMARKS / "scoreboard" / "programs" / f"{self.fault.program}.py"
-        command = [sys.executable, str(program), self.trial.to_json(), str(self.folder)]
+        program = str(PROGRAMS / f"{self.fault.program}.py")
         streams = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(self.folder / "printed"), _WRITE, 0o600),
             (os.POSIX_SPAWN_OPEN, 2, str(self.folder / "errors"), _WRITE, 0o600),
         ]
-        environment = {
-            **os.environ,
-            "TMPDIR": str(self.temporary),
-        }
         return os.posix_spawn(
-            sys.executable, command, environment, file_actions=streams, setsid=True
+            sys.executable,
+            [sys.executable, program, self.trial.to_json(), str(self.folder)],
+            {**os.environ, "TMPDIR": str(self.temporary)},
+            file_actions=streams,
+            setsid=True,
         )
 
     def run(self) -> Facts:
         """Until the program has ended, or has been silent for too long."""
         while True:
             self.descendants.reap()
-            status = self.descendants.status(self.pid)
+            status = self.descendants.statuses.get(self.pid)
             now = time.monotonic()
             self._hear(now)
             if status is not None:
-                self._hear(now)
                 return self._facts(status, now, self._left())
             if self._is_over(now):
                 return self._facts(None, now, ([], []))
@@ -121,10 +120,9 @@ class Watch:
         """Processes and files that are there when the grace is over."""
         end = time.monotonic() + GRACE_S
         while True:
-            workers = worker_pids(self.folder)
             shared = [name for name in shared_files() if name not in self.before]
             files = shortened([*shared, *temporary_files(self.temporary)])
-            left = self.descendants.names(workers), files
+            left = self.descendants.names(worker_pids(self.folder)), files
             if not any(left) or time.monotonic() > end:
                 return left
             time.sleep(0.05)
@@ -140,9 +138,6 @@ class Watch:
         )
 
 
-_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-
-
 def main(trial_json: str, facts_path: str) -> None:
     become_subreaper()
     trial = Trial(**json.loads(trial_json))
@@ -152,7 +147,7 @@ def main(trial_json: str, facts_path: str) -> None:
             facts = watch.run()
         finally:
             watch.descendants.kill()
-    Path(facts_path).write_text(json.dumps(facts.to_dict()))
+    Path(facts_path).write_text(json.dumps(dataclasses.asdict(facts)))
 
 
 if __name__ == "__main__":

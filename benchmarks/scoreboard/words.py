@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Final
 
 from scoreboard.catalogue import Fault, Rule
 from scoreboard.facts import Facts, Raised
-from scoreboard.verdict import Outcome, Verdict
+from scoreboard.verdict import Outcome, Verdict, ended
+from seqloader.command.words import count
 
 __all__ = ["tell"]
 
@@ -36,10 +36,10 @@ def tell(facts: Facts, verdict: Verdict, fault: Fault) -> str:
         told.append(_asked_again(facts))
     if facts.hung:
         told.append(f"Then it hung, {WHERE.get(facts.phase, facts.phase)}.")
-    elif fault.rule in (Rule.END, Rule.VANISH):
-        told.append(_end(facts, fault))
-    elif facts.exit_status:
-        told.append(_sentence(f"the program ended {_by(facts.exit_status)}"))
+    elif fault.rule is Rule.END:
+        told.append(_end(facts))
+    elif facts.exit_status and fault.rule is not Rule.VANISH:
+        told.append(_sentence(f"the program {ended(facts.exit_status)}"))
     told += [_counts(facts), _left(facts)]
     return " ".join(sentence for sentence in told if sentence)
 
@@ -50,8 +50,8 @@ def _delivered(facts: Facts, fault: Fault) -> str:
     if fault.rule is Rule.STAY_FLAT:
         return f"{len(facts.delivered)} epochs were begun."
     if facts.whole and set(facts.delivered) == {facts.length}:
-        epochs = len(facts.delivered)
-        return f"{_count(epochs, 'epoch')} of {facts.length} batches came, whole and in order."
+        epochs = count(len(facts.delivered), "epoch")
+        return f"{epochs} of {facts.length} batches came, whole and in order."
     epoch = f" of epoch {len(facts.delivered)}" if len(facts.delivered) > 1 else ""
     if facts.again:
         return f"{facts.delivered[0]} of {facts.length} batches came."
@@ -75,14 +75,12 @@ def _asked_again(facts: Facts) -> str:
     return f"Of the next epoch {facts.delivered[-1]} of {facts.length} batches came."
 
 
-def _end(facts: Facts, fault: Fault) -> str:
+def _end(facts: Facts) -> str:
     after = "" if facts.ended_after_s is None else f" {facts.ended_after_s:.1f} s later"
-    if fault.rule is Rule.VANISH:
-        return ""
-    told = f"The program ended{after} {_by(facts.exit_status)}"
+    told = f"The program {ended(facts.exit_status, after)}"
     if facts.wanted_status is None:
-        lines = _count(facts.lines, "line")
-        return f"{told}; {_count(facts.tracebacks, 'traceback')}, {lines} on standard error."
+        tracebacks = _count(facts.tracebacks, "traceback")
+        return f"{told}; {tracebacks}, {_count(facts.lines, 'line')} on standard error."
     return f"{told}; {'noise' if facts.noise else 'nothing'} on standard error."
 
 
@@ -103,14 +101,8 @@ def _after(seconds: float) -> str:
     return "right after" if seconds < 0.1 else f"{seconds:.1f} s after"
 
 
-def _by(status: int | None) -> str:
-    if status is not None and status < 0:
-        return f"by {signal.Signals(-status).name}"
-    return f"with exit status {status}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return count(number, noun).replace("no ", "0 ")
 
 
 def _sentence(text: str) -> str:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import signal
 from typing import NamedTuple
 
-__all__ = ["TimeUnit", "count", "duration", "ending", "rate", "share", "short", "size", "time_unit"]
+__all__ = [
+    "TimeUnit",
+    "clock",
+    "count",
+    "duration",
+    "ending",
+    "rate",
+    "share",
+    "short",
+    "size",
+    "three_digits",
+    "time_unit",
+]
 
 
 class TimeUnit(NamedTuple):
@@ -25,6 +37,17 @@ def short(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.{1 if abs(value) >= 10 else 2}f}"
+
+
+def three_digits(value: float) -> str:
+    """The same without noughts at the end: figures of any size in one column."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def clock(seconds: float) -> str:
+    """`1:05`: minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
 
 
 def time_unit(seconds: float) -> TimeUnit:
@@ -58,7 +81,7 @@ def share(value: float) -> str:
 
 def count(number: int, noun: str) -> str:
     """`1 worker`, `3 workers`, `no workers`."""
-    ending = "" if number == 1 else "es" if noun.endswith("h") else "s"
+    ending = "" if number == 1 else "es" if noun.endswith("tch") else "s"
     return f"{number or 'no'} {noun}{ending}"
 
 

@@ -33,7 +33,7 @@ def observe(name: str, start_method: str, folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {}
 
     short = Counted(SHORT, folder / "short")
-    loader = peer.make_loader(short, WORKERS, QUEUE, **options)
+    loader = peer.maker()(short, WORKERS, QUEUE, **options)
     facts["epochs"] = []
     facts["epoch_ends"] = []
     for _ in range(2):
@@ -44,14 +44,14 @@ def observe(name: str, start_method: str, folder: Path) -> dict[str, Any]:
         return {**facts, "left": _processes_left()}
 
     endless = Counted(ENDLESS, folder / "endless")
-    loader = peer.make_loader(endless, WORKERS, QUEUE, **options)
+    loader = peer.maker()(endless, WORKERS, QUEUE, **options)
     batches = loader.epoch()
     facts["begun"] = [_index(next(batches)) for _ in range(3)]
     facts["computed"] = _computed_at_last(endless)
     loader.close()
 
     failing = Counted(ENDLESS, folder / "failing", fails_from=12)
-    loader = peer.make_loader(failing, WORKERS, QUEUE, **options)
+    loader = peer.maker()(failing, WORKERS, QUEUE, **options)
     facts["before_failure"] = []
     try:
         for batch in loader.epoch():

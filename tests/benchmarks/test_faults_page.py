@@ -9,13 +9,15 @@ from typing import Any
 
 import faults
 import pytest
+from harness.contestants import Contestant
+from measured import MACHINE
+from peers import PEERS
 from scoreboard import page, plot
 from scoreboard.catalogue import FAULTS, find
 from scoreboard.cells import Cell, Grade, cell_of
-from scoreboard.facts import Facts, Raised
-from scoreboard.results import Contestant, Record, Results
-from scoreboard.terminal import progress, show_table
-from scoreboard.trial import Trial
+from scoreboard.facts import Facts, Raised, Trial
+from scoreboard.report import progress, show_table
+from scoreboard.results import Record, Results
 from scoreboard.verdict import Outcome, Verdict
 from scoreboard.words import tell
 
@@ -38,7 +40,7 @@ def results() -> Results:
         Contestant("ray", missing=("ray",)),
         Contestant("seqloader", "seqloader 1"),
     ]
-    held.begin(contestants, {"processor": "Processor", "cores_usable": 2, "memory_gb": 1.0})
+    held.begin(contestants, MACHINE)
     held.records = [
         Record(Trial(KILLED, "pool"), HUNG),
         Record(Trial(KILLED, "seqloader"), FINE),
@@ -53,43 +55,40 @@ def cell(results: Results, peer: str, fault: str) -> Cell:
     return cell_of(results, results.contestants[peer], find(fault))
 
 
-def test_cell_shows_the_worst_trial_and_counts_it(results: Results) -> None:
-    assert cell(results, "pool", RANDOM).text == "1/3 hang"
-    assert cell(results, "pool", KILLED).text == "hang"
-    assert cell(results, "seqloader", RANDOM).text == "complete"
-
-
-def test_cell_says_why_there_is_no_trial(results: Results) -> None:
-    assert cell(results, "loop", KILLED).text == "does not apply"
-    assert cell(results, "ray", KILLED).text == "not installed"
-    assert cell(results, "pool", "poison index").text == ""
-
-
-def test_the_good_outcome_of_a_fault_is_good_whatever_its_word(results: Results) -> None:
-    poison = cell(results, "seqloader", "poison index")
-
-    assert (poison.text, poison.grade) == ("clear error", Grade.GOOD)
-    assert cell(results, "pool", KILLED).grade is Grade.WORST
+@pytest.mark.parametrize(
+    ("peer", "fault", "text", "grade"),
+    [
+        ("pool", RANDOM, "1/3 hang", Grade.WORST),  # the worst of several trials
+        ("pool", KILLED, "hang", Grade.WORST),
+        ("seqloader", RANDOM, "complete", Grade.GOOD),
+        ("seqloader", "poison index", "clear error", Grade.GOOD),  # good here, whatever its word
+        ("loop", KILLED, "does not apply", Grade.NONE),
+        ("ray", KILLED, "not installed", Grade.NONE),
+        ("pool", "poison index", "", Grade.NONE),
+    ],
+)
+def test_cell_shows_the_worst_trial_or_why_there_is_none(
+    results: Results, peer: str, fault: str, text: str, grade: Grade
+) -> None:
+    assert (cell(results, peer, fault).text, cell(results, peer, fault).grade) == (text, grade)
+    assert grade in plot.COLOURS
 
 
 def test_contestants_stand_in_their_order_whichever_run_brought_them(results: Results) -> None:
-    results.begin([Contestant("early"), Contestant("pool", "pool 2")], {}, ["loop", "early"])
+    results.begin([Contestant("early"), Contestant("pool", "pool 2")], MACHINE, ["loop", "early"])
 
     assert list(results.contestants) == ["loop", "early", "pool", "ray", "seqloader"]
     assert results.contestants["pool"].version == "pool 2"
 
 
-def test_saved_results_come_back_whole(results: Results, tmp_path: Path) -> None:
+def test_saved_results_and_their_page_come_back_whole(results: Results, tmp_path: Path) -> None:
     path = tmp_path / "results" / "faults.json"
+    assert Results.load(path) == Results()
 
     results.save(path)
 
     assert Results.load(path) == results
-    assert [entry.name for entry in path.parent.iterdir()] == ["faults.json"]
-
-
-def test_no_results_are_empty_results(tmp_path: Path) -> None:
-    assert Results.load(tmp_path / "none.json") == Results()
+    assert page.render(Results.load(path)) == page.render(results)
 
 
 def test_new_trials_replace_those_of_their_cells_only(results: Results) -> None:
@@ -106,43 +105,26 @@ def test_page_has_a_row_and_a_section_for_each_fault_that_was_tried(results: Res
     table = text.partition("## Outcomes")[2].partition("\n##")[0]
     assert "| fault | loop | pool | ray | seqloader |" in table
     assert "(#worker-killed-in-__getitem__) | does not apply | hang | not installed |" in table
-    assert re.findall(r"^### (Worker|Poison|Ctrl).*$", text, re.MULTILINE) == [
-        "Worker",
-        "Worker",
-        "Poison",
-    ]
+    sections = re.findall(r"^### (Worker|Poison|Ctrl).*$", text, re.MULTILINE)
+    assert sections == ["Worker", "Worker", "Poison"]
     assert "no bound" in table
     assert "not installed: ray" in table
-    assert (
-        "(1 hang, 1 complete, 1 clear error.) 7 of 40 batches came. Then it hung, in the loop."
-        in text
-    )
-
-
-def test_page_is_made_of_the_results_alone(results: Results, tmp_path: Path) -> None:
-    results.save(tmp_path / "faults.json")
-
-    assert page.render(Results.load(tmp_path / "faults.json")) == page.render(results)
-
-
-def test_every_row_of_the_page_has_as_many_cells_as_its_head(results: Results) -> None:
+    told = "(1 hang, 1 complete, 1 clear error.) 7 of 40 batches came. Then it hung, in the loop."
+    assert told in text
     width = 0
-    for line in page.render(results).splitlines():
+    for line in text.splitlines():
         cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
         assert not width or cells in (0, width), line
         width = cells
 
 
 def test_stored_page_is_that_of_the_stored_results() -> None:
-    stored = faults.DOCS / "faults.md"
-    if not (stored.exists() and faults.STORED.exists()):
-        pytest.skip("no full run is stored")
+    page_text = (faults.DOCS / "faults.md").read_text(encoding="utf-8")
 
-    assert stored.read_text(encoding="utf-8") == page.render(Results.load(faults.STORED))
+    assert page_text == page.render(Results.load(faults.STORED))
 
 
-def told(facts: Facts, fault: str, outcome: Outcome = Outcome.COMPLETE) -> str:
-    return tell(facts, Verdict(outcome, "a reason"), find(fault))
+TWO_ARGUMENTS = "exception with two arguments"
 
 
 @pytest.mark.parametrize(
@@ -165,31 +147,22 @@ def told(facts: Facts, fault: str, outcome: Outcome = Outcome.COMPLETE) -> str:
             {"whole": False, "delivered": (7,), "wrong": "the epoch ended"},
             "7 of 40 batches came. Wrong data: the epoch ended.",
         ),
+        (KILLED, {"struck": False}, "Not tried: a reason."),
         (
-            "exception with two arguments",
+            TWO_ARGUMENTS,
             {"delivered": (7, 40), "raised": Raised("E", own=True, after_s=0.0), "again": True},
             "7 of 40 batches came. Then `E` right after the fault. The next epoch was complete.",
         ),
         (
-            "exception with two arguments",
-            {
-                "delivered": (7, 3),
-                "raised": Raised("E"),
-                "again": True,
-                "raised_again": Raised("F", "broken"),
-            },
+            TWO_ARGUMENTS,
+            {"delivered": (7, 3), "raised": Raised("E"), "again": True}
+            | {"raised_again": Raised("F", "broken")},
             "7 of 40 batches came. Then `E`. Asked for another epoch: `F`: `broken`.",
         ),
         (
             "Ctrl-C",
-            {
-                "whole": False,
-                "delivered": (10,),
-                "exit_status": -2,
-                "ended_after_s": 0.25,
-                "tracebacks": 1,
-                "lines": 12,
-            },
+            {"whole": False, "delivered": (10,), "exit_status": -2, "ended_after_s": 0.25}
+            | {"tracebacks": 1, "lines": 12},
             "10 of 40 batches came. The program ended 0.2 s later by SIGINT; 1 traceback, 12 lines"
             " on standard error.",
         ),
@@ -206,21 +179,17 @@ def told(facts: Facts, fault: str, outcome: Outcome = Outcome.COMPLETE) -> str:
         ),
         (
             "iterators abandoned",
-            {
-                "delivered": (3,) * 20,
-                "counted_before": {"threads": 1},
-                "counted_after": {"threads": 2},
-            },
+            {"delivered": (3,) * 20, "counted_before": {"threads": 1}}
+            | {"counted_after": {"threads": 2}},
             "20 epochs were begun. Afterwards: 2 threads (before: 1).",
         ),
     ],
 )
 def test_facts_are_told_in_words(fault: str, values: dict[str, Any], expected: str) -> None:
-    assert told(dataclasses.replace(FINE, **values), fault) == expected
+    facts = dataclasses.replace(FINE, **values)
+    outcome = Outcome.COMPLETE if facts.struck else Outcome.UNTRIED
 
-
-def test_what_was_not_tried_says_why() -> None:
-    assert told(FINE, KILLED, Outcome.UNTRIED) == "Not tried: a reason."
+    assert tell(facts, Verdict(outcome, "a reason"), find(fault)) == expected
 
 
 @pytest.mark.leaks_ok(reason="matplotlib keeps its fonts open")
@@ -232,57 +201,48 @@ def test_picture_is_drawn(results: Results, tmp_path: Path) -> None:
     assert (tmp_path / "new" / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_grade_has_a_colour() -> None:
-    assert set(plot.COLOURS) == set(Grade)
-
-
-def test_table_shows_every_contestant(results: Results, capsys: pytest.CaptureFixture[str]) -> None:
-    show_table(results)
-
-    printed = capsys.readouterr().out
-    for word in ("pool", "seqloader", "poison", "1/3 hang"):
-        assert word in printed
-
-
-def test_without_a_terminal_each_trial_is_a_line(
+def test_table_shows_every_contestant_and_each_trial_is_a_line(
     results: Results, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with progress(2) as show:
         show(results.records[0])
         show(results.records[1])
-
     assert capsys.readouterr().out.splitlines() == [
         f"1/2 {KILLED}: pool: hang (while iterating)",
         f"2/2 {KILLED}: seqloader: complete",
     ]
 
+    show_table(results)
+
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("pool", "seqloader", "poison", "1/3 hang"))
+
 
 def test_exit_status_tells_our_own_failures_only(
     results: Results, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert faults._own_failures(results, FAULTS) == 0
+    assert faults.own_failures(results, FAULTS) == 0
 
     results.records.append(Record(Trial(RANDOM, "seqloader", 2), HUNG))
 
-    assert faults._own_failures(results, FAULTS) == 1
+    assert faults.own_failures(results, FAULTS) == 1
     assert f"NOT GOOD: {RANDOM}: 1/2 hang" in capsys.readouterr().err
-    assert faults._own_failures(results, [find(KILLED)]) == 0
+    assert faults.own_failures(results, [find(KILLED)]) == 0
 
 
 def test_faults_are_chosen_by_a_part_of_their_name() -> None:
-    options = faults._parse(["--quick", "--only", "random", "ctrl", "--peers", "torchdata"])
+    options = faults.parse(["--quick", "--only", "random", "ctrl", "--peers", "torchdata"])
 
-    chosen = [fault.name for fault in faults._chosen_faults(options)]
-    assert len(chosen) == 4
-    assert chosen[-1] == "Ctrl-C"
-    assert [peer.name for peer in faults._chosen_peers(options)] == ["torchdata"]
+    chosen = [fault.name for fault in faults.chosen_faults(options)]
+    assert (len(chosen), chosen[-1]) == (4, "Ctrl-C")
+    assert [peer.name for peer in faults.chosen_peers(options)] == ["torchdata"]
 
 
 def test_quick_run_leaves_out_what_exists_and_nothing_of_ours() -> None:
-    options = faults._parse(["--quick"])
+    options = faults.parse(["--quick"])
 
-    left_out = [fault for fault in FAULTS if fault not in faults._chosen_faults(options)]
-    names = [peer.name for peer in faults._chosen_peers(options)]
+    left_out = [fault for fault in FAULTS if fault not in faults.chosen_faults(options)]
+    names = [peer.name for peer in faults.chosen_peers(options)]
     assert [fault.name for fault in left_out] == list(faults.NOT_QUICK_FAULTS)
-    assert len(names) + len(faults.NOT_QUICK_PEERS) == len(faults.peers.PEERS)
+    assert len(names) + len(faults.NOT_QUICK_PEERS) == len(PEERS)
     assert "seqloader" in names

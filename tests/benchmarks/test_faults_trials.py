@@ -10,10 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 from scoreboard.catalogue import find
-from scoreboard.facts import Facts
-from scoreboard.own_shm import command_in_own_shm, namespace
-from scoreboard.trial import Trial
-from scoreboard.trials import hold
+from scoreboard.facts import Facts, Trial
+from scoreboard.trials import Trials, command_in_own_shm, namespace
 from scoreboard.verdict import Outcome, judge
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watchers need Linux")
@@ -21,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watchers need L
 MARK = "FAULTS_TEST"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def mark(monkeypatch: pytest.MonkeyPatch) -> str:
     """In the environment of every process that the test starts, however far away."""
     value = uuid.uuid4().hex
@@ -30,9 +28,9 @@ def mark(monkeypatch: pytest.MonkeyPatch) -> str:
     return value
 
 
-def outcome_of(trial: Trial) -> tuple[Outcome, Facts]:
-    facts = hold(trial)
-    return judge(facts, find(trial.fault)).outcome, facts
+def outcome_of(fault: str, peer: str, silent_s: float = 15.0) -> tuple[Outcome, Facts]:
+    facts = Trials().hold(Trial(fault, peer, silent_s=silent_s))
+    return judge(facts, find(fault)).outcome, facts
 
 
 def alive(mark: str) -> list[int]:
@@ -46,26 +44,24 @@ def alive(mark: str) -> list[int]:
     return found
 
 
-def test_killed_worker_of_seqloader_costs_nothing(mark: str) -> None:
-    outcome, facts = outcome_of(Trial("worker killed in __getitem__", "seqloader"))
+@pytest.mark.parametrize(
+    ("fault", "length", "workers"),
+    [("worker killed in __getitem__", 40, 2), ("all workers killed", 100, 3)],
+)
+def test_killed_workers_of_seqloader_cost_nothing(
+    fault: str, length: int, workers: int, mark: str
+) -> None:
+    outcome, facts = outcome_of(fault, "seqloader")
 
-    assert (outcome, facts.delivered) == (Outcome.COMPLETE, (40, 40))
+    assert (outcome, facts.delivered) == (Outcome.COMPLETE, (length, length))
     assert facts.struck
     assert facts.raised is None
+    assert len(facts.worker_pids) >= workers
     assert alive(mark) == []
 
 
-def test_worker_of_seqloader_killed_from_outside_costs_nothing(mark: str) -> None:
-    outcome, facts = outcome_of(Trial("all workers killed", "seqloader"))
-
-    assert (outcome, facts.delivered) == (Outcome.COMPLETE, (100, 100))
-    assert len(facts.worker_pids) >= 3
-
-
 def test_loader_that_hangs_is_ended_with_everything_below_it(mark: str) -> None:
-    trial = Trial("nothing", "scoreboard_stubs:Hangs", silent_s=1.0)
-
-    outcome, facts = outcome_of(trial)
+    outcome, facts = outcome_of("nothing", "misbehaving:Hangs", silent_s=1.0)
 
     assert (outcome, facts.delivered, facts.phase) == (Outcome.HANG, (3,), "iterating")
     assert facts.exit_status is None
@@ -73,7 +69,7 @@ def test_loader_that_hangs_is_ended_with_everything_below_it(mark: str) -> None:
 
 
 def test_process_that_slipped_away_is_found_and_ended(mark: str) -> None:
-    outcome, facts = outcome_of(Trial("nothing", "scoreboard_stubs:Leaves"))
+    outcome, facts = outcome_of("nothing", "misbehaving:Leaves")
 
     assert outcome is Outcome.LEAK
     assert len(facts.left_processes) == 1
@@ -81,17 +77,24 @@ def test_process_that_slipped_away_is_found_and_ended(mark: str) -> None:
     assert alive(mark) == []
 
 
-def test_doubled_batch_is_wrong_data(mark: str) -> None:
-    outcome, facts = outcome_of(Trial("nothing", "scoreboard_stubs:Doubles"))
+def test_doubled_batch_is_wrong_data() -> None:
+    outcome, facts = outcome_of("nothing", "misbehaving:Doubles")
 
     assert (outcome, facts.wrong) == (Outcome.WRONG, "batch 2 came where batch 3 was due")
 
 
-def test_interrupted_program_is_seen_to_end(mark: str) -> None:
-    outcome, facts = outcome_of(Trial("Ctrl-C", "loop"))
+def test_interrupted_program_is_seen_to_end() -> None:
+    outcome, facts = outcome_of("Ctrl-C", "loop")
 
-    assert outcome is Outcome.COMPLETE
-    assert (facts.exit_status, facts.tracebacks) == (-2, 1)
+    assert (outcome, facts.exit_status, facts.tracebacks) == (Outcome.COMPLETE, -2, 1)
+
+
+def test_program_that_cannot_begin_is_not_tried() -> None:
+    outcome, facts = outcome_of("all workers killed", "misbehaving:Nobody")
+
+    assert outcome is Outcome.UNTRIED
+    assert facts.raised is not None
+    assert facts.raised.type == "AttributeError"
 
 
 @pytest.mark.skipif(namespace() is None, reason="no file system may be mounted here")
@@ -99,14 +102,4 @@ def test_trial_can_have_a_tiny_dev_shm_of_its_own() -> None:
     look = "import os, shutil; print(shutil.disk_usage('/dev/shm').total, os.listdir('/dev/shm'))"
     command = command_in_own_shm([sys.executable, "-c", look], size_mb=64)
 
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-
-    assert done.stdout == f"{64 << 20} []\n"
-
-
-def test_program_that_cannot_begin_is_not_tried(mark: str) -> None:
-    outcome, facts = outcome_of(Trial("all workers killed", "scoreboard_stubs:Nobody"))
-
-    assert outcome is Outcome.UNTRIED
-    assert facts.raised is not None
-    assert facts.raised.type == "AttributeError"
+    assert subprocess.check_output(command, text=True) == f"{64 << 20} []\n"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
+from harness.processes import BENCHMARKS
 from scoreboard import blows, victims
-from scoreboard.account import Account
+from scoreboard.account import Account, scrub
 from scoreboard.catalogue import FAULTS, Fault, Rule, find
 from scoreboard.clarity import is_clear
-from scoreboard.facts import Facts, Raised
-from scoreboard.scrub import scrub
-from scoreboard.trial import Trial
-from scoreboard.trials import BENCHMARKS, plan
+from scoreboard.facts import Facts, Raised, Trial
+from scoreboard.trials import plan
 from scoreboard.verdict import Outcome, good_outcome, judge, worst
 
 COMPLETE, CLEAR, UNCLEAR = Outcome.COMPLETE, Outcome.CLEAR, Outcome.UNCLEAR
@@ -67,39 +67,25 @@ def test_fault_that_never_fell_is_not_judged(fault: Fault) -> None:
     assert outcome(fault, trouble="not possible here") is UNTRIED
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({}, COMPLETE),
-        ({"raised": DEATH, "whole": False}, CLEAR),
-        ({"raised": RAW, "whole": False}, UNCLEAR),
-        ({"raised": RAW}, UNCLEAR),
-        ({"whole": False}, WRONG),
-        ({"whole": False, "exit_status": -7}, UNCLEAR),
-        ({"exit_status": 1}, UNCLEAR),
-    ],
-)
-def test_rule_go_on(values: dict[str, Any], expected: Outcome) -> None:
-    assert outcome(GO_ON, **values) is expected
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({}, WRONG),
-        ({"whole": False}, WRONG),
-        ({"raised": DEATH, "whole": False}, CLEAR),
-        ({"raised": RAW, "whole": False}, UNCLEAR),
-        ({"exit_status": -9, "whole": False}, UNCLEAR),
-    ],
-)
-def test_rule_refuse(values: dict[str, Any], expected: Outcome) -> None:
-    assert outcome(POISON, **values) is expected
+INTERRUPTED = {"whole": False}
+LEFT = {"exit_status": 7, "wanted_status": 7}
 
 
 @pytest.mark.parametrize(
     ("fault", "values", "expected"),
     [
+        (GO_ON, {}, COMPLETE),
+        (GO_ON, {"raised": DEATH, "whole": False}, CLEAR),
+        (GO_ON, {"raised": RAW, "whole": False}, UNCLEAR),
+        (GO_ON, {"raised": RAW}, UNCLEAR),
+        (GO_ON, {"whole": False}, WRONG),
+        (GO_ON, {"whole": False, "exit_status": -7}, UNCLEAR),
+        (GO_ON, {"exit_status": 1}, UNCLEAR),
+        (POISON, {}, WRONG),
+        (POISON, {"whole": False}, WRONG),
+        (POISON, {"raised": DEATH, "whole": False}, CLEAR),
+        (POISON, {"raised": RAW, "whole": False}, UNCLEAR),
+        (POISON, {"exit_status": -9, "whole": False}, UNCLEAR),
         (TWO_PART, {"raised": OWN, "again": True}, COMPLETE),
         (TWO_PART, {"raised": TOLD, "again": True}, COMPLETE),
         (TWO_PART, {"raised": RAW, "again": True}, UNCLEAR),
@@ -113,48 +99,30 @@ def test_rule_refuse(values: dict[str, Any], expected: Outcome) -> None:
         (HOOK, {"raised": OWN, "whole": False}, COMPLETE),
         (HOOK, {"raised": RAW, "whole": False}, UNCLEAR),
         (HOOK, {}, WRONG),
+        (CTRL_C, {**INTERRUPTED, "exit_status": -2, "tracebacks": 1}, COMPLETE),
+        (CTRL_C, {**INTERRUPTED, "exit_status": 130, "tracebacks": 0}, COMPLETE),
+        (CTRL_C, {**INTERRUPTED, "exit_status": 1, "tracebacks": 1}, COMPLETE),
+        (CTRL_C, {**INTERRUPTED, "exit_status": -2, "tracebacks": 2}, UNCLEAR),
+        (CTRL_C, {**INTERRUPTED, "exit_status": 0}, UNCLEAR),
+        (CTRL_C, {**INTERRUPTED, "exit_status": -6, "tracebacks": 1}, UNCLEAR),
+        (CTRL_C, {**INTERRUPTED, "exit_status": -2, "ended_after_s": 5.1}, UNCLEAR),
+        (CTRL_C, {**INTERRUPTED, "exit_status": 1, "raised": RAW}, UNCLEAR),
+        (EXIT, LEFT, COMPLETE),
+        (EXIT, {**LEFT, "exit_status": 0}, UNCLEAR),
+        (EXIT, {**LEFT, "exit_status": -6}, UNCLEAR),
+        (EXIT, {**LEFT, "noise": "Exception ignored in"}, UNCLEAR),
+        (EXIT, {**LEFT, "stderr_tail": "what was printed before"}, COMPLETE),
+        (EXIT, {**LEFT, "ended_after_s": 4.9}, COMPLETE),
+        (EXIT, {**LEFT, "ended_after_s": 5.1}, UNCLEAR),
+        (CONSUMER, {"exit_status": -9, "whole": False}, COMPLETE),
+        (CONSUMER, {"exit_status": -9, "left_processes": ("2 x worker",)}, LEAK),
     ],
+    ids=lambda value: value.name if isinstance(value, Fault) else None,
 )
-def test_rule_raise(fault: Fault, values: dict[str, Any], expected: Outcome) -> None:
+def test_outcome_follows_from_rule_and_facts(
+    fault: Fault, values: dict[str, Any], expected: Outcome
+) -> None:
     assert outcome(fault, **values) is expected
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({"exit_status": -2, "tracebacks": 1}, COMPLETE),
-        ({"exit_status": 130, "tracebacks": 0}, COMPLETE),
-        ({"exit_status": 1, "tracebacks": 1}, COMPLETE),
-        ({"exit_status": -2, "tracebacks": 2}, UNCLEAR),
-        ({"exit_status": 0}, UNCLEAR),
-        ({"exit_status": -6, "tracebacks": 1}, UNCLEAR),
-        ({"exit_status": -2, "tracebacks": 1, "ended_after_s": 5.1}, UNCLEAR),
-        ({"exit_status": 1, "raised": RAW}, UNCLEAR),
-    ],
-)
-def test_rule_end_after_an_interrupt(values: dict[str, Any], expected: Outcome) -> None:
-    assert outcome(CTRL_C, **{"whole": False, **values}) is expected
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({}, COMPLETE),
-        ({"exit_status": 0}, UNCLEAR),
-        ({"exit_status": -6}, UNCLEAR),
-        ({"noise": "Exception ignored in"}, UNCLEAR),
-        ({"stderr_tail": "what was printed before"}, COMPLETE),
-        ({"ended_after_s": 4.9}, COMPLETE),
-        ({"ended_after_s": 5.1}, UNCLEAR),
-    ],
-)
-def test_rule_end_of_the_script(values: dict[str, Any], expected: Outcome) -> None:
-    assert outcome(EXIT, **{"exit_status": 7, "wanted_status": 7, **values}) is expected
-
-
-def test_rule_vanish_asks_only_what_is_left() -> None:
-    assert outcome(CONSUMER, exit_status=-9, whole=False) is COMPLETE
-    assert outcome(CONSUMER, exit_status=-9, left_processes=("2 x worker",)) is LEAK
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -170,42 +138,37 @@ def test_rule_stay_flat(name: str) -> None:
     assert outcome(FLAT, raised=RAW) is UNCLEAR
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "RuntimeError: DataLoader worker (pid(s) 4711) exited unexpectedly",
-        "BrokenProcessPool: A process in the process pool was terminated abruptly",
-        "TerminatedWorkerError: A worker process managed by the executor was unexpectedly "
-        "terminated. The exit codes of the workers are {SIGKILL(-9)}",
-        "RayActorError: The actor died unexpectedly before finishing this task.",
-        "WorkerLostError: batch 7 was tried 3 times and its worker died each time, by SIGKILL",
-        "RuntimeError: Grain worker process 0 was terminated, exit code -9",
-        "RuntimeError: DataLoader timed out after 5 seconds",
-        "OSError: [Errno 24] Too many open files",
-        "RuntimeError: unable to mmap: No space left on device",
-        "ValueError: nothing in words, but 4711 is in it",
-        "RuntimeError: Subprocess exited with code 1, it crashed",
-    ],
+CLEAR_TEXTS = (
+    "RuntimeError: DataLoader worker (pid(s) 4711) exited unexpectedly",
+    "BrokenProcessPool: A process in the process pool was terminated abruptly",
+    "TerminatedWorkerError: A worker process managed by the executor was unexpectedly "
+    "terminated. The exit codes of the workers are {SIGKILL(-9)}",
+    "RayActorError: The actor died unexpectedly before finishing this task.",
+    "WorkerLostError: batch 7 was tried 3 times and its worker died each time, by SIGKILL",
+    "RuntimeError: Grain worker process 0 was terminated, exit code -9",
+    "RuntimeError: DataLoader timed out after 5 seconds",
+    "OSError: [Errno 24] Too many open files",
+    "RuntimeError: unable to mmap: No space left on device",
+    "ValueError: nothing in words, but 4711 is in it",
+    "RuntimeError: Subprocess exited with code 1, it crashed",
 )
-def test_errors_that_tell_what_happened_are_clear(text: str) -> None:
-    assert is_clear(Raised(text.partition(":")[0], text=text), worker_pids=[4711])
+UNCLEAR_TEXTS = (
+    "EOFError: ",
+    "ConnectionResetError: [Errno 104] Connection reset by peer",
+    "RuntimeError: received 0 items of ancdata",
+    "BrokenPipeError: [Errno 32] Broken pipe",
+    "Empty: ",
+    "RuntimeError: generator raised StopIteration",
+    "UnpicklingError: pickle data was truncated",
+    "ValueError: 47110 is no pid of a worker",
+)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "EOFError: ",
-        "ConnectionResetError: [Errno 104] Connection reset by peer",
-        "RuntimeError: received 0 items of ancdata",
-        "BrokenPipeError: [Errno 32] Broken pipe",
-        "Empty: ",
-        "RuntimeError: generator raised StopIteration",
-        "UnpicklingError: pickle data was truncated",
-        "ValueError: 47110 is no pid of a worker",
-    ],
-)
-def test_errors_from_which_nobody_can_tell_are_unclear(text: str) -> None:
-    assert not is_clear(Raised(text.partition(":")[0], text=text), worker_pids=[4711])
+@pytest.mark.parametrize("text", [*CLEAR_TEXTS, *UNCLEAR_TEXTS])
+def test_errors_are_clear_if_they_tell_what_happened(text: str) -> None:
+    raised = Raised(text.partition(":")[0], text=text)
+
+    assert is_clear(raised, worker_pids=[4711]) is (text in CLEAR_TEXTS)
 
 
 def test_advice_on_the_guard_counts_on_standard_error_where_that_is_the_fault() -> None:
@@ -241,10 +204,6 @@ def test_fault_names_what_exists(fault: Fault) -> None:
     assert find(fault.name) is fault
 
 
-def test_names_of_faults_are_unique() -> None:
-    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
-
-
 def test_events_become_facts() -> None:
     account = Account(TWO_PART, begun=100.0)
     for event in (
@@ -276,7 +235,7 @@ def test_events_become_facts() -> None:
     assert seen.raised_again == Raised("F", "", "F: ", own=False, after_s=0.75)
     assert (seen.seconds, seen.ended_after_s) == (3.0, 1.75)
     assert (seen.tracebacks, seen.lines, seen.phase) == (1, 2, "closing")
-    assert Facts.from_dict(seen.to_dict()) == seen
+    assert Facts.from_dict(json.loads(json.dumps(dataclasses.asdict(seen)))) == seen
 
 
 def test_only_what_was_printed_after_leaving_is_noise() -> None:

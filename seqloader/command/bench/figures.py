@@ -7,10 +7,12 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seqloader.command.rounds import SPREAD_LIMIT, spread
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FED_SHARE", "SPREAD_LIMIT", "Facts", "Figures", "Sample", "Work"]
+__all__ = ["FED_SHARE", "Facts", "Figures", "Sample", "Work"]
 
 DISTURBING_CPUS = 0.5
 """As many of the usable CPUs, taken by other programs, and the figures tell little."""
@@ -20,8 +22,6 @@ FED_SHARE = 0.05
 """Of a training step: a loop that waits less is fed."""
 SLOWEST = 0.99
 """Not the longest of all: one hiccup of the machine would make it."""
-SPREAD_LIMIT = 0.5
-"""Rounds further apart than this, as (fastest - slowest) / median, tell little: UNSTABLE."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,9 @@ class Figures:
         waits = [each.wait_s for each in samples if each.wait_s is not None]
         memory = [each.memory_bytes for each in samples if each.memory_bytes is not None]
         median = statistics.median
-        rate = median(rates)
         return cls(
             workers,
-            rate,
+            median(rates),
             queue=samples[0].queue,
             startup_s=median(each.startup_s for each in samples),
             nbytes=median(each.nbytes / each.batches for each in samples),
@@ -97,7 +96,7 @@ class Figures:
             busy_s=median(each.busy_s / each.batches for each in samples),
             wait_s=median(waits) if waits else None,
             memory_bytes=max(memory) if memory else None,
-            spread=(max(rates) - min(rates)) / rate if len(rates) > 1 else None,
+            spread=spread(rates) if len(rates) > 1 else None,
             slowest_per_s=min(rates),
             fastest_per_s=max(rates),
         )

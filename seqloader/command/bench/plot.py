@@ -5,12 +5,11 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from seqloader.command import words
 from seqloader.command.bench.figures import FED_SHARE
+from seqloader.command.plots import bare_axes, picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,16 +38,14 @@ def write_plot(
     recommendation: Recommendation,
 ) -> None:
     """Write the picture file `path`."""
-    figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    rate, wait = figure.subplots(1, 2)
-    _rates(rate, facts, recommendation)
-    _waits(wait, facts, recommendation)
-    figure.suptitle(f"seqloader bench {target}", fontsize=13, fontweight="bold")
-    if verdict is not None:
-        said = textwrap.fill(f"{verdict.cause}: {verdict.seen}", VERDICT_CHARS)
-        figure.supxlabel(said, fontsize=8.5, color="#444444")
-    figure.savefig(path)
+    with picture(path, INCHES, DOTS_PER_INCH) as figure:
+        rate, wait = figure.subplots(1, 2)
+        _rates(rate, facts, recommendation)
+        _waits(wait, facts, recommendation)
+        figure.suptitle(f"seqloader bench {target}", fontsize=13, fontweight="bold")
+        if verdict is not None:
+            said = textwrap.fill(f"{verdict.cause}: {verdict.seen}", VERDICT_CHARS)
+            figure.supxlabel(said, fontsize=8.5, color="#444444")
 
 
 def _rates(axes: Any, facts: Facts, recommendation: Recommendation) -> None:
@@ -126,9 +123,7 @@ def _dress(axes: Any, rows: tuple[Figures, ...], title: str, unit: str, top: flo
     axes.set_xlim(counts[0] - 0.4, counts[-1] + 0.4)
     axes.set_ylim(0, top)
     axes.set_xticks(counts)
-    axes.grid(axis="y", color="#dddddd", lw=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    bare_axes(axes, grid="y", without=("top", "right"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
     axes.legend(fontsize=8, frameon=False, markerscale=0.7, loc="best")
 

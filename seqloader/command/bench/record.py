@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
-import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-import seqloader
+from seqloader.command.machine import describe
+from seqloader.command.stored import now
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,10 +33,9 @@ def write_record(
     for row in (facts["loop"], *facts["rows"]):
         row["rounds"] = [dataclasses.asdict(each) for each in session.samples[row["workers"]]]
     content = {
-        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "measured": now(),
         "versions": {
-            "seqloader": seqloader.__version__,
-            "numpy": np.__version__,
+            **describe().versions,
             platform.python_implementation(): platform.python_version(),
         },
         "settings": dataclasses.asdict(settings),

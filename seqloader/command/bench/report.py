@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from seqloader.command import words
-from seqloader.command.bench.figures import SPREAD_LIMIT
+from seqloader.command.rounds import SPREAD_LIMIT
+from seqloader.command.terminal import add_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,9 +87,8 @@ def table(
     columns = {name: cell for name, cell in columns.items() if name not in without}
     for heading_text in columns:
         grid.add_column(heading_text, justify="right", no_wrap=True)
-    for row in figures:
-        cells = [cell(row) for cell in columns.values()]
-        grid.add_row(*(Text(cell, style="yellow" if "UNSTABLE" in cell else "") for cell in cells))
+    rows = ([cell(row) for cell in columns.values()] for row in figures)
+    add_rows(grid, rows, lambda cell: "yellow" if "UNSTABLE" in cell else "")
     return grid
 
 

@@ -7,8 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 
 from seqloader.command.bench import report
 from seqloader.command.bench.losses import tell_losses
@@ -18,10 +17,13 @@ from seqloader.command.bench.session import Session
 from seqloader.command.bench.verdict import judge
 from seqloader.command.faults import SequenceFault, fault_text, without_enqueuer
 from seqloader.command.target import load_sequence, parse_arguments
+from seqloader.command.terminal import bar, plain_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from rich.console import Console
 
     from seqloader.command.bench.figures import Facts
     from seqloader.command.bench.recommendation import Recommendation
@@ -33,7 +35,6 @@ __all__ = ["EXIT_FAULT", "run_bench"]
 EXIT_FAULT = 1
 NO_MATPLOTLIB = 'There is no plot, since matplotlib is missing: pip install "seqloader[bench]"'
 WIDTH_REDIRECTED = 110
-"""Redirected output has no width of its own: a table folded to 80 columns cannot be read."""
 
 
 def run_bench(settings: Settings) -> int:
@@ -43,7 +44,7 @@ def run_bench(settings: Settings) -> int:
         TargetError: What the command names is no Sequence, and makes none.
         OSError: The plot or the record cannot be written.
     """
-    console = _console()
+    console = plain_console(WIDTH_REDIRECTED)
     try:
         sequence = load_sequence(settings.target, parse_arguments([*settings.arg]))
         session = Session(sequence, settings)
@@ -57,13 +58,6 @@ def run_bench(settings: Settings) -> int:
         return EXIT_FAULT
     _conclude(session, settings, console)
     return 0
-
-
-def _console() -> Console:
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = WIDTH_REDIRECTED
-    return console
 
 
 def _measure(session: Session, settings: Settings, console: Console) -> None:
@@ -81,25 +75,9 @@ def _measure(session: Session, settings: Settings, console: Console) -> None:
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[str], None]]:
-    if not console.is_terminal:
-        yield _say_rounds()
-        return
-    # It draws when told to, not from a thread of its own: nothing shall compete with the workers.
-    with Progress(
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-        console=console,
-        auto_refresh=False,
-        transient=True,
-    ) as progress:
-        task = progress.add_task("", total=total)
+    with bar(console, total, TimeElapsedColumn()) as draw:
         begun = itertools.count()
-
-        def show(description: str) -> None:
-            progress.update(task, description=description, completed=next(begun), refresh=True)
-
-        yield show
+        yield _say_rounds() if draw is None else lambda text: draw(text, next(begun))
 
 
 def _say_rounds() -> Callable[[str], None]:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from seqloader import __version__
+
 __all__ = ["Machine", "describe"]
 
 
@@ -57,8 +59,9 @@ def describe(distributions: Sequence[str] = ()) -> Machine:
         memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        versions={name: _version(name) for name in ("seqloader", "numpy", *distributions)},
-        load_1min=round(os.getloadavg()[0], 2),
+        versions={"seqloader": __version__}
+        | {name: _version(name) for name in ("numpy", *distributions)},
+        load_1min=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
     )
 
 
