@@ -68,8 +68,8 @@ class Numbered(Sequence[Any]):
 
     def __getitem__(self, index: int) -> Any:
         time.sleep(0.02 * (index % 7) / 7)
-        values = np.full(self.nbytes // 8, self.epoch * EPOCH_STEP + index, np.int64)
-        return values, os.getpid()
+        value = self.epoch * EPOCH_STEP + index
+        return np.full(self.nbytes // 8, value, np.int64), os.getpid()
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
@@ -78,20 +78,22 @@ class Numbered(Sequence[Any]):
 def iterate(nbytes: int, trials: int, seed: int) -> None:
     """Run trials, and print what came of each as a line of JSON."""
     warnings.simplefilter("ignore", WorkerLostWarning)
-    length = 24 if nbytes >= 1 << 24 else 120
+    sequence = Numbered(nbytes, length=24 if nbytes >= 1 << 24 else 120)
     rng = random.Random(seed)
     known: set[int] = set()
-    enqueuer = OrderedEnqueuer(
-        Numbered(nbytes, length), workers=WORKERS, max_queue_size=6, crash_retries=1000
-    )
-    with enqueuer:
+    with OrderedEnqueuer(
+        sequence, workers=WORKERS, max_queue_size=6, crash_retries=1000
+    ) as enqueuer:
         for epoch in range(trials):
+            error = ""
             try:
                 faults = one_epoch(enqueuer, epoch, rng, known)
-            except Exception as error:
-                report(["raised"], enqueuer, f"{type(error).__name__}: {error}")
+            except Exception as raised:
+                faults, error = ["raised"], f"{type(raised).__name__}: {raised}"
+            respawns = enqueuer.stats().respawns
+            tell({"faults": faults, "respawns": respawns, "error": error})
+            if error:
                 return
-            report(faults, enqueuer)
 
 
 def one_epoch(
@@ -104,7 +106,7 @@ def one_epoch(
     for batch, pid in enqueuer:
         if pid not in known:
             known.add(pid)
-            print(json.dumps({"works": pid}), flush=True)
+            tell({"works": pid})
         value = int(batch[0])
         if value // EPOCH_STEP != epoch or not (batch == value).all():
             faults.add("wrong")
@@ -122,9 +124,8 @@ def one_epoch(
     return sorted(faults)
 
 
-def report(faults: list[str], enqueuer: OrderedEnqueuer[Any], error: str = "") -> None:
-    line = {"faults": faults, "respawns": enqueuer.stats().respawns, "error": error}
-    print(json.dumps(line), flush=True)
+def tell(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
 
 
 # --- the process that watches and kills ---------------------------------------------------
@@ -139,7 +140,6 @@ class Tally:
     respawns: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 class Killer:
@@ -175,11 +175,9 @@ class Killer:
 
     def workers(self) -> list[psutil.Process]:
         """Those that live and were not killed yet."""
-        try:
-            children = self._process.children()
-        except psutil.NoSuchProcess:
-            return []
-        return [child for child in children if child.pid not in self._killed]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [each for each in self._process.children() if each.pid not in self._killed]
+        return []
 
     def _kill(self, worker: psutil.Process) -> None:
         new = worker.pid not in self._working
@@ -208,10 +206,8 @@ def watch(size: str, trials: int, seed: int, tally: Tally) -> None:
             start_new_session=True,
         )
         killer = Killer(psutil.Process(process.pid), random.Random(seed))
-        told = 0
-        respawns = 0
-        for line in _lines_while_killing(process, killer):
-            message = json.loads(line)
+        told = respawns = 0
+        for message in map(json.loads, _lines_while_killing(process, killer)):
             if "works" in message:
                 killer.works(message["works"])
                 continue
@@ -256,16 +252,14 @@ def _lines_while_killing(process: subprocess.Popen[bytes], killer: Killer) -> It
         if left_s <= 0:
             killer.strike()
             strikes_at = time.monotonic() + killer.lull_s()
-            continue
-        if not select.select([descriptor], [], [], left_s)[0]:
-            continue
-        data = os.read(descriptor, 1 << 16)
-        if not data:
-            process.wait()
-            break
-        heard = time.monotonic()
-        *lines, rest = (rest + data).split(b"\n")
-        yield from lines
+        elif select.select([descriptor], [], [], left_s)[0]:
+            data = os.read(descriptor, 1 << 16)
+            if not data:
+                process.wait()
+                break
+            heard = time.monotonic()
+            *lines, rest = (rest + data).split(b"\n")
+            yield from lines
     process.stdout.close()
 
 
@@ -282,13 +276,11 @@ def size_bytes(text: str) -> int:
 
 def run(size: str, trials: int, seed: int) -> Tally:
     tally = Tally()
-    begun = time.monotonic()
     while tally.trials < trials:
         count = min(TRIALS_A_PROCESS, trials - tally.trials)
         watch(size, count, seed + tally.trials, tally)
         if sys.stderr.isatty():
             print(f"\r{size}: {tally.trials} of {trials} ", end="", file=sys.stderr, flush=True)
-    tally.seconds = time.monotonic() - begun
     return tally
 
 
@@ -311,9 +303,10 @@ def main() -> int:
     print("  ".join(columns), flush=True)
     faulty = False
     for size in options.sizes.split(","):
+        begun = time.monotonic()
         tally = run(size, options.trials, seed)
         counts = [tally.trials, tally.kills, tally.respawns, *(tally.faults[k] for k in KINDS)]
-        cells = [size, *map(str, counts), f"{tally.seconds:.0f}"]
+        cells = [size, *map(str, counts), f"{time.monotonic() - begun:.0f}"]
         print("  ".join(c.rjust(len(t)) for c, t in zip(cells, columns, strict=True)), flush=True)
         for error in tally.errors:
             print(f"    {error}")

@@ -63,5 +63,7 @@ def tables(names: Sequence[str]) -> Mapping[str, Sequence[str]]:
     return {"Start-up": names}
 
 
+SCRIPT = Script("startup", __doc__, cases, rows, tables)
+
 if __name__ == "__main__":
-    sys.exit(Script("startup", __doc__, cases, rows, tables).main())
+    sys.exit(SCRIPT.main())

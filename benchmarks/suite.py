@@ -29,7 +29,6 @@ from pathlib import Path
 
 from chapters import CHAPTERS
 from chapters.cases import pace
-from chapters.pictures import PICTURES
 from harness import page, plots, report
 from harness.cases import Case
 from harness.chapter import Chapter
@@ -54,6 +53,8 @@ RESULTS = BENCHMARKS / "results" / "suite.json"
 PART_RESULTS = BENCHMARKS / "results" / "suite-part.json"
 QUICK_RESULTS = BENCHMARKS / "results" / "suite-quick.json"
 DOCS = BENCHMARKS.parent / "docs"
+PICTURES = "jpeg"
+"""The chapter whose photographs must be cut first."""
 BUDGET_MINUTES = 45.0
 INTERRUPTED = 130
 
@@ -198,7 +199,7 @@ def _is_chosen(chapter: Chapter, only: Sequence[str]) -> bool:
 @contextlib.contextmanager
 def _pictures(chapters: Sequence[Chapter], results: Results) -> Iterator[Sequence[Chapter]]:
     """The chapters that can be measured, with the photographs cut where one needs them."""
-    if PICTURES not in chapters:
+    if PICTURES not in [each.name for each in chapters]:
         yield chapters
         return
     with tempfile.TemporaryDirectory(prefix="seqloader-pictures-") as folder:
@@ -206,9 +207,9 @@ def _pictures(chapters: Sequence[Chapter], results: Results) -> Iterator[Sequenc
             cut_pictures(Path(folder))
         except ImportError as error:
             why = f"{error.name} is not installed"
-            results.left_out = {PICTURES.name: why}
-            print(f"The chapter {PICTURES.name} is left out: {why}", file=sys.stderr)
-            yield [each for each in chapters if each is not PICTURES]
+            results.left_out = {PICTURES: why}
+            print(f"The chapter {PICTURES} is left out: {why}", file=sys.stderr)
+            yield [each for each in chapters if each.name != PICTURES]
             return
         os.environ[FOLDER_VARIABLE] = folder
         yield chapters

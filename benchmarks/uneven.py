@@ -59,5 +59,7 @@ def tables(names: Sequence[str]) -> Mapping[str, Sequence[str]]:
     return {"Epochs": names[:-1], "Beside them": names[-1:]}
 
 
+SCRIPT = Script("uneven", __doc__, cases, rows, tables)
+
 if __name__ == "__main__":
-    sys.exit(Script("uneven", __doc__, cases, rows, tables).main())
+    sys.exit(SCRIPT.main())

@@ -1,21 +1,31 @@
-"""The questions of the suite, one small piece of data each, in the order they are asked."""
+"""The questions of the suite, in the order they are asked.
+
+What they say, show and want is in `chapters.toml`; their cases are computed here.
+"""
 
 from __future__ import annotations
 
-from harness.chapter import Chapter
+from pathlib import Path
 
-from chapters.epochs import EPOCHS
-from chapters.pictures import PICTURES
-from chapters.startup import START_ARRAY, START_PATHS, START_TINY
-from chapters.streams import IMAGES, LARGE, MEGABYTE, TINY
-from chapters.uneven import UNEVEN_8, UNEVEN_32
+from harness.chapter import Chapter, read_chapters
+
+from chapters import startup, streams, uneven
 
 __all__ = ["CHAPTERS"]
 
-CHAPTERS: tuple[Chapter, ...] = (
-    *(TINY, MEGABYTE, IMAGES, LARGE),
-    *(UNEVEN_32, UNEVEN_8),
-    EPOCHS,
-    *(START_TINY, START_ARRAY, START_PATHS),
-    PICTURES,
+CHAPTERS: tuple[Chapter, ...] = read_chapters(
+    Path(__file__).with_name("chapters.toml"),
+    {
+        "tiny": streams.tiny,
+        "1mb": streams.megabyte,
+        "images": streams.images,
+        "large": streams.large,
+        "uneven-32": uneven.uneven_32,
+        "uneven-8": uneven.uneven_8,
+        "epochs": uneven.epochs,
+        "start-tiny": startup.tiny,
+        "start-1gb": startup.array,
+        "start-paths": startup.paths,
+        "jpeg": streams.jpeg,
+    },
 )

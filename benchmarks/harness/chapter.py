@@ -1,19 +1,26 @@
-"""What a chapter of the suite is made of: cases to measure, columns to show, rows to judge."""
+"""What a chapter of the suite is made of: cases to measure, columns to show, figures to want."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+import sys
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from peers import Peer
 
 from harness.cases import Case
+from harness.contestants import OURS
 from harness.figures import Figures
 from harness.judge import Judge
-from harness.verdict import Row
+from harness.verdict import Row, at_least, at_most, told
 
-__all__ = ["Chapter", "Column", "Plot"]
+__all__ = ["Chapter", "Column", "Plot", "Wanted", "read_chapters"]
+
+Cases = Callable[[bool, Sequence[Peer]], list[Case]]
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Column:
     """One figure of every case, or what it is beside that of another case, round by round."""
 
     figure: str
-    heading: str
+    heading: str = ""
     scale: float = 1.0
     per: str = ""
     """Label of the case in whose units it is told."""
@@ -31,18 +38,15 @@ class Column:
     """What the label of the case that measures this figure has at its end."""
 
     def values(self, figures: Figures, chapter: str, label: str) -> list[float]:
-        name = f"{chapter}: {label}{self.suffix}"
+        prefix = f"{chapter}: " if chapter else ""
+        name = f"{prefix}{label}{self.suffix}"
         if self.per:
-            values = figures.ratios(name, f"{chapter}: {self.per}", self.figure)
+            values = figures.ratios(name, prefix + self.per, self.figure)
         elif self.less:
-            values = figures.differences(name, f"{chapter}: {self.less}", self.figure)
+            values = figures.differences(name, prefix + self.less, self.figure)
         else:
             values = figures.values(name, self.figure)
         return [value * self.scale for value in values]
-
-    def median(self, figures: Figures, chapter: str, label: str) -> float | None:
-        values = self.values(figures, chapter, label)
-        return statistics.median(values) if values else None
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,63 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """A figure that is wanted of seqloader; without any target it is only told."""
+
+    work: str
+    unit: str
+    column: Column
+    label: str = OURS
+    """Of our case."""
+    words: str = ""
+    """The unit of the target with what follows it."""
+    at_least: float | None = None
+    at_most: float | None = None
+    times_best: float | None = None
+    """So many times the best peer, or most of the limit."""
+    limit: tuple[str, str] | None = None
+    """Label and figure of the case that measures it."""
+    at_most_best: bool = False
+    """No more than the best peer needs."""
+    basis: str = ""
+    reason: str = ""
+    tells_seconds: bool = False
+    """The median of the figure itself is told beside what it is in other units."""
+    full_only: bool = False
+    quick_only: bool = False
+    """A quick run measures something less."""
+
+    def is_asked(self, quick: bool) -> bool:
+        return not (self.full_only if quick else self.quick_only)
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Wanted:
+        """From the fields of it and of its column, side by side."""
+        names = [name for name in ("figure", "per", "less") if name in facts]
+        column = Column(**{name: facts[name] for name in names})
+        own = {name: value for name, value in facts.items() if name not in names}
+        return cls(**own, column=column)
+
+    def row(self, judge: Judge) -> Row:
+        figure, limit = self.column.figure, self.limit
+        if self.times_best is not None:
+            best: Any = {"label": self.label, "limit": limit, "reason": self.reason}
+            return judge.times_best(self.work, self.times_best, figure, self.unit, **best)
+        if self.at_most_best:
+            scaled = (self.unit, self.column.scale, self.reason)
+            return judge.not_above_best(self.work, figure, *scaled)
+        values = self.column.values(judge.figures, judge.chapter, self.label)
+        more = {"basis": self.basis, "reason": self.reason}
+        if self.tells_seconds and (own := judge.values(self.label, figure)):
+            more["beside"] = f"{statistics.median(own):.2f} s"
+        if self.at_least is not None:
+            return at_least(self.work, values, self.at_least, self.unit, self.words, **more)
+        if self.at_most is not None:
+            return at_most(self.work, values, self.at_most, self.unit, self.words, **more)
+        return told(self.work, values, self.unit, **more)
+
+
+@dataclass(frozen=True)
 class Chapter:
     """One question, and all that is needed to ask it and to show the answer."""
 
@@ -68,11 +129,11 @@ class Chapter:
     title: str
     text: str
     """What is done, in a few sentences, for the page."""
-    cases: Callable[[bool, Sequence[Peer]], list[Case]]
+    cases: Cases
     """Given whether it must be quick, and the peers that are installed."""
     columns: Sequence[Column]
     plots: Sequence[Plot]
-    rows: Callable[[Judge], list[Row]]
+    wanted: Sequence[Wanted] = ()
     beside: Sequence[Column] = ()
     """Columns of what is measured beside the peers: limits and yardsticks."""
     quick_peers: Sequence[str] | None = None
@@ -80,3 +141,28 @@ class Chapter:
 
     def label(self, case: Case) -> str:
         return case.name.removeprefix(f"{self.name}: ")
+
+    def rows(self, judge: Judge) -> list[Row]:
+        """What is wanted, beside what was reached."""
+        return [each.row(judge) for each in self.wanted if each.is_asked(judge.quick)]
+
+
+def read_chapters(file: Path, cases: Mapping[str, Cases]) -> tuple[Chapter, ...]:
+    """The chapters of a TOML file, with what computes the cases of each."""
+    content = tomllib.loads(file.read_text(encoding="utf-8"))
+    columns = {name: Column(**facts) for name, facts in content["columns"].items()}
+
+    def of_column(facts: Mapping[str, Any]) -> dict[str, Any]:
+        return {**facts, "column": columns[facts["column"]]}
+
+    found = []
+    for name, facts in content["chapters"].items():
+        parts = {
+            "text": facts["text"].strip().format(**vars(sys.modules[cases[name].__module__])),
+            "columns": [columns[each] for each in facts["columns"]],
+            "beside": [columns[each] for each in facts.get("beside", ())],
+            "plots": [Plot(**of_column(each)) for each in facts["plots"]],
+            "wanted": [Wanted(**of_column(each)) for each in facts.get("wanted", ())],
+        }
+        found.append(Chapter(**{**facts, **parts}, name=name, cases=cases[name]))
+    return tuple(found)

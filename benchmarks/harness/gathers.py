@@ -6,23 +6,25 @@ each of its rows belongs to its label. A row that comes twice in an epoch, or ne
 
 from __future__ import annotations
 
-import gc
 import importlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+from peers import Loader
+from peers.seqloader_enqueuer import Enqueuer
+from peers.torch_dataloader import TorchLoader
 
 from harness.cases import Case
 from harness.checks import WrongBatch
 from harness.footprint import tree_cpu_s
 from harness.together import meet, together
 
-__all__ = ["MEASURES", "Gatherer", "checked_epoch", "first_of"]
+__all__ = ["MEASURES", "checked_epoch", "first_of"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -30,21 +32,25 @@ SEED = 7
 DISTINCT = 251  # a prime: neighbouring rows differ, and no batch size divides it
 
 
-class Gatherer(Protocol):
-    """Delivers `(rows, labels)` in a new order every epoch."""
-
-    def epoch(self) -> Iterator[Any]: ...
-
-    def close(self) -> None: ...
-
-
 def by_seqloader(case: Case) -> dict[str, float]:
-    with closing(_Enqueuer(case, *_arrays(case))) as gatherer:
+    from seqloader import ArraySequence
+
+    # Its own seed, not the enqueuer's: that would also seed the global generators for each batch,
+    # which nobody here draws from, and which no other contestant does.
+    sequence = ArraySequence(_arrays(case), _batch(case), shuffle=True, seed=SEED)
+    with closing(Enqueuer(sequence, case.workers, case.in_flight)) as gatherer:
         return _rate(case, gatherer)
 
 
 def by_torch(case: Case) -> dict[str, float]:
-    with closing(_TorchLoader(case, *_arrays(case))) as gatherer:
+    """Samples of a TensorDataset, stacked by the default collate; forked, so nothing is sent."""
+    torch: Any = importlib.import_module("torch")
+    data: Any = importlib.import_module("torch.utils.data")
+    tensors = data.TensorDataset(*map(torch.from_numpy, _arrays(case)))
+    loader = TorchLoader(
+        tensors, case.workers, case.in_flight, batch_size=_batch(case), shuffle=True
+    )
+    with closing(loader) as gatherer:
         return _rate(case, gatherer)
 
 
@@ -69,56 +75,7 @@ _inherited: tuple[Array, Array] | None = None
 """What forked processes gather from."""
 
 
-class _Enqueuer:
-    def __init__(self, case: Case, rows: Array, labels: Array) -> None:
-        from seqloader import ArraySequence, OrderedEnqueuer
-
-        # Its own seed, not the enqueuer's: that would also seed the global generators for each
-        # batch, which nobody here draws from, and which no other contestant does.
-        sequence = ArraySequence((rows, labels), _batch(case), shuffle=True, seed=SEED)
-        self._enqueuer: Any = OrderedEnqueuer(
-            sequence, workers=case.workers, max_queue_size=case.in_flight
-        )
-
-    def epoch(self) -> Iterator[Any]:
-        return iter(self._enqueuer)
-
-    def close(self) -> None:
-        self._enqueuer.stop()
-
-
-class _TorchLoader:
-    """Samples of a TensorDataset, stacked by the default collate; forked, so nothing is sent."""
-
-    def __init__(self, case: Case, rows: Array, labels: Array) -> None:
-        torch: Any = importlib.import_module("torch")
-        data: Any = importlib.import_module("torch.utils.data")
-        self._loader: Any = data.DataLoader(
-            data.TensorDataset(torch.from_numpy(rows), torch.from_numpy(labels)),
-            batch_size=_batch(case),
-            shuffle=True,
-            num_workers=case.workers,
-            prefetch_factor=max(1, case.in_flight // case.workers),
-            persistent_workers=True,
-        )
-        self._batches: Any = None
-
-    def epoch(self) -> Iterator[Any]:
-        self._batches = iter(self._loader)
-        while True:
-            # Not a for loop: see peers/torch_dataloader.py.
-            try:
-                rows, labels = next(self._batches)
-            except StopIteration:
-                return
-            yield rows.numpy(), labels.numpy()
-
-    def close(self) -> None:
-        gc.collect()
-        self._batches = self._loader = None
-
-
-def _rate(case: Case, gatherer: Gatherer) -> dict[str, float]:
+def _rate(case: Case, gatherer: Loader) -> dict[str, float]:
     """Batches a second with the queue in full swing: neither where an epoch begins nor ends.
 
     What was computed ahead when the clock starts counts; what is ahead when it stops does not.
@@ -174,7 +131,7 @@ class _Meter:
         return self.wall_s + time.perf_counter()
 
 
-def checked_epoch(gatherer: Gatherer, length: int) -> Iterator[None]:
+def checked_epoch(gatherer: Loader, length: int) -> Iterator[None]:
     """One epoch, in which every row comes once, with its own label."""
     seen = np.zeros(length, bool)
     for rows, labels in gatherer.epoch():

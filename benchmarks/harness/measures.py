@@ -59,17 +59,15 @@ def stream(case: Case) -> Figures:
         all_s = tree_cpu_s() - all_before_s
 
         memory_bytes = _memory_in_full_swing(batches)
-    figures = {
+    return {
         "batches": count,
         "batches_per_s": count / wall_s,
         "items_per_s": items / wall_s,
         "gb_per_s": nbytes / wall_s / 1e9,
         "consumer_us": own_s / count * 1e6,
         "all_us": all_s / count * 1e6,
+        "memory_mb": memory_bytes / 1e6,
     }
-    if memory_bytes:
-        figures["memory_mb"] = memory_bytes / 1e6
-    return figures
 
 
 def _checked(case: Case, loader: Loader, sequence: Any) -> Iterator[Any]:
@@ -112,11 +110,11 @@ def _consume(batches: Iterator[Any], min_batches: int, seconds: float) -> tuple[
 
 def _memory_in_full_swing(batches: Iterator[Any]) -> int:
     """The most memory seen, after the timing. While a sample is taken the queue fills up."""
-    peak_bytes = tree_memory_bytes(os.getpid()) or 0
+    seen_bytes = [tree_memory_bytes()]
     for _ in range(MEMORY_SAMPLES - 1):
         next(batches)
-        peak_bytes = max(peak_bytes, tree_memory_bytes(os.getpid()) or 0)
-    return peak_bytes
+        seen_bytes.append(tree_memory_bytes())
+    return max(map(int, seen_bytes))
 
 
 def epochs(case: Case) -> Figures:
@@ -170,11 +168,9 @@ def first_batch(case: Case) -> Figures:
     with _open(case, sequence) as loader:
         opened_s = time.perf_counter() - begun_s
         first_s = opened_s + _whole_epoch(case, loader, sequence)
-        figures = {"first_batch_s": first_s, "epoch_s": time.perf_counter() - begun_s}
-        memory_bytes = tree_memory_bytes(os.getpid())
-    if memory_bytes is not None:
-        figures["memory_mb"] = memory_bytes / 1e6
-    return figures
+        epoch_s = time.perf_counter() - begun_s
+        memory_mb = tree_memory_bytes() / 1e6
+    return {"first_batch_s": first_s, "epoch_s": epoch_s, "memory_mb": memory_mb}
 
 
 def _import_libraries(engine: str) -> None:

@@ -86,7 +86,7 @@ def _wait(process: subprocess.Popen[bytes], case: Case) -> int:
     peak_bytes = 0
     end_s = time.monotonic() + case.time_limit_s
     while process.poll() is None:
-        peak_bytes = max(peak_bytes, tree_memory_bytes(process.pid) or 0)
+        peak_bytes = max(peak_bytes, tree_memory_bytes(process.pid))
         if time.monotonic() > end_s:
             raise subprocess.TimeoutExpired(process.args, case.time_limit_s)
         time.sleep(MEMORY_PERIOD_S)

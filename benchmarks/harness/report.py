@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness.cases import Run
 from harness.figures import Figures
@@ -15,43 +17,13 @@ from seqloader.command.words import three_digits
 
 __all__ = ["show_failures", "show_figures", "show_rows", "show_table"]
 
-_HEADINGS = {
-    "batches_per_s": "batches/s",
-    "samples_per_s": "samples/s",
-    "gb_per_s": "GB/s",
-    "consumer_us": "consumer us/batch",
-    "all_us": "all CPU us/batch",
-    "worker_us": "worker CPU us/batch",
-    "epoch_ms": "ms/epoch",
-    "first_batch_ms": "first batch ms",
-    "wall_s": "s/epoch",
-    "over_ideal": "x of a strict window",
-    "over_even_share": "x ideal",
-    "first_batch_s": "first batch s",
-    "epoch_s": "epoch s",
-    "memory_mb": "memory MB",
-    "peak_memory_mb": "peak MB",
-    "fresh_ms": "fresh start ms",
-    "resumed_ms": "resumed ms",
-    "resumed_over_fresh": "x fresh",
-    "save_us": "save us",
-    "state_nbytes": "bytes as JSON",
-    "check_us": "us",
-    "m_indices_per_s": "M indices/s",
-    "call_us": "us a call",
-    "first_index_us": "first index us",
-    "pipe_write_read_us": "write + read us",
-    "pipe_round_trip_us": "round trip us",
-    "np_full_gb_per_s": "np.full GB/s",
-    "fill_gb_per_s": "warm fill GB/s",
-    "copy_gb_per_s": "warm copy GB/s",
-}
+_HEADINGS = tomllib.loads(Path(__file__).with_name("headings.toml").read_text())
 
 
 def show_figures(title: str, figures: Figures, names: Sequence[str]) -> None:
     """Medians of the named cases, with the spread of each one's first figure."""
     medians = {figure: [figures.median(name, figure) for name in names] for figure in _HEADINGS}
-    shown = {f: column for f, column in medians.items() if set(column) != {None}}
+    shown = {f: column for f, column in medians.items() if column.count(None) < len(column)}
     rows = []
     for place, name in enumerate(names):
         cells = {figure: column[place] for figure, column in shown.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,14 +15,16 @@ from rich.progress import TaskProgressColumn
 
 from harness import report
 from harness.cases import FULL, QUICK, Case, Pace, Run
+from harness.chapter import Wanted
 from harness.figures import Figures
+from harness.judge import Judge
 from harness.processes import BENCHMARKS, run_fresh
 from harness.verdict import Row
 from seqloader.command import machine
 from seqloader.command.stored import now, store
 from seqloader.command.terminal import bar, plain_console
 
-__all__ = ["Script", "in_turn", "missing", "requires"]
+__all__ = ["Script", "described", "in_turn", "missing", "requires"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +94,37 @@ class Script:
         }
         store(path, content)
         return path
+
+
+def described(script: str, header: str) -> Script:
+    """A script whose cases, rows and tables are in the TOML file beside it.
+
+    A case has the fields of `Case`; `quick` holds what is otherwise in a quick run, which leaves
+    out what is `full_only`. A row has the fields of `Wanted`, and those of its `Column`.
+    """
+    file = Path(script).with_suffix(".toml")
+    content = tomllib.loads(file.read_text(encoding="utf-8"))
+
+    def cases(quick: bool) -> list[Case]:
+        found = []
+        for facts in content["cases"]:
+            facts, of_quick = dict(facts), facts.get("quick", {})
+            if not (facts.pop("full_only", False) and quick):
+                facts.pop("quick", None)
+                found.append(Case(**{**facts, **(of_quick if quick else {})}))
+        return found
+
+    def rows(figures: Figures, quick: bool) -> list[Row]:
+        judge = Judge("", figures, (), quick)
+        wanted = [Wanted.of(facts) for facts in content["rows"]]
+        return [each.row(judge) for each in wanted if each.is_asked(quick)]
+
+    def tables(names: Sequence[str]) -> dict[str, list[str]]:
+        begins = {title: tuple(each) for title, each in content["tables"].items()}
+        return {title: [n for n in names if n.startswith(b)] for title, b in begins.items()}
+
+    paces = {name: Pace(**content[name]) for name in ("full", "quick") if name in content}
+    return Script(file.stem, header, cases, rows, tables, **paces)
 
 
 def requires(case: Case) -> tuple[str, ...]:

@@ -17,21 +17,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = [
-    "Copied",
-    "CopiedInArena",
-    "HoldsArray",
-    "HoldsPaths",
-    "HoldsSharedArray",
-    "Images",
-    "ImagesInArena",
-    "NewOrderEachEpoch",
-    "Tiny",
-    "Uneven",
-    "expected",
-    "find",
-]
-
 Batch = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 ENDLESS = 1_000_000_000  # batches; streams are measured for a time and then left
@@ -43,15 +28,22 @@ def expected(index: int) -> int:
     return index % DISTINCT
 
 
-class Tiny:
-    """1.3 KB: (32, 8) float32 and (32,) int64, the cost of a hand-over and nothing else."""
+class Workload:
+    """So many batches; an endless stream is measured for a time and then left."""
 
-    def __init__(self, length: float = ENDLESS, sleep_s: float = 0.0) -> None:
+    def __init__(self, length: float = ENDLESS) -> None:
         self.length = int(length)
-        self.sleep_s = sleep_s
 
     def __len__(self) -> int:
         return self.length
+
+
+class Tiny(Workload):
+    """1.3 KB: (32, 8) float32 and (32,) int64, the cost of a hand-over and nothing else."""
+
+    def __init__(self, length: float = ENDLESS, sleep_s: float = 0.0) -> None:
+        super().__init__(length)
+        self.sleep_s = sleep_s
 
     def __getitem__(self, index: int) -> Batch:
         if self.sleep_s:
@@ -70,62 +62,60 @@ class NewOrderEachEpoch(Tiny):
         random.shuffle(self.order)
 
 
-class Copied:
+class Copied(Workload):
     """1 MB: a template is copied, and the index written into every page of the copy."""
 
     def __init__(self, length: float = ENDLESS) -> None:
-        self.length = int(length)
+        super().__init__(length)
         self.template = np.zeros((256, 1024), np.float32)  # a row is a page
 
-    def __len__(self) -> int:
-        return self.length
-
     def __getitem__(self, index: int) -> Batch:
-        array = self.template.copy()
+        array = self._copy()
         array[:, 0] = expected(index)
         return array, np.full(32, index, np.int64)
+
+    def _copy(self) -> np.ndarray[Any, Any]:
+        return self.template.copy()
 
 
 class CopiedInArena(Copied):
     """The same copy, made in memory that `seqloader.empty` hands out."""
 
-    def __getitem__(self, index: int) -> Batch:
+    def _copy(self) -> np.ndarray[Any, Any]:
         # Here, so that the engines that have no worker of ours need no seqloader.
         from seqloader import empty
 
-        array = empty(self.template.shape, np.float32)
+        array: np.ndarray[Any, Any] = empty(self.template.shape, np.float32)
         np.copyto(array, self.template)
-        array[:, 0] = expected(index)
-        return array, np.full(32, index, np.int64)
+        return array
 
 
-class Images:
+class Images(Workload):
     """(batch, 224, 224, 3) float32 by `np.full`: 38.5 MB for 64 pictures, 154 MB for 256."""
 
     def __init__(self, batch: float = 64, length: float = ENDLESS) -> None:
+        super().__init__(length)
         self.shape = (int(batch), 224, 224, 3)
-        self.length = int(length)
-
-    def __len__(self) -> int:
-        return self.length
 
     def __getitem__(self, index: int) -> Batch:
-        images = np.full(self.shape, expected(index), np.float32)
-        return images, np.full(self.shape[0], index, np.int64)
+        return self._full(expected(index)), np.full(self.shape[0], index, np.int64)
+
+    def _full(self, value: int) -> np.ndarray[Any, Any]:
+        return np.full(self.shape, value, np.float32)
 
 
 class ImagesInArena(Images):
     """The same pictures, built in memory that `seqloader.empty` hands out."""
 
-    def __getitem__(self, index: int) -> Batch:
+    def _full(self, value: int) -> np.ndarray[Any, Any]:
         from seqloader import empty
 
-        images = empty(self.shape, np.float32)
-        images.fill(expected(index))
-        return images, np.full(self.shape[0], index, np.int64)
+        images: np.ndarray[Any, Any] = empty(self.shape, np.float32)
+        images.fill(value)
+        return images
 
 
-class HoldsArray:
+class HoldsArray(Workload):
     """A Sequence that holds a large array and walks all of it in `length` batches.
 
     A batch is what the array says at a few places of its stretch, so batches stay small and the
@@ -133,13 +123,10 @@ class HoldsArray:
     """
 
     def __init__(self, nbytes: float, length: float = 64) -> None:
-        self.length = int(length)
+        super().__init__(length)
         self.array = self._allocate((self.length, int(nbytes) // (self.length * 4)))
         for index in range(self.length):
             self.array[index] = expected(index)
-
-    def __len__(self) -> int:
-        return self.length
 
     def __getitem__(self, index: int) -> Batch:
         return self.array[index, ::1024].copy(), np.full(32, index, np.int64)
@@ -176,7 +163,7 @@ class HoldsPaths(Tiny):
         return np.full((32, 8), expected(label), np.float32), np.full(32, index, np.int64)
 
 
-class Uneven:
+class Uneven(Workload):
     """Items of 2 ms, every 16th of 40 ms: sleeps, so that 4 workers need no 4 cores."""
 
     SHORT_S = 0.002
@@ -184,10 +171,7 @@ class Uneven:
     EVERY = 16
 
     def __init__(self, length: float = 400) -> None:
-        self.length = int(length)
-
-    def __len__(self) -> int:
-        return self.length
+        super().__init__(length)
 
     def __getitem__(self, index: int) -> Batch:
         time.sleep(self.duration_s(index))
@@ -223,12 +207,4 @@ def find(name: str) -> Any:
     """The workload class of that name."""
     from harness import pictures
 
-    here = {
-        workload.__name__: workload
-        for workload in (
-            *(Tiny, NewOrderEachEpoch, Copied, CopiedInArena, Images, ImagesInArena),
-            *(HoldsArray, HoldsSharedArray, HoldsPaths, Uneven),
-            *(pictures.Pictures, pictures.PicturesInArena),
-        )
-    }
-    return here[name]
+    return getattr(pictures, name) if hasattr(pictures, name) else globals()[name]

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from peers.adopted import adopt, compute
-from peers.peer import in_window
+from peers.peer import adopt, compute, in_window
 
 __all__ = ["make_loader"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Protocol
 
-__all__ = ["Loader", "Peer", "end_epoch", "in_window", "is_installed"]
+__all__ = ["Loader", "Peer", "adopt", "compute", "end_epoch", "in_window", "is_installed"]
 
 
 class Loader(Protocol):
@@ -56,6 +56,12 @@ class Peer:
     """Values that `make_loader` takes as `start_method`; the first is the default."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What this entry passes to `make_loader`, when several share a module."""
+
+    @classmethod
+    def listed(cls, name: str, facts: Mapping[str, Any]) -> Peer:
+        """As `peers.toml` tells of it."""
+        tuples = {key: tuple(value) for key, value in facts.items() if isinstance(value, list)}
+        return cls(name, **{**facts, **tuples})
 
     def missing(self) -> tuple[str, ...]:
         """The distributions it requires that are not installed. Imports none of them."""
@@ -105,3 +111,17 @@ def is_installed(distribution: str) -> bool:
     except metadata.PackageNotFoundError:
         return False
     return True
+
+
+_adopted: Any = None
+
+
+def adopt(sequence: Any) -> None:
+    """The initializer of a plain pool's workers: hands the Sequence over once, at their start."""
+    global _adopted
+    _adopted = sequence
+
+
+def compute(index: int) -> Any:
+    """The task of such a pool."""
+    return _adopted[index]

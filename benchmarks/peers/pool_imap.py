@@ -18,8 +18,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from peers.adopted import adopt, compute
-from peers.peer import end_epoch
+from peers.peer import adopt, compute, end_epoch
 
 __all__ = ["make_loader"]
 

@@ -35,6 +35,8 @@ class TorchLoader:
         *,
         make: str = "torch.utils.data:DataLoader",
         as_numpy: bool = False,
+        batch_size: int | None = None,
+        shuffle: bool = False,
         start_method: str = "fork",
         timeout_s: float | None = None,
     ) -> None:
@@ -42,7 +44,8 @@ class TorchLoader:
         self._sequence = sequence
         self._loader: Any = getattr(importlib.import_module(module), name)(
             sequence,
-            batch_size=None,
+            batch_size=batch_size,
+            shuffle=shuffle,
             num_workers=workers,
             prefetch_factor=max(1, queue // workers),
             persistent_workers=True,

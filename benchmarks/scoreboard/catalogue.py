@@ -35,6 +35,8 @@ class Fault:
     rule: Rule
     program: str = "iterate"
     """A file of `programs/`."""
+    way: str = ""
+    """How that program takes epochs, if not to their end: it may "abandon" them, or "leave"."""
     sequence: str = "Numbered"
     """A class of `victims`."""
     sequence_options: Mapping[str, Any] = field(default_factory=dict)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 import subprocess
 import sys
 import uuid
@@ -15,7 +13,6 @@ import pytest
 from harness import measures, resumption
 from harness.cases import Case
 from harness.checks import WrongBatch, check_batch
-from harness.footprint import tree_memory_bytes
 from harness.gathers import checked_epoch, first_of
 from harness.orders import check_order
 from harness.processes import (
@@ -286,26 +283,3 @@ def test_what_is_no_permutation_makes_a_run_wrong(wrong: Any, told: str) -> None
     check_order(500, np.random.default_rng(0).permutation(500).__getitem__)
     with pytest.raises(WrongBatch, match=told):
         check_order(500, wrong)
-
-
-@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memfd_create and /proc")
-@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "only open"])
-def test_shared_memory_is_counted_once(mapped: bool) -> None:
-    nbytes = 64 * MB
-    before_bytes = tree_memory_bytes(os.getpid())
-    descriptor = os.memfd_create("counted")
-    try:
-        os.ftruncate(descriptor, nbytes)
-        with mmap.mmap(descriptor, nbytes) as view:
-            for start in range(0, nbytes, mmap.PAGESIZE):
-                view[start] = 1
-            mapped_bytes = tree_memory_bytes(os.getpid())
-        open_bytes = tree_memory_bytes(os.getpid())
-    finally:
-        os.close(descriptor)
-
-    after_bytes = mapped_bytes if mapped else open_bytes
-    assert before_bytes is not None
-    assert after_bytes is not None
-    # Our part of the libraries changes with the number of other processes that map them.
-    assert 0.8 * nbytes < after_bytes - before_bytes < 1.2 * nbytes

@@ -13,6 +13,7 @@ from typing import Any
 
 import peers
 import pytest
+from harness.processes import environment
 from peers import PEERS, Peer
 
 HERE = Path(__file__).resolve().parent
@@ -29,15 +30,17 @@ OTHER_STARTS = [
 
 
 @functools.cache
-def observe(name: str, start_method: str = "") -> dict[str, Any]:
-    """What the peer of that name does in a fresh interpreter: once, for all tests of it."""
-    paths = [str(HERE), str(HERE.parents[1] / "benchmarks"), os.environ.get("PYTHONPATH", "")]
+def observe(peer: str, start_method: str = "") -> dict[str, Any]:
+    """What the peer does in a fresh interpreter: once, for all tests of it."""
+    missing = peers.find(peer).missing()
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    paths = os.pathsep.join([str(HERE), environment()["PYTHONPATH"]])
     with tempfile.TemporaryDirectory(prefix="peer-") as folder:
         result = Path(folder, "facts.json")
-        command = [sys.executable, str(HERE / "peer_observer.py"), name, start_method, str(result)]
         done = subprocess.run(
-            command,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            [sys.executable, str(HERE / "peer_observer.py"), peer, start_method, str(result)],
+            env={**os.environ, "PYTHONPATH": paths},
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
@@ -47,15 +50,8 @@ def observe(name: str, start_method: str = "") -> dict[str, Any]:
         return json.loads(result.read_text())
 
 
-def need(peer: Peer) -> None:
-    if missing := peer.missing():
-        pytest.skip(f"not installed: {', '.join(missing)}")
-
-
 @each_peer
 def test_peer_delivers_every_epoch_whole_and_in_order(peer: Peer) -> None:
-    need(peer)
-
     facts = observe(peer.name)
 
     assert facts["epochs"] == [[0, 1, 2, 3, 4, 5, 6]] * 2
@@ -65,41 +61,19 @@ def test_peer_delivers_every_epoch_whole_and_in_order(peer: Peer) -> None:
 
 @each_peer
 def test_peer_computes_as_far_ahead_as_it_says(peer: Peer) -> None:
-    need(peer)
+    ahead = observe(peer.name)["computed"] - TAKEN
 
-    facts = observe(peer.name)
-
-    ahead = facts["computed"] - TAKEN
     most = peer.most_ahead(WORKERS, QUEUE)
-    if most is None:
-        assert ahead > 5 * QUEUE
-    else:
-        assert ahead <= most
-
-
-def test_peer_that_exceeds_the_queue_says_so_beside_its_row() -> None:
-    exceeding = [peer for peer in PEERS if peer.most_ahead(2, 8) not in range(13)]
-
-    assert exceeding
-    assert all(peer.reservation for peer in exceeding)
+    assert ahead > 5 * QUEUE if most is None else ahead <= most
 
 
 @each_peer
-def test_peer_left_in_mid_epoch_ends_with_all_its_processes(peer: Peer) -> None:
-    need(peer)
-
+def test_peer_left_in_mid_epoch_or_by_a_failing_batch_ends_with_all_its_processes(
+    peer: Peer,
+) -> None:
     facts = observe(peer.name)
 
     assert facts["begun"] == [0, 1, 2]
-    assert facts["left"] == []
-
-
-@each_peer
-def test_failing_batch_ends_the_epoch_in_an_error_and_leaves_no_process(peer: Peer) -> None:
-    need(peer)
-
-    facts = observe(peer.name)
-
     assert "failure" in facts
     assert facts["before_failure"] == list(range(len(facts["before_failure"])))
     assert len(facts["before_failure"]) <= 12
@@ -109,59 +83,46 @@ def test_failing_batch_ends_the_epoch_in_an_error_and_leaves_no_process(peer: Pe
 @pytest.mark.slow
 @pytest.mark.parametrize(("peer", "method"), OTHER_STARTS, ids=lambda v: getattr(v, "name", v))
 def test_peer_delivers_with_every_start_method_it_names(peer: Peer, method: str) -> None:
-    need(peer)
-
     facts = observe(peer.name, method)
 
     assert facts["epochs"] == [[0, 1, 2, 3, 4, 5, 6]] * 2
     assert facts["left"] == []
 
 
-def test_peer_is_found_by_its_name() -> None:
-    assert [peers.find(peer.name) for peer in PEERS] == list(PEERS)
+def test_peer_that_exceeds_the_queue_says_so_beside_its_row() -> None:
+    exceeding = [peer for peer in PEERS if peer.most_ahead(2, 8) not in range(13)]
 
-
-def test_unknown_name_is_told_together_with_all_that_there_are() -> None:
-    with pytest.raises(ValueError, match="no peer is named 'tensorflow'") as caught:
-        peers.find("tensorflow")
-
-    for peer in PEERS:
-        assert repr(peer.name) in str(caught.value)
+    assert exceeding
+    assert all(peer.reservation for peer in exceeding)
 
 
 def test_tables_begin_with_the_yardstick_and_end_with_ours() -> None:
     assert [peer.name for peer in PEERS if peer.is_yardstick] == ["loop"]
-    assert PEERS[0].name == "loop"
-    assert PEERS[-1].name == "seqloader"
+    assert (PEERS[0].name, PEERS[-1].name) == ("loop", "seqloader")
 
 
-def test_missing_names_the_distributions_that_are_not_installed() -> None:
+def test_peer_is_found_by_its_name_and_an_unknown_name_told_with_all_that_there_are() -> None:
+    assert [peers.find(peer.name) for peer in PEERS] == list(PEERS)
+    with pytest.raises(ValueError, match="no peer is named 'tensorflow'") as caught:
+        peers.find("tensorflow")
+    assert all(repr(peer.name) in str(caught.value) for peer in PEERS)
+
+
+def test_missing_names_the_distributions_that_are_not_installed_and_imports_nothing() -> None:
     peer = Peer("any", "any", requires=("numpy", "a-distribution-nobody-wrote"))
-
     assert peer.missing() == ("a-distribution-nobody-wrote",)
 
-
-def test_missing_imports_nothing() -> None:
     program = (
         "import sys, peers\n"
         "for peer in peers.PEERS: peer.missing()\n"
         "print(sorted({'torch', 'ray', 'keras', 'grain', 'seqloader'} & set(sys.modules)))"
     )
-
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(HERE.parents[1] / "benchmarks")},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=True,
-    )
-
-    assert done.stdout.strip() == "[]"
+    command = [sys.executable, "-c", program]
+    assert subprocess.check_output(command, env=environment()) == b"[]\n"
 
 
 def test_version_is_that_of_the_first_distribution_or_of_python() -> None:
-    assert (
-        Peer("any", "any", requires=("pytest", "numpy")).version() == f"pytest {pytest.__version__}"
-    )
+    peer = Peer("any", "any", requires=("pytest", "numpy"))
+
+    assert peer.version() == f"pytest {pytest.__version__}"
     assert Peer("any", "any").version() == f"Python {sys.version.split()[0]}"

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import suite
 from chapters import CHAPTERS
-from chapters.streams import TINY
 from harness import page, plots
 from harness.cases import Case, Run
 from harness.processes import BENCHMARKS
@@ -21,6 +20,7 @@ from measured import results, runs_of
 from seqloader.command.rounds import spread
 from seqloader.command.words import three_digits
 
+TINY = CHAPTERS[0]
 HUNG = Run(Case("tiny: hanging", "stream", "hanging"), {}, "hung: killed after 60 s", hung=True)
 
 

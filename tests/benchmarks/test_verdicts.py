@@ -30,11 +30,13 @@ from harness.tables import beside_table, peer_table
 from harness.verdict import Row, at_least, at_most, told
 from measured import CONTESTANTS, results, runs_of
 
-SCRIPTS = [transport, epochs, startup, uneven, permutation, gather, resume]
+SCRIPTS = [
+    each.SCRIPT for each in (transport, epochs, startup, uneven, permutation, gather, resume)
+]
 PEERS = [dataclasses.replace(peer, requires=()) for peer in peers.PEERS]  # as if all were there
 NOWHERE = "a-distribution-nobody-wrote"
 
-each_script = pytest.mark.parametrize("module", SCRIPTS, ids=lambda module: module.__name__)
+each_script = pytest.mark.parametrize("asking", SCRIPTS, ids=lambda asking: asking.name)
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 full_or_quick = pytest.mark.parametrize("quick", [False, True], ids=["full", "quick"])
 
@@ -198,17 +200,17 @@ def check_names(case: Case) -> None:
 @each_script
 @full_or_quick
 def test_script_names_what_exists_and_reports_without_a_single_figure(
-    module: Any, quick: bool
+    asking: script.Script, quick: bool
 ) -> None:
-    asked = module.cases(quick)
+    asked = asking.cases(quick)
     for case in asked:
         check_names(case.at(cases.FULL))
 
-    rows = module.rows(Figures([Run(case, {}, "hung") for case in asked]), quick)
+    rows = asking.rows(Figures([Run(case, {}, "hung") for case in asked]), quick)
 
     assert {row.verdict for row in rows if row.wanted} == {"no figure"}
     names = [case.name for case in asked]
-    shown = [name for table in module.tables(names).values() for name in table]
+    shown = [name for table in asking.tables(names).values() for name in table]
     assert sorted(shown) == sorted(names)
 
 

@@ -19,10 +19,10 @@ from seqloader.command.check.batches import Failure
 from seqloader.command.check.leaves import Leaf, Part, as_array, leaves_of, parts_of
 from seqloader.command.check.sent import Change, Print, changes, look_at
 from seqloader.command.faults import fault_text, users_place
+from seqloader.command.footprint import written_bytes
 from seqloader.computing import Computing
 from seqloader.errors import WorkerLostError
 from seqloader.executors import dumps
-from seqloader.footprint import written_bytes
 from seqloader.randomness import Seeding
 from seqloader.tickets import Ticket
 
