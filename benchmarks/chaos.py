@@ -31,7 +31,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,17 +130,6 @@ def tell(message: dict[str, Any]) -> None:
 # --- the process that watches and kills ---------------------------------------------------
 
 
-@dataclass
-class Tally:
-    """What was counted for one size."""
-
-    trials: int = 0
-    kills: int = 0
-    respawns: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-    errors: list[str] = field(default_factory=list)
-
-
 class Killer:
     """Kills workers of one process, now and then."""
 
@@ -194,8 +182,9 @@ class Killer:
         self.kills += 1
 
 
-def watch(size: str, trials: int, seed: int, tally: Tally) -> None:
+def watch(size: str, trials: int, seed: int, tally: Counter[str]) -> list[str]:
     """Have a fresh process run trials, kill its workers, and count what comes of it."""
+    said = []
     command = [sys.executable, __file__, "--iterate", size, "--trials", str(trials)]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -213,24 +202,23 @@ def watch(size: str, trials: int, seed: int, tally: Tally) -> None:
                 continue
             told += 1
             respawns = message["respawns"]
-            tally.faults.update(message["faults"])
-            tally.errors += [message["error"]] if message["error"] else []
+            tally.update(message["faults"])
+            said += [message["error"]] if message["error"] else []
         workers = killer.workers()
         if process.poll() is None:
-            tally.faults["hung"] += 1
-            tally.errors.append(f"hung, in {' '.join(_where(process.pid, workers))}")
+            tally["hung"] += 1
+            said.append(f"hung, in {' '.join(_where(process.pid, workers))}")
             process.kill()
             told += 1
         elif process.returncode:
-            tally.faults["raised"] += 1
+            tally["raised"] += 1
             errors.seek(0)
             tail = errors.read()[-2000:].decode(errors="replace")
-            tally.errors.append(f"exit status {process.returncode}: {tail}")
+            said.append(f"exit status {process.returncode}: {tail}")
         process.wait()
-    tally.faults["left behind"] += len(psutil.wait_procs(workers, timeout=GONE_S)[1])
-    tally.trials += max(told, 1)
-    tally.kills += killer.kills
-    tally.respawns += respawns
+    tally["left behind"] += len(psutil.wait_procs(workers, timeout=GONE_S)[1])
+    tally.update(trials=max(told, 1), kills=killer.kills, respawns=respawns)
+    return said
 
 
 def _where(pid: int, workers: list[psutil.Process]) -> Iterator[str]:
@@ -274,16 +262,6 @@ def size_bytes(text: str) -> int:
     raise argparse.ArgumentTypeError(f"a size is a number with KB, MB or GB, not {text!r}")
 
 
-def run(size: str, trials: int, seed: int) -> Tally:
-    tally = Tally()
-    while tally.trials < trials:
-        count = min(TRIALS_A_PROCESS, trials - tally.trials)
-        watch(size, count, seed + tally.trials, tally)
-        if sys.stderr.isatty():
-            print(f"\r{size}: {tally.trials} of {trials} ", end="", file=sys.stderr, flush=True)
-    return tally
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -303,14 +281,18 @@ def main() -> int:
     print("  ".join(columns), flush=True)
     faulty = False
     for size in options.sizes.split(","):
-        begun = time.monotonic()
-        tally = run(size, options.trials, seed)
-        counts = [tally.trials, tally.kills, tally.respawns, *(tally.faults[k] for k in KINDS)]
-        cells = [size, *map(str, counts), f"{time.monotonic() - begun:.0f}"]
+        begun, tally, said = time.monotonic(), Counter[str](), []
+        while (done := tally["trials"]) < options.trials:
+            said += watch(size, min(TRIALS_A_PROCESS, options.trials - done), seed + done, tally)
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r{size}: {tally['trials']} of {options.trials} ")
+                sys.stderr.flush()
+        cells = [size, *(str(tally[column]) for column in columns[1:-1])]
+        cells.append(f"{time.monotonic() - begun:.0f}")
         print("  ".join(c.rjust(len(t)) for c, t in zip(cells, columns, strict=True)), flush=True)
-        for error in tally.errors:
+        for error in said:
             print(f"    {error}")
-        faulty = faulty or tally.faults.total() > 0
+        faulty = faulty or any(tally[kind] for kind in KINDS)
     return int(faulty)
 
 

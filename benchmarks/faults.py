@@ -31,22 +31,23 @@ from pathlib import Path
 from typing import Final
 
 from harness.contestants import Contestant
+from harness.processes import BENCHMARKS
+from harness.script import parser_of
 from peers import PEERS, Peer
-from scoreboard import page, plot
+from scoreboard import page
 from scoreboard.catalogue import FAULTS, Fault
 from scoreboard.cells import Grade, cell_of, faults_of
 from scoreboard.facts import SILENT_S, Facts, Trial
-from scoreboard.report import progress, show_table
+from scoreboard.report import draw, progress, show_table
 from scoreboard.results import Record, Results
 from scoreboard.trials import Trials, plan
 from scoreboard.words import tell
 
 from seqloader.command import machine
 
-REPOSITORY: Final = Path(__file__).resolve().parent.parent
-STORED: Final = REPOSITORY / "benchmarks" / "results" / "faults.json"
+STORED: Final = BENCHMARKS / "results" / "faults.json"
 QUICK: Final = STORED.with_name("faults-quick.json")
-DOCS: Final = REPOSITORY / "docs"
+DOCS: Final = BENCHMARKS.parent / "docs"
 
 QUICK_SILENT_S: Final = 8.0
 """In a quick run a loader has hung after half the time."""
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _hold(results, faults, options, stored)
 
     show_table(results)
-    print(f"Raw results: {stored.relative_to(REPOSITORY)}")
+    print(f"Raw results: {stored.relative_to(BENCHMARKS.parent)}")
     if not options.quick:
         _write_pages(results)
     return own_failures(results, faults)
@@ -121,7 +122,7 @@ def chosen_faults(options: argparse.Namespace) -> list[Fault]:
 def _write_pages(results: Results) -> int:
     (DOCS / "faults.md").write_text(page.render(results), encoding="utf-8")
     try:
-        plot.draw(results, DOCS / "faults" / "scoreboard.png")
+        draw(results, DOCS / "faults" / "scoreboard.png")
     except ImportError:
         print("no picture: it needs matplotlib", file=sys.stderr)
         return 1
@@ -143,11 +144,7 @@ def own_failures(results: Results, faults: Sequence[Fault]) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python benchmarks/faults.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("faults", __doc__)
     add, names = parser.add_argument, [peer.name for peer in PEERS]
     add("--quick", action="store_true", help="a few minutes: less of everything")
     add("--only", nargs="+", metavar="FAULT", help="parts of the faults' names")

@@ -38,6 +38,7 @@ from harness.pictures import FOLDER_VARIABLE, cut_pictures
 from harness.processes import BENCHMARKS, run_fresh
 from harness.results import Results
 from harness.schedule import Schedule, Turn
+from harness.script import parser_of
 from harness.tables import beside_table, peer_table
 from harness.verdict import Row
 from peers import PEERS, Peer
@@ -46,8 +47,6 @@ from rich.progress import TaskProgressColumn
 from seqloader.command import machine
 from seqloader.command.terminal import bar, plain_console
 from seqloader.command.words import clock
-
-__all__ = ["main"]
 
 RESULTS = BENCHMARKS / "results" / "suite.json"
 PART_RESULTS = BENCHMARKS / "results" / "suite-part.json"
@@ -72,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         quick=options.quick,
     )
     print("\n".join(results.machine.lines()))
-    chosen = [each for each in CHAPTERS if _is_chosen(each, options.only)]
+    only = tuple(options.only) or ""
+    chosen = [chapter for chapter in CHAPTERS if chapter.name.startswith(only)]
     with _pictures(chosen, results) as chapters:
         return Suite(options, chapters, results).run()
 
@@ -140,9 +140,8 @@ class Suite:
         left = f"about {clock(left_s)} left"
         if draw is not None:
             draw(f"{left} {what}", share)
-        else:
-            line = f"{clock(elapsed_s)}  {share:4.0%}  {what}  ({left})"
-            print(line, file=sys.stderr, flush=True)
+            return
+        print(f"{clock(elapsed_s)}  {share:4.0%}  {what}  ({left})", file=sys.stderr, flush=True)
 
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._begun_s
@@ -171,13 +170,10 @@ def judged_rows(results: Results) -> list[Row]:
 
 def make_pages(results: Results, docs: Path) -> Path:
     """Write the plots and the page of stored results. Measures nothing."""
-    folder = docs / "benchmarks"
-    folder.mkdir(exist_ok=True)
     for chapter in CHAPTERS:
-        plots.draw(chapter, results, folder)
-    text = page.text(CHAPTERS, results, judged_rows(results))
+        plots.draw(chapter, results, docs / "benchmarks")
     path = docs / "benchmarks.md"
-    path.write_text(text)
+    path.write_text(page.text(CHAPTERS, results, judged_rows(results)))
     return path
 
 
@@ -190,10 +186,6 @@ def _cases(chapter: Chapter, options: argparse.Namespace) -> list[Case]:
     few = chapter.quick_peers if options.quick and options.peers is None else None
     peers = [peer for peer in _peers(options.peers) if not peer.missing()]
     return chapter.cases(options.quick, [p for p in peers if few is None or p.name in few])
-
-
-def _is_chosen(chapter: Chapter, only: Sequence[str]) -> bool:
-    return not only or any(chapter.name.startswith(each) for each in only)
 
 
 @contextlib.contextmanager
@@ -219,57 +211,34 @@ def _earlier_s(path: Path, quick: bool) -> dict[str, float]:
     """What runs of stored results took: the best guess there is of what they will take."""
     known_s: dict[str, float] = {}
     for each in (RESULTS, path):
-        try:
+        # There may be none, or they are of another version.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             earlier = Results.load(each)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # there are none, or they are of another version
-        if earlier.quick == quick:
-            known_s |= {run.case.name: run.took_s for run in earlier.runs}
+            if earlier.quick == quick:
+                known_s |= {run.case.name: run.took_s for run in earlier.runs}
     return known_s
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python benchmarks/suite.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("suite", __doc__)
     chapters = [each.name for each in CHAPTERS]
     peers = [each.name for each in PEERS]
-    parser.add_argument(
-        "--quick", action="store_true", help="one short round, and not every peer everywhere"
+    add = parser.add_argument
+    where = (
+        f"stored after every run (default: {_shown_path(RESULTS)}; with --quick"
+        f" {QUICK_RESULTS.name}, otherwise where not all is measured {PART_RESULTS.name})"
     )
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        default=[],
-        metavar="CHAPTER",
-        help=f"names, or how they begin: {', '.join(chapters)}",
-    )
-    parser.add_argument(
-        "--peers",
-        nargs="+",
-        metavar="NAME",
-        choices=peers,
-        help=f"only these of {', '.join(map(repr, peers))}",
-    )
-    parser.add_argument("--rounds", type=int, help="instead of 3, or of 1 with --quick")
-    parser.add_argument(
-        "--budget-minutes",
-        type=float,
-        default=BUDGET_MINUTES,
-        help="rounds beyond the first are cut after this (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        metavar="FILE",
-        help=f"stored after every run (default: {_shown_path(RESULTS)}; with --quick"
-        f" {QUICK_RESULTS.name}, otherwise where not all is measured {PART_RESULTS.name})",
-    )
-    parser.add_argument(
-        "--pages", action="store_true", help="make docs/benchmarks.md of stored results, and end"
-    )
+    some = f"names, or how they begin: {', '.join(chapters)}"
+    only = f"only these of {', '.join(map(repr, peers))}"
+    budget = "rounds beyond the first are cut after this (default: %(default)g)"
+    add("--quick", action="store_true", help="one short round, and not every peer everywhere")
+    add("--only", nargs="+", default=[], metavar="CHAPTER", help=some)
+    add("--peers", nargs="+", metavar="NAME", choices=peers, help=only)
+    add("--rounds", type=int, help="instead of 3, or of 1 with --quick")
+    add("--budget-minutes", type=float, default=BUDGET_MINUTES, help=budget)
+    add("--results", type=Path, metavar="FILE", help=where)
+    pages = "make docs/benchmarks.md of stored results, and end"
+    add("--pages", action="store_true", help=pages)
     options = parser.parse_args(arguments)
     for name in options.only:
         if not any(each.startswith(name) for each in chapters):
@@ -282,15 +251,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _command(options: argparse.Namespace) -> str:
     """What gives such results elsewhere; where they are stored is of this machine only."""
-    words = ["python", "benchmarks/suite.py"]
-    if options.quick:
-        words.append("--quick")
-    if options.only:
-        words += ["--only", *options.only]
-    if options.peers:
-        words += ["--peers", *options.peers]
-    if options.rounds:
-        words += ["--rounds", str(options.rounds)]
+    words = ["python", "benchmarks/suite.py", *(["--quick"] if options.quick else [])]
+    for name in ("only", "peers", "rounds"):
+        value = getattr(options, name)
+        if value:
+            words += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]
     return shlex.join(words)
 
 

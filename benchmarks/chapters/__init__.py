@@ -11,8 +11,6 @@ from harness.chapter import Chapter, read_chapters
 
 from chapters import startup, streams, uneven
 
-__all__ = ["CHAPTERS"]
-
 CHAPTERS: tuple[Chapter, ...] = read_chapters(
     Path(__file__).with_name("chapters.toml"),
     {

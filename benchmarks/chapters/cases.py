@@ -10,8 +10,6 @@ from harness.cases import Case, Pace
 from harness.contestants import OURS
 from peers import Peer
 
-__all__ = ["FULL", "IN_EMPTY", "QUICK", "pace", "paced", "peer_streams"]
-
 FULL = Pace(rounds=3, warmup_s=0.4, measure_s=1.5, min_batches=6, time_limit_s=60.0)
 QUICK = Pace(rounds=1, warmup_s=0.1, measure_s=0.4, min_batches=4, time_limit_s=30.0)
 IN_EMPTY = f"{OURS}, built in seqloader.empty"

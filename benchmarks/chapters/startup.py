@@ -13,8 +13,6 @@ from peers import Peer
 
 from chapters.cases import paced
 
-__all__ = ["array", "paths", "tiny"]
-
 TWO, FOUR = 2, 4
 BARE = f"{TWO} bare interpreters"
 GB, QUICK_MB = 1_000_000_000, 256

@@ -14,8 +14,6 @@ from peers import Peer
 
 from chapters.cases import paced, peer_streams
 
-__all__ = ["images", "jpeg", "large", "megabyte", "tiny"]
-
 PICTURE_NBYTES = 224 * 224 * 3 * 4
 JPEG_NBYTES = pictures.BATCH * pictures.RESIZED_PX[0] * pictures.RESIZED_PX[1] * 3
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from harness.cases import Case
 from harness.contestants import OURS
@@ -11,8 +11,6 @@ from harness.workloads import Uneven
 from peers import Peer
 
 from chapters.cases import paced
-
-__all__ = ["epochs", "uneven_8", "uneven_32"]
 
 WORKERS = 4
 SLEEPERS = f"{WORKERS} processes that only sleep"
@@ -49,6 +47,5 @@ def _cases(chapter: str, items: int, queue: int, quick: bool, peers: Sequence[Pe
 
 
 def epochs(quick: bool, peers: Sequence[Peer]) -> list[Case]:
-    options, count = {"length": BATCHES}, 10 if quick else EPOCHS
-    cases = (Case(f"epochs: {p.name}", "epochs", p.name, "Tiny", options) for p in peers)
-    return paced(quick, *(dataclasses.replace(case, epochs=count) for case in cases))
+    facts: Any = {"workload_options": {"length": BATCHES}, "epochs": 10 if quick else EPOCHS}
+    return paced(quick, *(Case(f"epochs: {p.name}", "epochs", p.name, **facts) for p in peers))

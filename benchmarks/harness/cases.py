@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FULL", "QUICK", "Case", "Pace", "Run"]
-
 
 @dataclass(frozen=True)
 class Pace:
@@ -64,21 +62,12 @@ class Case:
 
     def at(self, pace: Pace) -> Case:
         """The same case, measured for as long as `pace` says."""
-        return dataclasses.replace(
-            self,
-            warmup_s=pace.warmup_s,
-            measure_s=pace.measure_s,
-            min_batches=pace.min_batches,
-            time_limit_s=pace.time_limit_s,
-        )
+        return dataclasses.replace(self, **{k: v for k, v in vars(pace).items() if k != "rounds"})
 
     def to_dict(self) -> dict[str, Any]:
         """What differs from the defaults, beside the name and the measure."""
-        return {
-            each.name: getattr(self, each.name)
-            for each in dataclasses.fields(self)
-            if each.name in ("name", "measure") or getattr(self, each.name) != _default(each)
-        }
+        plain = vars(Case("", ""))
+        return {name: value for name, value in vars(self).items() if value != plain[name]}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict())
@@ -86,12 +75,6 @@ class Case:
     @classmethod
     def from_json(cls, text: str) -> Case:
         return cls(**json.loads(text))
-
-
-def _default(each: dataclasses.Field[Any]) -> Any:
-    if each.default_factory is not dataclasses.MISSING:
-        return each.default_factory()
-    return each.default
 
 
 @dataclass(frozen=True)
@@ -112,9 +95,6 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """All but the case, which is named only."""
-        facts = {
-            each.name: getattr(self, each.name)
-            for each in dataclasses.fields(self)
-            if each.name != "case" and getattr(self, each.name) != each.default
-        }
-        return {"case": self.case.name, "round": self.round, **facts}
+        plain = vars(Run(self.case, {}))
+        facts = {name: value for name, value in vars(self).items() if value != plain[name]}
+        return {"case": self.case.name, "round": self.round, "figures": self.figures, **facts}

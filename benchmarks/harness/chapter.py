@@ -17,8 +17,7 @@ from harness.contestants import OURS
 from harness.figures import Figures
 from harness.judge import Judge
 from harness.verdict import Row, at_least, at_most, told
-
-__all__ = ["Chapter", "Column", "Plot", "Wanted", "read_chapters"]
+from seqloader.command.words import three_digits
 
 Cases = Callable[[bool, Sequence[Peer]], list[Case]]
 
@@ -31,11 +30,8 @@ class Column:
     heading: str = ""
     scale: float = 1.0
     per: str = ""
-    """Label of the case in whose units it is told."""
     less: str = ""
-    """Label of the case whose figure is subtracted."""
     suffix: str = ""
-    """What the label of the case that measures this figure has at its end."""
 
     def values(self, figures: Figures, chapter: str, label: str) -> list[float]:
         prefix = f"{chapter}: " if chapter else ""
@@ -48,6 +44,10 @@ class Column:
             values = figures.values(name, self.figure)
         return [value * self.scale for value in values]
 
+    def cell(self, figures: Figures, chapter: str, label: str) -> str:
+        values = self.values(figures, chapter, label)
+        return three_digits(statistics.median(values)) if values else ""
+
 
 @dataclass(frozen=True)
 class Plot:
@@ -56,11 +56,9 @@ class Plot:
     column: Column
     more_is_better: bool = True
     limit: str = ""
-    """Label of the case that measures the limit; a line is drawn there."""
     limit_figure: str = ""
     limit_words: str = ""
     suffix: str = ""
-    """Of the picture's file name, where a chapter has several."""
 
 
 @dataclass(frozen=True)
@@ -71,24 +69,18 @@ class Wanted:
     unit: str
     column: Column
     label: str = OURS
-    """Of our case."""
     words: str = ""
-    """The unit of the target with what follows it."""
+    wanted: str = ""
     at_least: float | None = None
     at_most: float | None = None
     times_best: float | None = None
-    """So many times the best peer, or most of the limit."""
     limit: tuple[str, str] | None = None
-    """Label and figure of the case that measures it."""
     at_most_best: bool = False
-    """No more than the best peer needs."""
     basis: str = ""
     reason: str = ""
     tells_seconds: bool = False
-    """The median of the figure itself is told beside what it is in other units."""
     full_only: bool = False
     quick_only: bool = False
-    """A quick run measures something less."""
 
     def is_asked(self, quick: bool) -> bool:
         return not (self.full_only if quick else self.quick_only)
@@ -102,9 +94,9 @@ class Wanted:
         return cls(**own, column=column)
 
     def row(self, judge: Judge) -> Row:
-        figure, limit = self.column.figure, self.limit
+        figure = self.column.figure
         if self.times_best is not None:
-            best: Any = {"label": self.label, "limit": limit, "reason": self.reason}
+            best: Any = {"label": self.label, "limit": self.limit, "reason": self.reason}
             return judge.times_best(self.work, self.times_best, figure, self.unit, **best)
         if self.at_most_best:
             scaled = (self.unit, self.column.scale, self.reason)
@@ -113,6 +105,10 @@ class Wanted:
         more = {"basis": self.basis, "reason": self.reason}
         if self.tells_seconds and (own := judge.values(self.label, figure)):
             more["beside"] = f"{statistics.median(own):.2f} s"
+        if self.wanted:
+            return Row(
+                self.work, self.wanted, values, self.unit, self.at_least, self.at_most, **more
+            )
         if self.at_least is not None:
             return at_least(self.work, values, self.at_least, self.unit, self.words, **more)
         if self.at_most is not None:

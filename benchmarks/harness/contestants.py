@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from peers import Peer
 
-__all__ = ["OURS", "Contestant"]
-
 OURS = "seqloader"
 
 
@@ -31,8 +29,9 @@ class Contestant:
     def of(cls, peer: Peer) -> Contestant:
         """The peer as it is installed here."""
         missing = peer.missing()
-        told: Any = {name: getattr(peer, name) for name in _OF_PEER}
-        return cls(version="" if missing else peer.version(), missing=missing, **told)
+        version = "" if missing else peer.version()
+        keeps = (peer.ordered, peer.bounded)
+        return cls(peer.name, version, missing, *keeps, peer.is_yardstick, peer.reservation)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Contestant:
@@ -51,6 +50,3 @@ class Contestant:
     def absence(self) -> str:
         """Why it was not measured, where distributions were missing."""
         return f"not installed: {', '.join(self.missing)}" if self.missing else ""
-
-
-_OF_PEER = ("name", "ordered", "bounded", "is_yardstick", "reservation")

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from harness.cases import Run
 from harness.contestants import OURS
 
-__all__ = ["Figures"]
-
 
 class Figures:
     """Runs of cases that took turns. Values of two cases are compared within a round."""
@@ -57,4 +55,4 @@ class Figures:
         self, case: str, other: str, figure: str, operation: Callable[[float, float], float]
     ) -> list[float]:
         ones, others = self._by_round(case, figure), self._by_round(other, figure)
-        return [operation(ones[round_], others[round_]) for round_ in ones if round_ in others]
+        return [operation(one, others[number]) for number, one in ones.items() if number in others]

@@ -20,11 +20,9 @@ from peers.seqloader_enqueuer import Enqueuer
 from peers.torch_dataloader import TorchLoader
 
 from harness.cases import Case
-from harness.checks import WrongBatch
 from harness.footprint import tree_cpu_s
-from harness.together import meet, together
-
-__all__ = ["MEASURES", "checked_epoch", "first_of"]
+from harness.limits import meet, together
+from harness.workloads import WrongBatch
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -91,7 +89,7 @@ def _rate(case: Case, gatherer: Loader) -> dict[str, float]:
             in_full_swing = margin <= number < length - margin
             if meter.is_running:
                 meter.batches += 1
-                if not in_full_swing or meter.now_s() >= case.measure_s:
+                if not in_full_swing or meter.wall_s + time.perf_counter() >= case.measure_s:
                     meter.stop()
             elif meter.wall_s >= case.measure_s:
                 break
@@ -125,10 +123,6 @@ class _Meter:
         self.wall_s += time.perf_counter()
         self.own_s += time.process_time()
         self.all_s += tree_cpu_s()
-
-    def now_s(self) -> float:
-        """Wall time so far, while it runs."""
-        return self.wall_s + time.perf_counter()
 
 
 def checked_epoch(gatherer: Loader, length: int) -> Iterator[None]:
@@ -197,9 +191,8 @@ def _arrays(case: Case) -> tuple[Array, Array]:
     return rows, labels
 
 
-def first_of(labels: Array) -> Array:
-    first: Array = (labels % DISTINCT).astype(np.uint8)
-    return first
+def first_of(labels: Array) -> Any:
+    return (labels % DISTINCT).astype(np.uint8)
 
 
 def _length(case: Case) -> int:

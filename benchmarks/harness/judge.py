@@ -12,8 +12,6 @@ from harness.figures import Figures
 from harness.verdict import Row, at_least, at_most
 from seqloader.command.words import three_digits
 
-__all__ = ["LIMIT_SHARE", "Best", "Judge"]
-
 LIMIT_SHARE = 0.85
 """Of a measured limit is enough, where a multiple of the best peer would be more."""
 
@@ -67,14 +65,7 @@ class Judge:
     ) -> Row:
         """At least `ratio` times the best peer, or most of the limit where that is less.
 
-        Args:
-            work: What the row is called.
-            ratio: How many times the best peer.
-            figure: Which figure, the more the better.
-            unit: Of the figure.
-            label: Our case.
-            limit: Label and figure of the case that measures what the machine allows.
-            reason: Why the row may not be reached.
+        The limit is the label and figure of the case that measures what the machine allows.
         """
         values, best = self.values(label, figure), self.best(figure)
         targets = {}

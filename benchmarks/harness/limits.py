@@ -9,22 +9,23 @@ batches does. A pipe tells a slow engine from a busy machine.
 from __future__ import annotations
 
 import mmap
+import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from harness.checks import check_batch
-from harness.together import meet, together
-
-__all__ = ["bandwidth", "interpreters", "loops", "pipe", "seconds_each", "sleepers"]
+from harness.cases import Case
+from harness.workloads import check_batch
 
 Figures = dict[str, float]
+Answer = TypeVar("Answer")
+PATIENCE_S = 60.0
 
 RECORD = b"\0" * 64  # the size of a worker's report
 WORKER_IMPORTS = "import numpy, cloudpickle"
@@ -74,12 +75,13 @@ def pipe() -> Figures:
     return {"pipe_write_read_us": write_read_us, "pipe_round_trip_us": round_trip_us}
 
 
-def bandwidth(nbytes: int, processes: int, buffers: int) -> Figures:
-    """GB/s of `processes` at once, together; they share out the `buffers` of `nbytes` each.
+def bandwidth(case: Case, nbytes: int) -> Figures:
+    """GB/s of several processes at once, together; they share out the buffers of `nbytes` each.
 
     What counts is the bytes that arrive in the buffers, so a fill that is then copied counts once.
     """
-    return _summed(together(processes, _write, nbytes, max(1, buffers // processes)))
+    share = max(1, case.in_flight // case.workers)
+    return _summed(together(case.workers, _write, nbytes, share))
 
 
 def _write(_: int, nbytes: int, buffers: int) -> Figures:
@@ -113,14 +115,12 @@ def _write(_: int, nbytes: int, buffers: int) -> Figures:
     return figures
 
 
-def loops(sequence: Any, processes: int, touch: bool, warmup_s: float, measure_s: float) -> Figures:
+def loops(case: Case, sequence: Any) -> Figures:
     """Independent plain loops at once: the rate of all of them together."""
-    return _summed(together(processes, _loop, sequence, processes, touch, warmup_s, measure_s))
+    return _summed(together(case.workers, _loop, case, sequence))
 
 
-def _loop(
-    number: int, sequence: Any, processes: int, touch: bool, warmup_s: float, measure_s: float
-) -> Figures:
+def _loop(number: int, case: Case, sequence: Any) -> Figures:
     index = number
 
     def batches_for(seconds: float) -> Iterator[Any]:
@@ -128,17 +128,17 @@ def _loop(
         end_s = time.perf_counter() + seconds
         while time.perf_counter() < end_s:
             batch = sequence[index]
-            check_batch(batch, index, touch, sequence)
-            index += processes
+            check_batch(batch, index, case.touch, sequence)
+            index += case.workers
             yield batch
 
     meet()
-    for _ in batches_for(warmup_s):
+    for _ in batches_for(case.warmup_s):
         pass
     meet()
     count = items = nbytes = 0
     begun_s = time.perf_counter()
-    for array, labels in batches_for(measure_s):
+    for array, labels in batches_for(case.measure_s):
         count += 1
         items += len(labels)
         nbytes += array.nbytes + labels.nbytes
@@ -181,3 +181,30 @@ def interpreters(processes: int) -> Figures:
 
 def _summed(each: list[Figures]) -> Figures:
     return {name: sum(one[name] for one in each) for name in each[0]}
+
+
+# --- several processes at once, all of them beginning together ----------------------------
+
+_barrier: Any = None
+
+
+def together(processes: int, function: Callable[..., Answer], *arguments: Any) -> list[Answer]:
+    """Call `function(number, *arguments)` in forked processes; each must call `meet()`.
+
+    It is what keeps one process from taking two calls, so it must come before the first is done.
+    """
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(processes)
+    calls = [(number, *arguments) for number in range(processes)]
+    with context.Pool(processes, initializer=_meet_at, initargs=(barrier,)) as pool:
+        return pool.starmap(function, calls, chunksize=1)
+
+
+def meet() -> None:
+    """Wait until all processes are here."""
+    _barrier.wait(PATIENCE_S)
+
+
+def _meet_at(barrier: Any) -> None:
+    global _barrier
+    _barrier = barrier

@@ -1,4 +1,6 @@
-"""What a run measures, inside its own fresh interpreter. Every batch is checked.
+"""The program of one run, in its own fresh interpreter. Every batch is checked.
+
+python -m harness.measures CASE_JSON RESULT_PATH
 
 The window in which a stream is measured begins and ends with the engine in full swing: what was
 computed ahead during the warm-up counts for the run, and what is computed ahead at its end counts
@@ -9,10 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from peers import Loader
@@ -20,10 +25,8 @@ from peers import find as find_peer
 
 from harness import gathers, limits, orders, resumption, workloads
 from harness.cases import Case
-from harness.checks import WrongBatch, check_batch
 from harness.footprint import tree_cpu_s, tree_memory_bytes
-
-__all__ = ["MEASURES"]
+from harness.workloads import WrongBatch, check_batch
 
 Figures = dict[str, float]
 
@@ -149,11 +152,13 @@ def makespan(case: Case) -> Figures:
             begun_s = time.perf_counter()
             _whole_epoch(case, loader, sequence)
             walls_s.append(time.perf_counter() - begun_s)
-    wall_s = statistics.median(walls_s)
+    wall_s, share_s = statistics.median(walls_s), sequence.work_s() / case.workers
+    ideal_s = sequence.ideal_s(case.workers, case.in_flight)
     return {
         "wall_s": wall_s,
-        "over_ideal": wall_s / sequence.ideal_s(case.workers, case.in_flight),
-        "over_even_share": wall_s / (sequence.work_s() / case.workers),
+        "over_ideal": wall_s / ideal_s,
+        "over_even_share": wall_s / share_s,
+        "ideal_over_even_share": ideal_s / share_s,
     }
 
 
@@ -187,16 +192,6 @@ def own_cost(case: Case) -> Figures:
     batch = sequence[7]
     check_s = limits.seconds_each(lambda: check_batch(batch, 7, case.touch, sequence))
     return {"check_us": check_s * 1e6}
-
-
-def memory_limits(case: Case) -> Figures:
-    """How fast buffers of this workload's size are written, by as many processes."""
-    array, _ = _sequence(case)[0]
-    return limits.bandwidth(array.nbytes, case.workers, case.in_flight)
-
-
-def loops(case: Case) -> Figures:
-    return limits.loops(_sequence(case), case.workers, case.touch, case.warmup_s, case.measure_s)
 
 
 def _whole_epoch(case: Case, loader: Loader, sequence: Any) -> float:
@@ -235,8 +230,8 @@ MEASURES: dict[str, Callable[[Case], Figures]] = {
     "first_batch": first_batch,
     "own_cost": own_cost,
     "pipe": lambda case: limits.pipe(),
-    "bandwidth": memory_limits,
-    "loops": loops,
+    "bandwidth": lambda case: limits.bandwidth(case, _sequence(case)[0][0].nbytes),
+    "loops": lambda case: limits.loops(case, _sequence(case)),
     "sleepers": lambda case: limits.sleepers(_sequence(case), case.workers),
     "interpreters": lambda case: limits.interpreters(case.workers),
     **gathers.MEASURES,
@@ -244,3 +239,17 @@ MEASURES: dict[str, Callable[[Case], Figures]] = {
     **resumption.MEASURES,
 }
 """What `Case.measure` names."""
+
+
+def main(case_json: str, result_path: str) -> None:
+    """Measure the case given as JSON, and write its figures to a file."""
+    case = Case.from_json(case_json)
+    try:
+        outcome: dict[str, object] = {"figures": MEASURES[case.measure](case)}
+    except WrongBatch as error:
+        outcome = {"wrong": str(error)}
+    Path(result_path).write_text(json.dumps(outcome))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

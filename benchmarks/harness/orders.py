@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 
 from harness.cases import Case
-from harness.checks import WrongBatch
 from harness.limits import seconds_each
-
-__all__ = ["MEASURES", "check_order"]
+from harness.workloads import WrongBatch
 
 Indices = np.ndarray[Any, np.dtype[Any]]
 
@@ -74,18 +72,18 @@ def one_by_one(case: Case) -> dict[str, float]:
 
 
 def whole_by_numpy(case: Case) -> dict[str, float]:
-    generator = np.random.default_rng(KEY)
-    return _whole(_length(case), generator.permutation)
+    return _whole(case, np.random.default_rng(KEY).permutation)
 
 
 def whole_by_torch(case: Case) -> dict[str, float]:
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(1)  # as in a DataLoader's worker; the others have one core too
-    return _whole(_length(case), lambda length: torch.randperm(length).numpy())
+    return _whole(case, lambda length: torch.randperm(length).numpy())
 
 
-def _whole(length: int, draw: Callable[[int], Indices]) -> dict[str, float]:
+def _whole(case: Case, draw: Callable[[int], Indices]) -> dict[str, float]:
     """Before there is a first index, there must be all of them."""
+    length = _length(case)
     check_order(length, draw(length).__getitem__)
     drawn_s = seconds_each(lambda: draw(length))
     return _figures(length, call_s=drawn_s, first_s=drawn_s)

@@ -18,8 +18,6 @@ from harness.verdict import Row
 from seqloader.command.rounds import SPREAD_LIMIT
 from seqloader.command.words import clock, count
 
-__all__ = ["fill", "markdown", "text"]
-
 TEMPLATES = Path(__file__).resolve().parent.parent / "pages"
 
 
@@ -64,19 +62,13 @@ def _warning(chapters: Sequence[Chapter], results: Results) -> str:
 
 
 def _peers(results: Results) -> str:
-    def cells(yes: bool, is_yardstick: bool) -> str:
-        return "" if is_yardstick else "yes" if yes else "no"
-
-    rows = [
-        [
-            each.name,
-            each.version or each.absence,
-            cells(each.ordered, each.is_yardstick),
-            cells(each.bounded, each.is_yardstick),
-            "a yardstick, not a competitor" if each.is_yardstick else each.reservation,
-        ]
-        for each in results.contestants
-    ]
+    rows = []
+    for each in results.contestants:
+        keeps = ["yes" if kept else "no" for kept in (each.ordered, each.bounded)]
+        facts = [*keeps, each.reservation]
+        if each.is_yardstick:
+            facts = ["", "", "a yardstick, not a competitor"]
+        rows.append([each.name, each.version or each.absence, *facts])
     columns = ["peer", "version", "keeps the order", "keeps the bound", "reservation"]
     return markdown(Table("", columns, rows))
 
@@ -102,8 +94,7 @@ def _chapter(chapter: Chapter, results: Results) -> str:
             words = f"{chapter.title}: {plot.column.heading}, a bar for each peer"
             parts.append(f"![{words}](benchmarks/{file_name(chapter, plot)})")
     parts.append(markdown(peer_table(chapter, results)))
-    beside = beside_table(chapter, results)
-    if beside is not None:
+    if (beside := beside_table(chapter, results)) is not None:
         parts += [f"{beside.title}:", markdown(beside)]
     return "\n\n".join(parts)
 

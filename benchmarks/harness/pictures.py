@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FOLDER_VARIABLE", "Pictures", "PicturesInArena", "cut_pictures"]
+from harness.workloads import ENDLESS, Workload
 
 FOLDER_VARIABLE = "SEQLOADER_BENCHMARK_PICTURES"
 """Names the folder in the environment: results must not hold paths of the machine."""
@@ -37,7 +37,7 @@ def cut_pictures(folder: Path, count: int = COUNT) -> None:
 
     photographs = photographs_in(None)
     folder.mkdir(parents=True, exist_ok=True)
-    touched = []
+    touched = {}
     for turn, photograph in enumerate(photographs[:count]):
         with Image.open(photograph.path) as opened:
             picture = opened.convert("RGB")
@@ -46,11 +46,10 @@ def cut_pictures(folder: Path, count: int = COUNT) -> None:
             crop = picture.resize(SIZE_PX, box=_choose_box(picture.size, rng))
             crop.save(_path(folder, number), quality=JPEG_QUALITY)
             decoded = decode(_path(folder, number))
-            touched.append((number, decoded.reshape(-1)[::STEP]))
-    touched.sort(key=lambda each: each[0])
+            touched[number] = decoded.reshape(-1)[::STEP]
     # Last, and at once: where there is a table, there is all of the rest.
     unfinished = folder / f"unfinished-{TABLE}"
-    np.save(unfinished, np.stack([samples for _, samples in touched]))
+    np.save(unfinished, np.stack([touched[number] for number in range(count)]))
     unfinished.rename(folder / TABLE)
 
 
@@ -74,20 +73,17 @@ def _path(folder: Path, number: int) -> str:
     return str(folder / f"{number:05d}.jpg")
 
 
-class Pictures:
+class Pictures(Workload):
     """32 JPEGs of about 500x375, decoded and resized to 224x224 by Pillow: uint8 and an index.
 
     The list of files is walked again and again, so that a stream has no end.
     """
 
-    def __init__(self, length: float = 1_000_000_000) -> None:
+    def __init__(self, length: float = ENDLESS) -> None:
+        super().__init__(length)
         folder = Path(os.environ[FOLDER_VARIABLE])
-        self.length = int(length)
         self._touched = np.load(folder / TABLE)
         self.paths = [_path(folder, number) for number in range(len(self._touched))]
-
-    def __len__(self) -> int:
-        return self.length
 
     def __getitem__(self, index: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         images = self._allocate((BATCH, *RESIZED_PX, 3))

@@ -20,8 +20,6 @@ from harness.results import Results
 from harness.tables import entries
 from seqloader.command.words import three_digits
 
-__all__ = ["Bar", "bars", "draw", "file_name"]
-
 OURS_COLOUR, PEER_COLOUR, YARDSTICK_COLOUR = "#3f51b5", "#9fb0c0", "#dcdcdc"
 LIMIT_COLOUR = "#c62828"
 LINE_INCHES = 0.27
@@ -105,7 +103,9 @@ def _draw(chapter: Chapter, plot: Plot, shown: Sequence[Bar], figures: Figures, 
             axes.axvline(limit, color=LIMIT_COLOUR, linewidth=1.2, linestyle="--")
         axes.set_yticks(range(len(shown)), [bar.label for bar in shown], fontsize=9)
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.set_xlabel(_axis_words(plot, is_log=lowest > 0), fontsize=9)
+        better = f"{'more' if plot.more_is_better else 'less'} is better"
+        words = f"{better}{', logarithmic' if lowest > 0 else ''}"
+        axes.set_xlabel(f"{plot.column.heading} ({words})", fontsize=9)
         axes.set_title(_title(chapter, plot, shown, limit), fontsize=10, loc="left")
         axes.tick_params(axis="y", length=0)
         bare_axes(axes, grid="x", without=("top", "right", "left"))
@@ -157,16 +157,9 @@ def _range(shown: Sequence[Bar], limit: float | None) -> tuple[float, float]:
 
 
 def _limit(chapter: Chapter, plot: Plot, figures: Figures) -> float | None:
-    if not plot.limit:
-        return None
-    name = f"{chapter.name}: {plot.limit}"
-    median = figures.median(name, plot.limit_figure or plot.column.figure)
+    figure = plot.limit_figure or plot.column.figure
+    median = figures.median(f"{chapter.name}: {plot.limit}", figure)
     return None if median is None else median * plot.column.scale
-
-
-def _axis_words(plot: Plot, *, is_log: bool) -> str:
-    better = "more is better" if plot.more_is_better else "less is better"
-    return f"{plot.column.heading} ({better}{', logarithmic' if is_log else ''})"
 
 
 def _title(chapter: Chapter, plot: Plot, shown: Sequence[Bar], limit: float | None) -> str:

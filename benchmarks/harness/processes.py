@@ -20,8 +20,6 @@ import psutil
 from harness.cases import Case, Run
 from harness.footprint import tree_memory_bytes, tree_pids
 
-__all__ = ["BENCHMARKS", "environment", "named_memory", "remove_memory_since", "run_fresh"]
-
 BENCHMARKS = Path(__file__).resolve().parent.parent
 MEMORY_PERIOD_S = 0.05
 TAIL_CHARS = 600  # of what a failed run printed: the end of a traceback
@@ -44,7 +42,7 @@ def _run_fresh(case: Case) -> Run:
         named_before = named_memory()
         with printed.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "harness.one_run", case.to_json(), str(result)],
+                [sys.executable, "-m", "harness.measures", case.to_json(), str(result)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -56,7 +54,9 @@ def _run_fresh(case: Case) -> Run:
         except subprocess.TimeoutExpired:
             return Run(case, {}, f"hung: killed after {case.time_limit_s:.0f} s", hung=True)
         finally:
-            _kill_tree(process)
+            if process.poll() is None:
+                _kill(tree_pids(process.pid))  # all of them, whatever group they are in
+                process.wait()
             _kill_left(mark)
             if process.returncode != 0:
                 remove_memory_since(named_before)
@@ -91,13 +91,6 @@ def _wait(process: subprocess.Popen[bytes], case: Case) -> int:
             raise subprocess.TimeoutExpired(process.args, case.time_limit_s)
         time.sleep(MEMORY_PERIOD_S)
     return peak_bytes
-
-
-def _kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """End a run that has not ended, with all its processes, whatever group they are in."""
-    if process.poll() is None:
-        _kill(tree_pids(process.pid))
-        process.wait()
 
 
 def _kill_left(mark: str) -> None:

@@ -15,8 +15,6 @@ from seqloader.command.rounds import SPREAD_LIMIT, spread
 from seqloader.command.terminal import print_table
 from seqloader.command.words import three_digits
 
-__all__ = ["show_failures", "show_figures", "show_rows", "show_table"]
-
 _HEADINGS = tomllib.loads(Path(__file__).with_name("headings.toml").read_text())
 
 
@@ -64,8 +62,5 @@ def show_table(table: Table) -> None:
 
 
 def _style(cell: str) -> str:
-    if cell == "ok":
-        return "green"
-    if cell in ("below", "no figure"):
-        return "red"
-    return "yellow" if cell.startswith("UNSTABLE") else ""
+    style = {"ok": "green", "below": "red", "no figure": "red"}.get(cell, "")
+    return "yellow" if cell.startswith("UNSTABLE") else style

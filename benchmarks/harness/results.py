@@ -16,8 +16,6 @@ from harness.figures import Figures
 from seqloader.command.machine import Machine
 from seqloader.command.stored import now, store
 
-__all__ = ["Results", "in_one_line"]
-
 FAILURE_CHARS = 160
 _FOLDERS = re.compile(r"(?:/[\w.+-]+)+/(?=[\w.+-])")
 _PLAIN = ("measured", "command", "quick", "finished", "took_s", "left_out", "cuts")

@@ -3,6 +3,10 @@
 A state for a place far in is not earned by going there: the loader is stopped after a few batches,
 and the numbers in what it saved are set to the place. (Ours has `seek`.) Whoever resumes checks the
 first batch, so a state that was set wrongly is noticed.
+
+A loader here has `state_at(position)`, a saved state that says so many batches were delivered;
+`label_at(position)`, the first label there, found without a saved state; `open(state)`, which
+constructs it and begins; `save()`, the state while it is open; and `close()`.
 """
 
 from __future__ import annotations
@@ -10,22 +14,19 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import gc
 import importlib
+import itertools
 import json
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
-from peers.torch_dataloader import to_numpy
+from peers import find as find_peer
 
 from harness.cases import Case
-from harness.checks import WrongBatch
-from harness.workloads import Tiny
-
-__all__ = ["MEASURES", "resume"]
+from harness.workloads import Tiny, WrongBatch
 
 SEED = 7
 STEPS = 4
@@ -33,25 +34,6 @@ STEPS = 4
 LEAST_SAVES = 100
 SKIPPED_EVERY = 1_000
 """Positions that are skipped lie this far apart, so that each is a range of its own."""
-
-
-class Resumable(Protocol):
-    """A loader of a workload of `length` batches, or samples, that can be opened many times."""
-
-    def state_at(self, position: int) -> Any:
-        """A saved state that says `position` batches were delivered. Leaves nothing open."""
-
-    def label_at(self, position: int) -> int:
-        """The first label of the batch at `position`, found without a saved state."""
-
-    def open(self, state: Any = None) -> Iterator[Any]:
-        """Construct the loader, load the state, and begin."""
-
-    def save(self) -> Any:
-        """The state of the loader that is open."""
-
-    def close(self) -> None:
-        """End what `open` began."""
 
 
 def resume(case: Case) -> dict[str, float]:
@@ -82,7 +64,7 @@ def resume(case: Case) -> dict[str, float]:
     }
 
 
-def _first_batch_ms(loader: Resumable, due: int, state: Any = None) -> float:
+def _first_batch_ms(loader: Any, due: int, state: Any = None) -> float:
     begun_s = time.perf_counter()
     batches = loader.open(state)
     label = first_label(next(batches))
@@ -114,10 +96,12 @@ def save(case: Case) -> dict[str, float]:
     return {"save_us": statistics.median(times_s) * 1e6, "state_nbytes": nbytes}
 
 
-def _save_times_s(case: Case, loader: Resumable, batches: Iterator[Any]) -> Iterator[float]:
+def _save_times_s(case: Case, loader: Any, batches: Iterator[Any]) -> Iterator[float]:
     end_s = time.perf_counter() + case.warmup_s + case.measure_s
     warm_at_s = end_s - case.measure_s
-    for count, _ in enumerate(_steps(loader, batches)):
+    # Those of the epochs that follow where an epoch is short.
+    further = (batch for _ in itertools.count() for batch in loader.enqueuer)
+    for count, _ in enumerate(itertools.chain(batches, further)):
         begun_s = time.perf_counter()
         loader.save()
         now_s = time.perf_counter()
@@ -127,26 +111,15 @@ def _save_times_s(case: Case, loader: Resumable, batches: Iterator[Any]) -> Iter
             return
 
 
-def _steps(loader: Resumable, batches: Iterator[Any]) -> Iterator[Any]:
-    """The batches, and those of the epochs that follow where an epoch is short."""
-    yield from batches
-    while isinstance(loader, Enqueuer):
-        yield from loader.enqueuer
-
-
 MEASURES: dict[str, Callable[[Case], dict[str, float]]] = {"resume": resume, "save": save}
 
 
 # --- the loaders ----------------------------------------------------------------------------
 
 
-def find(case: Case) -> Resumable:
+def find(case: Case) -> Any:
     """The loader that the case names."""
-    made: dict[str, Callable[[Case], Resumable]] = {
-        "seqloader": Enqueuer,
-        "torchdata": StatefulLoader,
-        "Grain": GrainIterator,
-    }
+    made = {"seqloader": Enqueuer, "torchdata": StatefulLoader, "Grain": GrainIterator}
     return made[case.engine](case)
 
 
@@ -156,7 +129,7 @@ def first_label(batch: Any) -> int:
     return int(labels[0])
 
 
-def _state_after_steps(loader: Resumable) -> Any:
+def _state_after_steps(loader: Any) -> Any:
     batches = loader.open()
     for _ in range(STEPS):
         next(batches)
@@ -208,20 +181,17 @@ class Enqueuer:
 
 
 class StatefulLoader:
-    """torchdata's `StatefulDataLoader`, as in peers/torch_dataloader.py."""
+    """torchdata's `StatefulDataLoader`."""
 
     def __init__(self, case: Case) -> None:
         warnings.filterwarnings("ignore", category=UserWarning, module="torchdata")  # its own
-        loaders: Any = importlib.import_module("torchdata.stateful_dataloader")
         self._make = functools.partial(
-            loaders.StatefulDataLoader,
+            find_peer("torchdata").maker(),
             Tiny(case.workload_options["length"]),
-            batch_size=None,
-            num_workers=case.workers,
-            prefetch_factor=max(1, case.in_flight // case.workers),
+            case.workers,
+            case.in_flight,
         )
-        self._loader: Any = None
-        self._batches: Any = None
+        self._open: Any = None
 
     def state_at(self, position: int) -> Any:
         state = _state_after_steps(self)
@@ -233,19 +203,15 @@ class StatefulLoader:
         return position
 
     def open(self, state: Any = None) -> Iterator[Any]:
-        self._loader = self._make()
-        if state is not None:
-            self._loader.load_state_dict(state)
-        self._batches = iter(self._loader)
-        return map(to_numpy, self._batches)
+        self._open = self._make(state=state)
+        batches: Iterator[Any] = self._open.epoch()
+        return batches
 
     def save(self) -> Any:
-        return self._loader.state_dict()
+        return self._open.loader.state_dict()
 
     def close(self) -> None:
-        # As in peers/torch_dataloader.py: the last reference ends the workers.
-        self._batches = self._loader = None
-        gc.collect()
+        self._open.close()
 
 
 class GrainIterator:

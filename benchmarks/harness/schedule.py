@@ -11,8 +11,6 @@ from peers import find as find_peer
 
 from harness.cases import Case, Run
 
-__all__ = ["SLOW_S", "Schedule", "Turn"]
-
 SLOW_S = 10.0
 """A case whose run takes longer is measured once, and marked."""
 

@@ -6,8 +6,9 @@ import argparse
 import dataclasses
 import time
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from peers import find as find_peer
 from peers.peer import is_installed
@@ -24,28 +25,48 @@ from seqloader.command import machine
 from seqloader.command.stored import now, store
 from seqloader.command.terminal import bar, plain_console
 
-__all__ = ["Script", "described", "in_turn", "missing", "requires"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Script:
-    """One question: the cases that answer it, and the rows to judge them by."""
+    """One question, as a TOML file describes it: what answers it, and by what it is judged.
+
+    A case has the fields of `Case`; `quick` holds what is otherwise in a quick run, which leaves
+    out what is `full_only`. A row has the fields of `Wanted`, and those of its `Column`. A table is
+    a title, and how the names of its cases begin. `full` and `quick` are paces of its own. The
+    header begins with the question; `--help` shows it.
+    """
 
     name: str
-    header: str
-    """The docstring of the script: what `--help` shows."""
-    cases: Callable[[bool], Sequence[Case]]
-    """The cases, given whether it must be quick."""
-    rows: Callable[[Figures, bool], Sequence[Row]]
-    tables: Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
-    """Given the names of all cases: the tables of raw figures, as title -> names."""
-    full: Pace = FULL
-    quick: Pace = QUICK
+    content: Mapping[str, Any]
+
+    def cases(self, quick: bool) -> list[Case]:
+        """As they take turns."""
+        found = []
+        for facts in map(dict, self.content["cases"]):
+            of_quick = facts.pop("quick", {})
+            if not (facts.pop("full_only", False) and quick):
+                found.append(Case(**{**facts, **(of_quick if quick else {})}))
+        return found
+
+    def rows(self, figures: Figures, quick: bool) -> list[Row]:
+        """What was wanted and reached."""
+        wanted = map(Wanted.of, self.content["rows"])
+        judge = Judge("", figures, (), quick)
+        return [each.row(judge) for each in wanted if each.is_asked(quick)]
+
+    def tables(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Title -> the names of the cases whose raw figures it shows."""
+        begins = {title: tuple(each) for title, each in self.content["tables"].items()}
+        return {title: [n for n in names if n.startswith(b)] for title, b in begins.items()}
+
+    def pace(self, quick: bool) -> Pace:
+        own = self.content.get("quick" if quick else "full")
+        return Pace(**own) if own else QUICK if quick else FULL
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Measure, print, and say by the exit status whether all data was right."""
         options = self._parse(arguments)
-        pace = self.quick if options.quick else self.full
+        pace = self.pace(options.quick)
         wanted = self.cases(options.quick)
         cases = [case.at(pace) for case in wanted if all(map(is_installed, requires(case)))]
         needed = {name for case in cases for name in requires(case)} - {"seqloader"}
@@ -59,7 +80,7 @@ class Script:
 
         for title, shown in self.tables(list(figures.cases)).items():
             report.show_figures(title, figures, shown)
-        report.show_rows(self.header.partition("\n")[0], rows)
+        report.show_rows(self.content["header"].partition("\n")[0], rows)
         report.show_failures(figures.failures())
         if options.save:
             path = self.save(figures, rows, measured_on, quick=options.quick)
@@ -67,15 +88,10 @@ class Script:
         return figures.exit_status()
 
     def _parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
-        parser = argparse.ArgumentParser(
-            prog=f"python benchmarks/{self.name}.py",
-            description=self.header,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        parser = parser_of(self.name, self.content["header"])
+        stores = "store raw results in benchmarks/results/"
         parser.add_argument("--quick", action="store_true", help="shorter runs, fewer rounds")
-        parser.add_argument(
-            "--save", action="store_true", help="store raw results in benchmarks/results/"
-        )
+        parser.add_argument("--save", action="store_true", help=stores)
         return parser.parse_args(arguments)
 
     def save(
@@ -96,35 +112,18 @@ class Script:
         return path
 
 
-def described(script: str, header: str) -> Script:
-    """A script whose cases, rows and tables are in the TOML file beside it.
+def parser_of(name: str, header: str | None) -> argparse.ArgumentParser:
+    """Of the options of a script, which shows its header as its help."""
+    form = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(
+        f"python benchmarks/{name}.py", None, header, formatter_class=form
+    )
 
-    A case has the fields of `Case`; `quick` holds what is otherwise in a quick run, which leaves
-    out what is `full_only`. A row has the fields of `Wanted`, and those of its `Column`.
-    """
+
+def described(script: str) -> Script:
+    """The script that the TOML file beside it describes."""
     file = Path(script).with_suffix(".toml")
-    content = tomllib.loads(file.read_text(encoding="utf-8"))
-
-    def cases(quick: bool) -> list[Case]:
-        found = []
-        for facts in content["cases"]:
-            facts, of_quick = dict(facts), facts.get("quick", {})
-            if not (facts.pop("full_only", False) and quick):
-                facts.pop("quick", None)
-                found.append(Case(**{**facts, **(of_quick if quick else {})}))
-        return found
-
-    def rows(figures: Figures, quick: bool) -> list[Row]:
-        judge = Judge("", figures, (), quick)
-        wanted = [Wanted.of(facts) for facts in content["rows"]]
-        return [each.row(judge) for each in wanted if each.is_asked(quick)]
-
-    def tables(names: Sequence[str]) -> dict[str, list[str]]:
-        begins = {title: tuple(each) for title, each in content["tables"].items()}
-        return {title: [n for n in names if n.startswith(b)] for title, b in begins.items()}
-
-    paces = {name: Pace(**content[name]) for name in ("full", "quick") if name in content}
-    return Script(file.stem, header, cases, rows, tables, **paces)
+    return Script(file.stem, tomllib.loads(file.read_text(encoding="utf-8")))
 
 
 def requires(case: Case) -> tuple[str, ...]:
@@ -135,12 +134,12 @@ def requires(case: Case) -> tuple[str, ...]:
 
 def missing(cases: Sequence[Case]) -> dict[str, list[str]]:
     """Distribution that is not installed -> names of the cases that need it."""
-    names_of: dict[str, list[str]] = {}
-    for case in cases:
-        for distribution in requires(case):
-            if not is_installed(distribution):
-                names_of.setdefault(distribution, []).append(case.name)
-    return names_of
+    needed = dict.fromkeys(name for case in cases for name in requires(case))
+    return {
+        name: [case.name for case in cases if name in requires(case)]
+        for name in needed
+        if not is_installed(name)
+    }
 
 
 def in_turn(cases: Sequence[Case], rounds: int) -> list[Run]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.chapter import Chapter
 from harness.contestants import Contestant
@@ -13,19 +13,7 @@ from harness.figures import Figures
 from harness.results import Results, in_one_line
 from harness.verdict import Row
 from seqloader.command.rounds import SPREAD_LIMIT, spread
-from seqloader.command.words import count, three_digits
-
-__all__ = [
-    "WORDS",
-    "Entry",
-    "Table",
-    "beside_table",
-    "entries",
-    "markdown_table",
-    "peer_table",
-    "row_table",
-]
-
+from seqloader.command.words import count
 
 WORDS = frozenset({"", "because", "notes", "peer", "reservation", "version", "work"})
 """Headings of columns that hold words, and stand to the left; figures stand to the right."""
@@ -49,8 +37,7 @@ def markdown_table(lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A line of a chapter's table: a case of a peer, or a peer without one."""
 
     label: str
@@ -80,11 +67,11 @@ def peer_table(chapter: Chapter, results: Results) -> Table:
     figures = results.figures(chapter.name)
     rows = []
     for entry in entries(chapter, results):
-        values = [column.values(figures, chapter.name, entry.label) for column in chapter.columns]
-        cells = [three_digits(statistics.median(each)) if each else "" for each in values]
-        apart = spread(values[0]) if values[0] else 0.0
+        cells = [column.cell(figures, chapter.name, entry.label) for column in chapter.columns]
+        first = chapter.columns[0].values(figures, chapter.name, entry.label)
+        apart = spread(first) if first else 0.0
         notes = [*(["UNSTABLE"] if apart > SPREAD_LIMIT else []), *entry.notes]
-        shown_apart = f"{apart:.0%}" if len(values[0]) > 1 else ""
+        shown_apart = f"{apart:.0%}" if len(first) > 1 else ""
         rows.append([entry.label, *cells, shown_apart, "; ".join(notes)])
     headings = [column.heading for column in chapter.columns]
     return Table(chapter.title, ["", *headings, "spread", "notes"], rows)
@@ -97,8 +84,7 @@ def beside_table(chapter: Chapter, results: Results) -> Table | None:
     for case in figures.cases.values():
         if case.engine == "none":
             label = chapter.label(case)
-            values = [column.values(figures, chapter.name, label) for column in chapter.beside]
-            cells = [three_digits(statistics.median(each)) if each else "" for each in values]
+            cells = [column.cell(figures, chapter.name, label) for column in chapter.beside]
             rows.append([label, *cells, "; ".join(_failures(figures, [case.name]))])
     headings = [column.heading for column in chapter.beside]
     return Table("Beside them", ["", *headings, "notes"], rows) if rows else None
@@ -154,8 +140,7 @@ def _failures(figures: Figures, names: Sequence[str]) -> list[str]:
 
 
 def _absence(contestant: Contestant, chapter: Chapter, results: Results) -> str:
-    if contestant.is_yardstick and not contestant.missing:
-        return ""  # left out where it has nothing to say
-    if results.quick and contestant.name not in (chapter.quick_peers or [contestant.name]):
-        return contestant.absence or "left out of --quick"
-    return contestant.absence or "not measured"
+    if contestant.missing or contestant.is_yardstick:
+        return contestant.absence  # a yardstick is left out where it has nothing to say
+    few = chapter.quick_peers if results.quick else None
+    return "not measured" if few is None or contestant.name in few else "left out of --quick"

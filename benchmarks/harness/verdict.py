@@ -10,8 +10,6 @@ from typing import Any
 from seqloader.command.rounds import SPREAD_LIMIT, spread
 from seqloader.command.words import three_digits
 
-__all__ = ["Row", "at_least", "at_most", "told"]
-
 
 @dataclass(frozen=True)
 class Row:

@@ -4,6 +4,8 @@ Every batch is `(array, labels)`. Its labels and every element of its array that
 at follow from its index (`expected`, or `touched` of the Sequence), which is how the consumer
 checks the order, and the data, of every batch.
 
+The check belongs to the consumer's cost, so it is one vectorised look at one element of each page.
+
 They are duck-typed and do not import seqloader, so that no peer is measured with it loaded.
 """
 
@@ -20,12 +22,44 @@ import numpy as np
 Batch = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 ENDLESS = 1_000_000_000  # batches; streams are measured for a time and then left
+PAGE_NBYTES = 4096
 DISTINCT = 4096  # values; float32 holds each exactly, and neighbours in the order always differ
 
 
 def expected(index: int) -> int:
     """The value of every array element of batch `index` that the consumer looks at."""
     return index % DISTINCT
+
+
+class WrongBatch(Exception):
+    """A batch came out of order, was lost or doubled, or does not hold what was computed."""
+
+
+def check_batch(batch: Any, index: int, touch: bool, sequence: Any = None) -> None:
+    """Raise WrongBatch unless this is batch `index`; with `touch`, read an element of each page.
+
+    Args:
+        batch: `(array, labels)`.
+        index: The batch that is due.
+        touch: Whether the consumer reads the array.
+        sequence: Where it has `touched(index)`, that is what the array must hold there, sample by
+            sample; otherwise every element must be `expected(index)`.
+    """
+    array, labels = batch
+    first, last = labels.item(0), labels.item(-1)
+    if first != index or last != index:
+        raise WrongBatch(f"batch {first} came where {index} was due")
+    if not touch:
+        return
+    step = PAGE_NBYTES // array.itemsize
+    if hasattr(sequence, "touched"):
+        intact = bool((array.reshape(len(array), -1)[:, ::step] == sequence.touched(index)).all())
+    elif array.size <= step:
+        intact = array.item(0) == expected(index)
+    else:
+        intact = bool((array.reshape(-1)[::step] == expected(index)).all())
+    if not intact:
+        raise WrongBatch(f"batch {index} does not hold what was computed")
 
 
 class Workload:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from peers.peer import Loader, Peer
-
-__all__ = ["PEERS", "Loader", "Peer", "find"]
+from peers.peer import Loader as Loader
+from peers.peer import Peer as Peer
 
 _LISTED = tomllib.loads(Path(__file__).with_name("peers.toml").read_text(encoding="utf-8"))
 
@@ -16,8 +15,7 @@ PEERS: tuple[Peer, ...] = tuple(Peer.listed(name, facts) for name, facts in _LIS
 
 def find(name: str) -> Peer:
     """The peer of that name, as tables show it."""
-    for peer in PEERS:
-        if peer.name == name:
-            return peer
-    names = ", ".join(repr(peer.name) for peer in PEERS)
-    raise ValueError(f"no peer is named {name!r}; there are {names}")
+    found = {peer.name: peer for peer in PEERS}
+    if name not in found:
+        raise ValueError(f"no peer is named {name!r}; there are {', '.join(map(repr, found))}")
+    return found[name]

@@ -16,8 +16,6 @@ from typing import Any
 
 from peers.peer import adopt, compute, in_window
 
-__all__ = ["make_loader"]
-
 
 class FuturesLoader:
     def __init__(
@@ -45,6 +43,3 @@ class FuturesLoader:
 
     def close(self) -> None:
         self._executor.shutdown(cancel_futures=True)
-
-
-make_loader = FuturesLoader

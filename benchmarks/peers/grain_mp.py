@@ -26,8 +26,6 @@ from typing import Any
 
 from peers.peer import end_epoch
 
-__all__ = ["make_loader"]
-
 MIN_SHARED_BYTES = 64 * 1024
 """Below it a pipe is cheaper than a file descriptor and fresh pages."""
 
@@ -71,6 +69,3 @@ class GrainLoader:
         if self._batches is not None:
             self._batches.close()
             self._batches = None
-
-
-make_loader = GrainLoader

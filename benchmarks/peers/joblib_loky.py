@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from peers.peer import end_epoch
-
-__all__ = ["make_loader"]
 
 
 class JoblibLoader:
@@ -31,7 +30,7 @@ class JoblibLoader:
         import joblib
 
         self._sequence = sequence
-        self._delayed = joblib.delayed(_compute)
+        self._delayed = joblib.delayed(operator.getitem)
         self._new_parallel = functools.partial(
             joblib.Parallel,
             n_jobs=workers,
@@ -60,10 +59,3 @@ class JoblibLoader:
                 warnings.simplefilter("ignore")
                 self._batches.close()
         get_reusable_executor().shutdown(wait=True, kill_workers=True)
-
-
-make_loader = JoblibLoader
-
-
-def _compute(sequence: Any, index: int) -> Any:
-    return sequence[index]

@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from queue import Empty
 from typing import Any
 
-__all__ = ["make_loader"]
-
 
 class KerasLoader:
     def __init__(self, sequence: Any, workers: int, queue: int) -> None:
@@ -74,12 +72,5 @@ class KerasLoader:
             pool.join()
 
     def _new_enqueuer(self) -> Any:
-        return self._adapter.OrderedEnqueuer(
-            self._dataset,
-            workers=self._workers,
-            use_multiprocessing=True,
-            max_queue_size=self._queue,
-        )
-
-
-make_loader = KerasLoader
+        counts = {"workers": self._workers, "max_queue_size": self._queue}
+        return self._adapter.OrderedEnqueuer(self._dataset, use_multiprocessing=True, **counts)

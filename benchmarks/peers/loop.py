@@ -7,8 +7,6 @@ from typing import Any
 
 from peers.peer import end_epoch
 
-__all__ = ["make_loader"]
-
 
 class Loop:
     def __init__(self, sequence: Any, workers: int, queue: int) -> None:
@@ -21,6 +19,3 @@ class Loop:
 
     def close(self) -> None:
         pass
-
-
-make_loader = Loop

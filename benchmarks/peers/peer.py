@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Protocol
 
-__all__ = ["Loader", "Peer", "adopt", "compute", "end_epoch", "in_window", "is_installed"]
-
 
 class Loader(Protocol):
     """Delivers the batches of a Sequence in order, epoch after epoch."""
@@ -29,33 +27,20 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class Peer:
-    """One way to compute batches ahead, and what may be expected of it."""
+    """One way to compute batches ahead, and what may be expected of it: see `peers.toml`."""
 
     name: str
-    """As tables show it."""
     module: str
-    """Has `make_loader`: a class or function, called with (sequence, workers, queue, **options).
-
-    Nobody imports it before it is needed. A loader that starts its workers later, does so as the
-    library does by itself.
-    """
+    loader: str = ""
     requires: tuple[str, ...] = ()
-    """Distributions; the first one names the version. None: the standard library is enough."""
     ordered: bool = True
     bounded: bool = True
-    """Whether it stops computing at all while the consumer takes nothing."""
     windows: int = 1
-    """How many times `queue` it then has ahead, beside those of `surplus`."""
     surplus: int = 2
-    """Batches that each worker may have ahead beside that, in its hands and in its stages."""
     is_yardstick: bool = False
-    """Something to measure others by, not a competitor."""
     reservation: str = ""
-    """What to know when its row is compared with the others: shown beside it."""
     start_methods: tuple[str, ...] = ()
-    """Values that `make_loader` takes as `start_method`; the first is the default."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What this entry passes to `make_loader`, when several share a module."""
 
     @classmethod
     def listed(cls, name: str, facts: Mapping[str, Any]) -> Peer:
@@ -80,7 +65,9 @@ class Peer:
 
     def maker(self) -> Callable[..., Loader]:
         """What makes a loader that is ready to be asked for an epoch."""
-        return functools.partial(importlib.import_module(self.module).make_loader, **self.options)
+        return functools.partial(
+            getattr(importlib.import_module(self.module), self.loader), **self.options
+        )
 
 
 def end_epoch(sequence: Any) -> None:

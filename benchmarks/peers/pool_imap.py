@@ -20,8 +20,6 @@ from typing import Any
 
 from peers.peer import adopt, compute, end_epoch
 
-__all__ = ["make_loader"]
-
 
 class PoolImap:
     """A pool whose workers run. `chunk` indices go to a worker at a time.
@@ -82,27 +80,19 @@ class PoolImap:
         self._gate.shut()
 
 
-make_loader = PoolImap
-
-
-class _Gate:
+class _Gate(threading.Semaphore):
     """Lets the indices of one epoch pass, while no more than `queue` are on their way."""
 
-    def __init__(self, queue: int) -> None:
-        self._permits = threading.Semaphore(queue)
-        self._is_shut = False
+    is_shut = False
 
     def pass_range(self, length: int) -> Iterator[int]:
         for index in range(length):
-            self._permits.acquire()
-            if self._is_shut:
+            self.acquire()
+            if self.is_shut:
                 return
             yield index
 
-    def release(self) -> None:
-        self._permits.release()
-
     def shut(self) -> None:
         """The pool's feeding thread may be waiting for a permit: let it go, and feed no more."""
-        self._is_shut = True
-        self._permits.release()
+        self.is_shut = True
+        self.release()

@@ -19,8 +19,6 @@ from typing import Any
 
 from peers.peer import in_window
 
-__all__ = ["make_loader"]
-
 STORE_BYTES = 6_000_000_000
 """Enough for 8 batches of 154 MB in flight and those that wait to be freed. Pages that are never
 written take no memory."""
@@ -67,9 +65,6 @@ class RayLoader:
         self._actors = []
         self._ray.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-make_loader = RayLoader
 
 
 class _Actor:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["make_loader"]
-
 
 class Enqueuer:
     def __init__(
@@ -41,6 +39,3 @@ class Enqueuer:
 
     def close(self) -> None:
         self._enqueuer.stop()
-
-
-make_loader = Enqueuer

@@ -30,8 +30,6 @@ from typing import Any
 
 from peers.peer import end_epoch
 
-__all__ = ["make_loader"]
-
 SEGMENT_BYTES = 256 * 1024 * 1024
 """Has to be known beforehand: above all batches that we measure. Pages that are never written take
 no memory."""
@@ -97,6 +95,3 @@ class SpdlLoader:
             dropper.start()
         for dropper in droppers:
             dropper.join()
-
-
-make_loader = SpdlLoader

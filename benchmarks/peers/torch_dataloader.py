@@ -21,8 +21,6 @@ from typing import Any
 
 from peers.peer import end_epoch
 
-__all__ = ["TorchLoader", "make_loader", "to_numpy"]
-
 
 class TorchLoader:
     """Delivers the epochs of a DataLoader or of one of its subclasses; `make` names its class."""
@@ -39,10 +37,11 @@ class TorchLoader:
         shuffle: bool = False,
         start_method: str = "fork",
         timeout_s: float | None = None,
+        state: Any = None,
     ) -> None:
         module, _, name = make.partition(":")
         self._sequence = sequence
-        self._loader: Any = getattr(importlib.import_module(module), name)(
+        self.loader: Any = getattr(importlib.import_module(module), name)(
             sequence,
             batch_size=batch_size,
             shuffle=shuffle,
@@ -53,10 +52,12 @@ class TorchLoader:
             timeout=timeout_s or 0,  # 0: none
             **({"collate_fn": _identity} if as_numpy else {}),
         )
+        if state is not None:
+            self.loader.load_state_dict(state)
         self._batches: Any = None
 
     def epoch(self) -> Iterator[Any]:
-        self._batches = iter(self._loader)
+        self._batches = iter(self.loader)
         while True:
             # Not a for loop: that would keep a reference to the iterator while the consumer has
             # the batch, and only the last reference ends the workers.
@@ -72,10 +73,7 @@ class TorchLoader:
         # is collected together with that cycle waits in vain for its workers to leave.
         gc.collect()
         # Torch has no method for it. To drop the loader and its iterator is the documented way.
-        self._batches = self._loader = None
-
-
-make_loader = TorchLoader
+        self._batches = self.loader = None
 
 
 def _identity(batch: Any) -> Any:

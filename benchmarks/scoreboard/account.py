@@ -12,8 +12,6 @@ from typing import Any, Final
 from scoreboard.catalogue import Fault
 from scoreboard.facts import Facts, Raised
 
-__all__ = ["Account", "scrub"]
-
 TAIL_CHARS: Final = 1500
 TEXT_CHARS: Final = 3000
 
@@ -81,7 +79,7 @@ class Account:
         leaving, counted = first.get("leaving"), first.get("counted", {})
         noise = errors[leaving["printed"] :].decode(errors="replace") if leaving else ""
         mark = leaving["at"] if leaving else struck
-        raised = [_raised(event, struck) for event in self._raised]
+        raised = [*(_raised(event, struck) for event in self._raised), None, None]
         again = "again" in first
         return Facts(
             options=dict(first.get("opening", {}).get("options", {})),
@@ -92,9 +90,9 @@ class Account:
             delivered=tuple(self.delivered),
             whole="delivered" in first,
             wrong=first.get("wrong", {}).get("what", ""),
-            raised=raised[0] if raised else None,
+            raised=raised[0],
             again=again,
-            raised_again=raised[1] if again and len(raised) > 1 else None,
+            raised_again=raised[1] if again else None,
             exit_status=status,
             wanted_status=leaving["status"] if leaving else None,
             seconds=round(ended - self._begun, 2),

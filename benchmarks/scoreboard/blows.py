@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from scoreboard.journal import strike_once, worker_pids
-
-__all__ = ["Scene", "find"]
+from scoreboard.remnants import runs
 
 
 class Scene(NamedTuple):
@@ -24,7 +22,7 @@ class Scene(NamedTuple):
 
     def workers(self) -> list[int]:
         """Processes that computed a batch, and live."""
-        return [pid for pid in worker_pids(self.folder) if _is_alive(pid)]
+        return [pid for pid in worker_pids(self.folder) if runs(pid)]
 
 
 def kill_one(scene: Scene) -> bool:
@@ -48,23 +46,6 @@ def interrupt(scene: Scene) -> bool:
     strike_once(scene.folder)
     os.killpg(scene.consumer, signal.SIGINT)
     return True
-
-
-_BLOWS: Final = {blow.__name__: blow for blow in (kill_one, kill_all, kill_consumer, interrupt)}
-
-
-def find(name: str) -> Callable[[Scene], bool]:
-    """The blow of that name."""
-    return _BLOWS[name]
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether the process runs; a zombie does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def _kill(scene: Scene, pids: list[int]) -> bool:

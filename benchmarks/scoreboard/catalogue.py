@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["FAULTS", "Fault", "Rule", "find"]
-
 
 class Rule(enum.Enum):
     """What must happen; `verdict` has one function for each."""
@@ -25,55 +23,35 @@ class Rule(enum.Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong. Plain values only: programs and watchers look it up by name."""
+    """One thing that goes wrong, as `faults.toml` tells of it. Plain values only."""
 
     name: str
     done: str
-    """What is done, in one sentence."""
     good: str
-    """What a good loader does, in one sentence."""
     rule: Rule
     program: str = "iterate"
-    """A file of `programs/`."""
     way: str = ""
-    """How that program takes epochs, if not to their end: it may "abandon" them, or "leave"."""
     sequence: str = "Numbered"
-    """A class of `victims`."""
     sequence_options: Mapping[str, Any] = field(default_factory=dict)
     length: int = 40
     nbytes: int = 1024
     epochs: int = 1
     pace_s: float = 0.0
-    """The consumer sleeps that long over each batch."""
     from_start: bool = False
-    """It is there before the loader is made."""
     blow: str = ""
-    """A function of `blows`, for what is done from outside."""
     after_batches: int = 0
-    """The blow falls when the consumer has had so many batches, or later."""
     within_s: float = 0.0
-    """... how much later, at most: at random."""
     needs_workers: bool = True
     full_trials: int = 1
-    """More than one where chance decides."""
     keeps: bool = False
-    """The consumer keeps every batch."""
     raises: str = ""
-    """The class of the user's own exception."""
     says: str = ""
-    """A part of its text."""
     asks_again: bool = False
-    """After that, the consumer asks the same loader for another epoch."""
     type_matters: bool = False
-    """The exception must come with the user's own type; else its name and text are enough."""
     descriptors: int | None = None
-    """RLIMIT_NOFILE of the program and of all that it starts."""
     shm_mb: int | None = None
-    """Size of /dev/shm in a mount namespace of the trial's own."""
     timeout_s: float | None = None
-    """Passed to peers that take `timeout_s`, a limit on one batch."""
     is_spawned: bool = False
-    """Peers that have a start method which imports the main module anew are told to use it."""
 
 
 def _catalogue() -> dict[str, Fault]:

@@ -12,18 +12,19 @@ from scoreboard.catalogue import FAULTS, Fault
 from scoreboard.results import Record, Results
 from scoreboard.verdict import Outcome, good_outcome, worst
 
-__all__ = ["Cell", "Grade", "cell_of", "faults_of", "table"]
-
 
 class Grade(enum.Enum):
-    """How good an outcome is, for colours."""
+    """How good an outcome is: in words, as a colour (they differ in lightness too), by rich."""
 
-    GOOD = "as it should be"
-    CLEAR = "a clear error"
-    UNCLEAR = "an unclear error"
-    BAD = "a leak"
-    WORST = "a hang, or wrong data"
-    NONE = "nothing to judge"
+    GOOD = ("as it should be", "#3a9a5b", "green")
+    CLEAR = ("a clear error", "#cfe3a4", "cyan")
+    UNCLEAR = ("an unclear error", "#f6d55c", "yellow")
+    BAD = ("a leak", "#e8813a", "magenta")
+    WORST = ("a hang, or wrong data", "#a81e2c", "bold red")
+    NONE = ("nothing to judge", "#eeeeee", "dim")
+
+    def __init__(self, words: str, colour: str, style: str) -> None:
+        self.words, self.colour, self.style = words, colour, style
 
 
 _GRADES: Final = {

@@ -17,8 +17,6 @@ from scoreboard import catalogue, victims
 from scoreboard.facts import QUEUE, WORKERS, Trial
 from scoreboard.journal import Journal, strike_once
 
-__all__ = ["Course", "told"]
-
 
 class WrongData(Exception):
     """A batch out of order, lost, doubled, or with other content than computed."""

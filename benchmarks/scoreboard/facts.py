@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["QUEUE", "SILENT_S", "WORKERS", "Facts", "Raised", "Trial"]
-
 WORKERS: Final = 2
 QUEUE: Final = 8
 SILENT_S: Final = 15.0
@@ -28,7 +26,7 @@ class Trial:
     seed: int = 0
     """Of what happens at random."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Passed to `make_loader`."""
+    """Passed to the loader."""
     silent_s: float = SILENT_S
 
     @property
@@ -56,7 +54,7 @@ class Raised:
 @dataclass(frozen=True)
 class Facts:
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What the peer's `make_loader` was given beside the usual."""
+    """What the peer's loader was given beside the usual."""
     struck: bool = True
     """Whether the fault fell at all."""
     hung: bool = False

@@ -15,8 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Journal", "Reader", "note_worker", "strike_once", "strikes", "worker_pids"]
-
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -42,13 +40,11 @@ class Reader:
 
     def new(self) -> list[dict[str, Any]]:
         """The events since the last call. A line that is only half there waits for the next."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
+        if not self._path.exists():
             return []
-        whole, _, _ = data.rpartition(b"\n")
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            whole, _, _ = file.read().rpartition(b"\n")
         self._offset += len(whole) + 1 if whole else 0
         events = [json.loads(line) for line in whole.splitlines()]
         # A script without a __main__ guard may run in workers too, as far as it gets.

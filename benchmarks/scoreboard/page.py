@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Final
 
 from harness.page import fill
 from harness.tables import markdown_table
@@ -14,22 +13,8 @@ from scoreboard.catalogue import Fault
 from scoreboard.cells import Cell, cell_of, faults_of, table
 from scoreboard.facts import QUEUE, SILENT_S, WORKERS
 from scoreboard.results import Record, Results
-from scoreboard.verdict import GROWTH, PROMPT_S, Outcome, good_outcome
+from scoreboard.verdict import GROWTH, PROMPT_S, good_outcome
 from scoreboard.words import tell
-
-__all__ = ["render"]
-
-MEANING: Final = {
-    Outcome.COMPLETE: "what a good loader does has happened; mostly: all batches, in order, once",
-    Outcome.CLEAR: "an error that says what happened (see below)",
-    Outcome.UNCLEAR: "an error, an exit status or noise from which the user cannot tell",
-    Outcome.LEAK: f"something is left {watcher.GRACE_S:g} s after the program has ended",
-    Outcome.HANG: f"nothing happens for {SILENT_S:g} s, whatever might come later; everything is"
-    " killed then",
-    Outcome.WRONG: "a batch is lost, doubled, out of order or altered, or an error is swallowed,"
-    " without a word",
-    Outcome.UNTRIED: "the fault could not be brought about, for the reason given",
-}
 
 
 def render(results: Results) -> str:
@@ -42,7 +27,6 @@ def render(results: Results) -> str:
         for fault, cells in table(results)
     ]
     peers = [[each.name, each.version, each.absence or each.reservation] for each in contestants]
-    meanings = [[outcome.value, meaning] for outcome, meaning in MEANING.items()]
     return fill(
         "faults.md",
         workers=str(WORKERS),
@@ -53,7 +37,7 @@ def render(results: Results) -> str:
         quick=" A quick run: one trial for each cell." if results.quick else "",
         outcomes=_table(["fault", *results.contestants], outcomes),
         peers=_table(["peer", "version", ""], peers),
-        meanings=_table(["outcome", "meaning"], meanings),
+        silent=f"{SILENT_S:g}",
         prompt=f"{PROMPT_S:g}",
         grace=f"{watcher.GRACE_S:g}",
         growth=str(GROWTH),

@@ -13,8 +13,6 @@ from typing import Final
 
 import psutil
 
-__all__ = ["Descendants", "become_subreaper", "shared_files", "shortened", "temporary_files"]
-
 SHARED: Final = Path("/dev/shm")
 KILL_S: Final = 10.0
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -45,7 +43,7 @@ class Descendants:
     def living(self) -> list[psutil.Process]:
         """Those that run; a zombie does not."""
         self.reap()
-        return [p for p in psutil.Process().children(recursive=True) if _runs(p)]
+        return [p for p in psutil.Process().children(recursive=True) if runs(p.pid)]
 
     def kill(self) -> None:
         """End all of them, also those that start others meanwhile."""
@@ -83,9 +81,10 @@ def shortened(names: list[str]) -> list[str]:
     return names if more <= 0 else [*names[:_MOST_NAMES], f"and {more} more files"]
 
 
-def _runs(process: psutil.Process) -> bool:
+def runs(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
     try:
-        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.Error:
         return False
 

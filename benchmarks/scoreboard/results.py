@@ -16,8 +16,6 @@ from scoreboard.verdict import Verdict, judge
 from seqloader.command.machine import Machine
 from seqloader.command.stored import now, store
 
-__all__ = ["Record", "Results"]
-
 
 @dataclass(frozen=True)
 class Record:
@@ -82,15 +80,11 @@ class Results:
         if not path.exists():
             return cls()
         content = json.loads(path.read_text(encoding="utf-8"))
-        contestants = map(Contestant.from_dict, content["contestants"])
-        names = [each.name for each in dataclasses.fields(Trial)]
-        return cls(
-            content["measured"],
-            content["quick"],
-            Machine(**content["machine"]),
-            {contestant.name: contestant for contestant in contestants},
-            [
-                Record(Trial(**{n: each[n] for n in names}), Facts.from_dict(each["facts"]))
-                for each in content["trials"]
-            ],
-        )
+        machine = Machine(**content["machine"])
+        contestants = {each["name"]: Contestant.from_dict(each) for each in content["contestants"]}
+        names = vars(Trial("", ""))
+        records = [
+            Record(Trial(**{name: each[name] for name in names}), Facts.from_dict(each["facts"]))
+            for each in content["trials"]
+        ]
+        return cls(content["measured"], content["quick"], machine, contestants, records)

@@ -24,8 +24,6 @@ from harness.processes import environment
 from scoreboard.catalogue import Fault, find
 from scoreboard.facts import SILENT_S, Facts, Trial
 
-__all__ = ["Trials", "command_in_own_shm", "namespace", "plan"]
-
 AT_A_TIME: Final = 2
 LIMIT_S: Final = 200.0
 """A watcher ends long before; if it does not, something is wrong with it."""
@@ -75,8 +73,7 @@ class Trials:
             pool.shutdown(wait=False, cancel_futures=True)
             with self._lock:
                 for watcher in self._running:
-                    if watcher.stdin is not None:
-                        watcher.stdin.close()  # it ends all that it started, and then itself
+                    _tell(watcher)
             pool.shutdown(wait=True)
 
     def hold(self, trial: Trial) -> Facts:
@@ -126,14 +123,19 @@ class Trials:
                 self._running.discard(watcher)
 
 
-def _end(watcher: subprocess.Popen[bytes]) -> None:
-    if watcher.stdin is not None and not watcher.stdin.closed:
-        watcher.stdin.close()
+def _end(watcher: subprocess.Popen[Any]) -> None:
+    _tell(watcher)
     try:
         watcher.wait(GRACE_S)
     except subprocess.TimeoutExpired:
         watcher.kill()
         watcher.wait()
+
+
+def _tell(watcher: subprocess.Popen[Any]) -> None:
+    """Have it end all that it started, and then itself."""
+    assert watcher.stdin is not None
+    watcher.stdin.close()
 
 
 @functools.cache

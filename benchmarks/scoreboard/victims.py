@@ -120,9 +120,7 @@ def problem(batch: Any, index: int) -> str:
     data, labels = np.asarray(data), np.asarray(labels)
     if labels.size == 0 or data.size == 0:
         return f"an empty batch came where batch {index} was due"
-    if (data == index).all() and (labels == index).all():
-        return ""
     value = int(labels.flat[0])
-    if (data == value).all() and (labels == value).all():
-        return f"batch {value} came where batch {index} was due"
-    return f"batch {index} does not hold what was computed"
+    if not ((data == value).all() and (labels == value).all()):
+        return f"batch {index} does not hold what was computed"
+    return "" if value == index else f"batch {value} came where batch {index} was due"

@@ -33,8 +33,6 @@ from scoreboard.remnants import (
     temporary_files,
 )
 
-__all__ = ["main"]
-
 PROGRAMS: Final = Path(__file__).resolve().parent / "programs"
 START_S: Final = 60.0
 """Silence before the loader is ready: some peers start a cluster."""
@@ -108,7 +106,7 @@ class Watch:
         if self._due is None:
             self._due = now + self.rng.uniform(0, fault.within_s)
         scene = Scene(self.folder, self.pid, self.rng)
-        if now >= self._due and blows.find(fault.blow)(scene):
+        if now >= self._due and getattr(blows, fault.blow)(scene):
             self._is_struck = True
             self._heard = now
 

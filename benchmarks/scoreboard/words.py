@@ -9,8 +9,6 @@ from scoreboard.facts import Facts, Raised
 from scoreboard.verdict import Outcome, Verdict, ended
 from seqloader.command.words import count
 
-__all__ = ["tell"]
-
 MESSAGE_CHARS: Final = 160
 WHERE: Final = {
     "starting": "while it was made",
@@ -40,8 +38,12 @@ def tell(facts: Facts, verdict: Verdict, fault: Fault) -> str:
         told.append(_end(facts))
     elif facts.exit_status and fault.rule is not Rule.VANISH:
         told.append(_sentence(f"the program {ended(facts.exit_status)}"))
-    told += [_counts(facts), _left(facts)]
-    return " ".join(sentence for sentence in told if sentence)
+    before = facts.counted_before
+    counts = [f"{n} {name} (before: {before[name]})" for name, n in facts.counted_after.items()]
+    told += [f"Afterwards: {', '.join(counts)}."] if counts else []
+    left = [*facts.left_processes, *facts.left_files]
+    told += [f"Left behind: {', '.join(left)}."] if left else []
+    return " ".join(told)
 
 
 def _delivered(facts: Facts, fault: Fault) -> str:
@@ -62,7 +64,10 @@ def _raised(raised: Raised) -> str:
     message = raised.message.strip().partition("\n")[0]
     if len(message) > MESSAGE_CHARS:
         message = message[:MESSAGE_CHARS].rstrip() + " ..."
-    when = "" if raised.after_s is None else f" {_after(raised.after_s)} the fault"
+    when = ""
+    if raised.after_s is not None:
+        when = " right after" if raised.after_s < 0.1 else f" {raised.after_s:.1f} s after"
+        when += " the fault"
     text = f": `{message.replace('`', chr(39))}`" if message else ""
     return f"Then `{raised.type}`{when}{text}."
 
@@ -82,23 +87,6 @@ def _end(facts: Facts) -> str:
         tracebacks = _count(facts.tracebacks, "traceback")
         return f"{told}; {tracebacks}, {_count(facts.lines, 'line')} on standard error."
     return f"{told}; {'noise' if facts.noise else 'nothing'} on standard error."
-
-
-def _counts(facts: Facts) -> str:
-    counts = [
-        f"{after} {name} (before: {facts.counted_before[name]})"
-        for name, after in facts.counted_after.items()
-    ]
-    return f"Afterwards: {', '.join(counts)}." if counts else ""
-
-
-def _left(facts: Facts) -> str:
-    left = [*facts.left_processes, *facts.left_files]
-    return f"Left behind: {', '.join(left)}." if left else ""
-
-
-def _after(seconds: float) -> str:
-    return "right after" if seconds < 0.1 else f"{seconds:.1f} s after"
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,16 +7,18 @@ In a fresh interpreter, because peers leave threads, trackers and imports behind
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import peers
 import psutil
-from counted import Counted
+from stand_ins import Counted
 
 WORKERS = 2
 QUEUE = 8
@@ -28,39 +30,33 @@ GRACE_S = 2.0
 
 
 def observe(name: str, start_method: str, folder: Path) -> dict[str, Any]:
-    peer = peers.find(name)
     options = {"start_method": start_method} if start_method else {}
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"epochs": [], "epoch_ends": [], "before_failure": []}
+
+    @contextlib.contextmanager
+    def loader(sequence: Counted) -> Iterator[Any]:
+        opened = peers.find(name).maker()(sequence, WORKERS, QUEUE, **options)
+        yield opened
+        opened.close()
 
     short = Counted(SHORT, folder / "short")
-    loader = peer.maker()(short, WORKERS, QUEUE, **options)
-    facts["epochs"] = []
-    facts["epoch_ends"] = []
-    for _ in range(2):
-        facts["epochs"].append([_index(batch) for batch in loader.epoch()])
-        facts["epoch_ends"].append(short.epoch_ends)
-    loader.close()
-    if start_method:
-        return {**facts, "left": _processes_left()}
-
-    endless = Counted(ENDLESS, folder / "endless")
-    loader = peer.maker()(endless, WORKERS, QUEUE, **options)
-    batches = loader.epoch()
-    facts["begun"] = [_index(next(batches)) for _ in range(3)]
-    facts["computed"] = _computed_at_last(endless)
-    loader.close()
-
-    failing = Counted(ENDLESS, folder / "failing", fails_from=12)
-    loader = peer.maker()(failing, WORKERS, QUEUE, **options)
-    facts["before_failure"] = []
-    try:
-        for batch in loader.epoch():
-            facts["before_failure"].append(_index(batch))
-    except Exception as error:
-        facts["failure"] = f"{type(error).__name__}: {error}"
-    loader.close()
-    facts["left"] = _processes_left()
-    return facts
+    with loader(short) as opened:
+        for _ in range(2):
+            facts["epochs"].append([_index(batch) for batch in opened.epoch()])
+            facts["epoch_ends"].append(short.epoch_ends)
+    if not start_method:
+        endless = Counted(ENDLESS, folder / "endless")
+        with loader(endless) as opened:
+            batches = opened.epoch()
+            facts["begun"] = [_index(next(batches)) for _ in range(3)]
+            facts["computed"] = _computed_at_last(endless)
+        with loader(Counted(ENDLESS, folder / "failing", fails_from=12)) as opened:
+            try:
+                for batch in opened.epoch():
+                    facts["before_failure"].append(_index(batch))
+            except Exception as error:
+                facts["failure"] = f"{type(error).__name__}: {error}"
+    return {**facts, "left": _processes_left()}
 
 
 def _index(batch: Any) -> int:

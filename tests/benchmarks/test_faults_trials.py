@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import uuid
@@ -36,11 +37,9 @@ def outcome_of(fault: str, peer: str, silent_s: float = 15.0) -> tuple[Outcome, 
 def alive(mark: str) -> list[int]:
     found = []
     for process in psutil.process_iter():
-        try:
+        with contextlib.suppress(psutil.Error):
             if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process.pid)
-        except psutil.Error:
-            continue
     return found
 
 
@@ -61,7 +60,7 @@ def test_killed_workers_of_seqloader_cost_nothing(
 
 
 def test_loader_that_hangs_is_ended_with_everything_below_it(mark: str) -> None:
-    outcome, facts = outcome_of("nothing", "misbehaving:Hangs", silent_s=1.0)
+    outcome, facts = outcome_of("nothing", "stand_ins:Hangs", silent_s=1.0)
 
     assert (outcome, facts.delivered, facts.phase) == (Outcome.HANG, (3,), "iterating")
     assert facts.exit_status is None
@@ -69,7 +68,7 @@ def test_loader_that_hangs_is_ended_with_everything_below_it(mark: str) -> None:
 
 
 def test_process_that_slipped_away_is_found_and_ended(mark: str) -> None:
-    outcome, facts = outcome_of("nothing", "misbehaving:Leaves")
+    outcome, facts = outcome_of("nothing", "stand_ins:Leaves")
 
     assert outcome is Outcome.LEAK
     assert len(facts.left_processes) == 1
@@ -78,7 +77,7 @@ def test_process_that_slipped_away_is_found_and_ended(mark: str) -> None:
 
 
 def test_doubled_batch_is_wrong_data() -> None:
-    outcome, facts = outcome_of("nothing", "misbehaving:Doubles")
+    outcome, facts = outcome_of("nothing", "stand_ins:Doubles")
 
     assert (outcome, facts.wrong) == (Outcome.WRONG, "batch 2 came where batch 3 was due")
 
@@ -90,7 +89,7 @@ def test_interrupted_program_is_seen_to_end() -> None:
 
 
 def test_program_that_cannot_begin_is_not_tried() -> None:
-    outcome, facts = outcome_of("all workers killed", "misbehaving:Nobody")
+    outcome, facts = outcome_of("all workers killed", "stand_ins:Nobody")
 
     assert outcome is Outcome.UNTRIED
     assert facts.raised is not None

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.processes import BENCHMARKS
+from peers import Peer
 from scoreboard import blows, victims
 from scoreboard.account import Account, scrub
 from scoreboard.catalogue import FAULTS, Fault, Rule, find
-from scoreboard.clarity import is_clear
 from scoreboard.facts import Facts, Raised, Trial
 from scoreboard.trials import plan
-from scoreboard.verdict import Outcome, good_outcome, judge, worst
+from scoreboard.verdict import Outcome, good_outcome, is_clear, judge, worst
 
 COMPLETE, CLEAR, UNCLEAR = Outcome.COMPLETE, Outcome.CLEAR, Outcome.UNCLEAR
 LEAK, HANG, WRONG, UNTRIED = Outcome.LEAK, Outcome.HANG, Outcome.WRONG, Outcome.UNTRIED
 
 GO_ON = find("worker killed in __getitem__")
-POISON = find("poison index")
 TWO_PART = find("exception with two arguments")
-OWN_TYPE = find("exception defined in __main__")
-HOOK = find("on_epoch_end raises")
-CTRL_C = find("Ctrl-C")
 EXIT = find("exit with a live iterator")
-CONSUMER = find("consumer killed")
 FLAT = find("iterators abandoned")
 NO_GUARD = find("no __main__ guard")
 
@@ -34,6 +31,8 @@ DEATH = Raised("RuntimeError", text="RuntimeError: DataLoader worker (pid 12) is
 RAW = Raised("EOFError", text="EOFError: ")
 TOLD = Raised("WorkerError", text="WorkerError: TornPage: page 7 is torn, on shelf north")
 OWN = Raised("TornPage", text="TornPage: whatever it says", own=True)
+RAISED = {"DEATH": DEATH, "RAW": RAW, "TOLD": TOLD, "OWN": OWN}
+PINNED = tomllib.loads(Path(__file__).with_name("rules.toml").read_text(encoding="utf-8"))
 COUNTS = {"processes": 2, "threads": 1, "descriptors": 9}
 
 
@@ -67,62 +66,17 @@ def test_fault_that_never_fell_is_not_judged(fault: Fault) -> None:
     assert outcome(fault, trouble="not possible here") is UNTRIED
 
 
-INTERRUPTED = {"whole": False}
-LEFT = {"exit_status": 7, "wanted_status": 7}
-
-
 @pytest.mark.parametrize(
-    ("fault", "values", "expected"),
-    [
-        (GO_ON, {}, COMPLETE),
-        (GO_ON, {"raised": DEATH, "whole": False}, CLEAR),
-        (GO_ON, {"raised": RAW, "whole": False}, UNCLEAR),
-        (GO_ON, {"raised": RAW}, UNCLEAR),
-        (GO_ON, {"whole": False}, WRONG),
-        (GO_ON, {"whole": False, "exit_status": -7}, UNCLEAR),
-        (GO_ON, {"exit_status": 1}, UNCLEAR),
-        (POISON, {}, WRONG),
-        (POISON, {"whole": False}, WRONG),
-        (POISON, {"raised": DEATH, "whole": False}, CLEAR),
-        (POISON, {"raised": RAW, "whole": False}, UNCLEAR),
-        (POISON, {"exit_status": -9, "whole": False}, UNCLEAR),
-        (TWO_PART, {"raised": OWN, "again": True}, COMPLETE),
-        (TWO_PART, {"raised": TOLD, "again": True}, COMPLETE),
-        (TWO_PART, {"raised": RAW, "again": True}, UNCLEAR),
-        (TWO_PART, {"raised": DEATH, "again": True}, UNCLEAR),
-        (TWO_PART, {"raised": OWN, "again": True, "raised_again": RAW, "whole": False}, CLEAR),
-        (TWO_PART, {"raised": OWN, "again": True, "whole": False}, CLEAR),
-        (TWO_PART, {}, WRONG),
-        (TWO_PART, {"exit_status": 1}, UNCLEAR),
-        (OWN_TYPE, {"raised": OWN, "again": True}, COMPLETE),
-        (OWN_TYPE, {"raised": TOLD, "again": True}, UNCLEAR),
-        (HOOK, {"raised": OWN, "whole": False}, COMPLETE),
-        (HOOK, {"raised": RAW, "whole": False}, UNCLEAR),
-        (HOOK, {}, WRONG),
-        (CTRL_C, {**INTERRUPTED, "exit_status": -2, "tracebacks": 1}, COMPLETE),
-        (CTRL_C, {**INTERRUPTED, "exit_status": 130, "tracebacks": 0}, COMPLETE),
-        (CTRL_C, {**INTERRUPTED, "exit_status": 1, "tracebacks": 1}, COMPLETE),
-        (CTRL_C, {**INTERRUPTED, "exit_status": -2, "tracebacks": 2}, UNCLEAR),
-        (CTRL_C, {**INTERRUPTED, "exit_status": 0}, UNCLEAR),
-        (CTRL_C, {**INTERRUPTED, "exit_status": -6, "tracebacks": 1}, UNCLEAR),
-        (CTRL_C, {**INTERRUPTED, "exit_status": -2, "ended_after_s": 5.1}, UNCLEAR),
-        (CTRL_C, {**INTERRUPTED, "exit_status": 1, "raised": RAW}, UNCLEAR),
-        (EXIT, LEFT, COMPLETE),
-        (EXIT, {**LEFT, "exit_status": 0}, UNCLEAR),
-        (EXIT, {**LEFT, "exit_status": -6}, UNCLEAR),
-        (EXIT, {**LEFT, "noise": "Exception ignored in"}, UNCLEAR),
-        (EXIT, {**LEFT, "stderr_tail": "what was printed before"}, COMPLETE),
-        (EXIT, {**LEFT, "ended_after_s": 4.9}, COMPLETE),
-        (EXIT, {**LEFT, "ended_after_s": 5.1}, UNCLEAR),
-        (CONSUMER, {"exit_status": -9, "whole": False}, COMPLETE),
-        (CONSUMER, {"exit_status": -9, "left_processes": ("2 x worker",)}, LEAK),
-    ],
-    ids=lambda value: value.name if isinstance(value, Fault) else None,
+    ("fault", "values"),
+    [(name, values) for name, tried in PINNED["rules"].items() for values in tried],
+    ids=str,
 )
-def test_outcome_follows_from_rule_and_facts(
-    fault: Fault, values: dict[str, Any], expected: Outcome
-) -> None:
-    assert outcome(fault, **values) is expected
+def test_outcome_follows_from_rule_and_facts(fault: str, values: dict[str, Any]) -> None:
+    given = {k: RAISED.get(v, v) if isinstance(v, str) else v for k, v in values.items()}
+    expected = Outcome[values["outcome"]]
+    del given["outcome"]
+
+    assert outcome(find(fault), **given) is expected
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -138,37 +92,11 @@ def test_rule_stay_flat(name: str) -> None:
     assert outcome(FLAT, raised=RAW) is UNCLEAR
 
 
-CLEAR_TEXTS = (
-    "RuntimeError: DataLoader worker (pid(s) 4711) exited unexpectedly",
-    "BrokenProcessPool: A process in the process pool was terminated abruptly",
-    "TerminatedWorkerError: A worker process managed by the executor was unexpectedly "
-    "terminated. The exit codes of the workers are {SIGKILL(-9)}",
-    "RayActorError: The actor died unexpectedly before finishing this task.",
-    "WorkerLostError: batch 7 was tried 3 times and its worker died each time, by SIGKILL",
-    "RuntimeError: Grain worker process 0 was terminated, exit code -9",
-    "RuntimeError: DataLoader timed out after 5 seconds",
-    "OSError: [Errno 24] Too many open files",
-    "RuntimeError: unable to mmap: No space left on device",
-    "ValueError: nothing in words, but 4711 is in it",
-    "RuntimeError: Subprocess exited with code 1, it crashed",
-)
-UNCLEAR_TEXTS = (
-    "EOFError: ",
-    "ConnectionResetError: [Errno 104] Connection reset by peer",
-    "RuntimeError: received 0 items of ancdata",
-    "BrokenPipeError: [Errno 32] Broken pipe",
-    "Empty: ",
-    "RuntimeError: generator raised StopIteration",
-    "UnpicklingError: pickle data was truncated",
-    "ValueError: 47110 is no pid of a worker",
-)
-
-
-@pytest.mark.parametrize("text", [*CLEAR_TEXTS, *UNCLEAR_TEXTS])
+@pytest.mark.parametrize("text", PINNED["errors"]["clear"] + PINNED["errors"]["unclear"])
 def test_errors_are_clear_if_they_tell_what_happened(text: str) -> None:
     raised = Raised(text.partition(":")[0], text=text)
 
-    assert is_clear(raised, worker_pids=[4711]) is (text in CLEAR_TEXTS)
+    assert is_clear(raised, worker_pids=[4711]) is (text in PINNED["errors"]["clear"])
 
 
 def test_advice_on_the_guard_counts_on_standard_error_where_that_is_the_fault() -> None:
@@ -197,7 +125,7 @@ def test_good_outcome_is_an_error_only_where_nothing_better_is_possible() -> Non
 def test_fault_names_what_exists(fault: Fault) -> None:
     assert (BENCHMARKS / "scoreboard" / "programs" / f"{fault.program}.py").exists()
     assert issubclass(getattr(victims, fault.sequence), victims.Numbered)
-    assert not fault.blow or callable(blows.find(fault.blow))
+    assert not fault.blow or callable(getattr(blows, fault.blow))
     assert fault.done.endswith(".")
     assert fault.good.endswith(".")
     assert (fault.rule is Rule.RAISE) == bool(fault.raises)
@@ -255,16 +183,9 @@ def test_stored_texts_name_no_path_of_this_machine() -> None:
     assert text == 'File "<repository>/benchmarks/x.py"; <trial>/tmp/y; node <address> red'
 
 
-class AnyPeer:
-    def __init__(self, name: str, *, yardstick: bool = False, starts: tuple[str, ...] = ()) -> None:
-        self.name = name
-        self.is_yardstick = yardstick
-        self.start_methods = starts
-
-
 def test_plan_leaves_out_what_does_not_apply_and_tells_spawned_peers_how_to_start() -> None:
-    loop = AnyPeer("loop", yardstick=True)
-    pool = AnyPeer("pool", starts=("fork", "spawn"))
+    loop = Peer("loop", "any", is_yardstick=True)
+    pool = Peer("pool", "any", start_methods=("fork", "spawn"))
 
     assert plan([GO_ON, NO_GUARD], [loop, pool], None) == [
         Trial(GO_ON.name, "pool", 1, 1),
@@ -275,7 +196,7 @@ def test_plan_leaves_out_what_does_not_apply_and_tells_spawned_peers_how_to_star
 
 def test_plan_has_several_trials_where_chance_decides() -> None:
     random = find("worker killed at a random time, 1 MB")
-    peer = AnyPeer("pool")
+    peer = Peer("pool", "any")
 
     assert [trial.seed for trial in plan([random], [peer], None)] == [1, 2, 3, 4, 5]
     assert len(plan([random], [peer], 2)) == 2

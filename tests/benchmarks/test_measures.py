@@ -4,95 +4,39 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 import uuid
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
-from harness import measures, resumption
+from harness import measures, resumption, workloads
 from harness.cases import Case
-from harness.checks import WrongBatch, check_batch
 from harness.gathers import checked_epoch, first_of
 from harness.orders import check_order
-from harness.processes import (
-    SHARED,
-    environment,
-    named_memory,
-    remove_memory_since,
-    run_fresh,
-)
+from harness.pictures import FOLDER_VARIABLE, Pictures, PicturesInArena, cut_pictures
+from harness.processes import SHARED, environment, named_memory, remove_memory_since, run_fresh
 from harness.script import in_turn, requires
-from harness.workloads import ImagesInArena, Tiny, Uneven
+from harness.workloads import ImagesInArena, Tiny, Uneven, WrongBatch, check_batch
 from peers.peer import is_installed
 
-MB = 1_000_000
-ENGINES = ("loop", "Pool.imap", "seqloader")
-LONG = {"length": 100_000, "position": 90_001}
+MEASURED = tomllib.loads(Path(__file__).with_name("measured.toml").read_text(encoding="utf-8"))
+CASES = [Case(name, name, **facts) for name, tried in MEASURED.items() for facts in tried["cases"]]
 ROWS = {"rows": 240, "row_nbytes": 16, "batch": 4}
-ORDER = {"length": 3000, "chunk": 64}
-HOLDS = {"nbytes": 20 * MB, "length": 8}
+POSITION = {"length": 100_000, "position": 90_001}
 
 
-def case(measure: str, engine: str = "none", workload: str = "Tiny", **options: Any) -> Case:
-    facts = {name: options.pop(name) for name in list(options) if hasattr(Case, name)}
-    if measure.startswith("gather"):
-        facts |= {"in_flight": 4, "measure_s": 0.01}
-    return Case(measure, measure, engine, workload, options, **facts)
-
-
-MEASURED = [
-    *(case("stream", engine, min_batches=20) for engine in ENGINES),
-    *(case("epochs", engine, length=20, epochs=3) for engine in ENGINES),
-    *(case("epochs", e, "NewOrderEachEpoch", length=20, epochs=3) for e in ENGINES),
-    *(case("first_batch", engine, "HoldsArray", **HOLDS, watch_memory=True) for engine in ENGINES),
-    *(case("makespan", e, "Uneven", length=16, in_flight=16) for e in ENGINES[1:]),
-    case("stream", "seqloader", "ImagesInArena", batch=2, min_batches=20),
-    case("stream", "loop", length=5, goes_on=True, min_batches=12),
-    case("pipe"),
-    case("bandwidth", workload="Copied"),
-    case("own_cost", workload="Copied"),
-    case("loops", measure_s=0.01),
-    case("interpreters"),
-    case("sleepers", workload="Uneven", length=32),
-    case("gather_by_seqloader", "seqloader", **ROWS),
-    case("gather_by_take", **ROWS),
-    case("gather_by_torch", **ROWS, requires="torch"),
-    case("order_by_chunks", "seqloader", **ORDER),
-    case("order_one_by_one", "Grain", **ORDER),
-    case("order_whole_by_numpy", **ORDER),
-    case("order_whole_by_torch", **ORDER, requires="torch"),
-    case("resume", "seqloader", **LONG),
-    case("resume", "seqloader", **LONG, shuffle=1),
-    case("resume", "seqloader", length=100_000, position=900, batch=32, shuffle=1),
-    case("resume", "torchdata", **LONG),
-    case("resume", "Grain", **LONG, shuffle=1),
-    case("save", "seqloader", length=10),  # also over short epochs
-    *(case("save", engine, length=10**9) for engine in ("seqloader", "torchdata", "Grain")),
-]
-FIGURES = {
-    "bandwidth": {"np_full_gb_per_s", "fill_gb_per_s", "copy_and_copy_gb_per_s"},
-    "epochs": {"epochs", "epoch_ms", "first_batch_ms", "slowest_first_batch_ms"},
-    "first_batch": {"first_batch_s", "epoch_s", "peak_memory_mb"},
-    "gather": {"batches_per_s", "samples_per_s", "gb_per_s", "worker_us"},
-    "interpreters": {"first_batch_s"},
-    "loops": {"batches_per_s", "items_per_s", "gb_per_s"},
-    "makespan": {"wall_s", "over_ideal", "over_even_share"},
-    "order": {"m_indices_per_s", "call_us", "first_index_us"},
-    "own": {"check_us"},
-    "pipe": {"pipe_write_read_us", "pipe_round_trip_us"},
-    "resume": {"fresh_ms", "resumed_ms", "resumed_over_fresh", "pairs"},
-    "save": {"save_us", "state_nbytes"},
-    "sleepers": {"wall_s", "over_even_share"},
-    "stream": {"batches", "batches_per_s", "items_per_s", "gb_per_s", "consumer_us", "all_us"},
-}
+def case(measure: str, engine: str = "none", **options: float) -> Case:
+    return Case(measure, measure, engine, workload_options=options)
 
 
 def name_of(case: Case) -> str:
     return f"{case.measure} {case.engine} {case.workload} {list(case.workload_options.values())}"
 
 
-@pytest.mark.parametrize("case", MEASURED, ids=name_of)
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_every_measure_brings_its_figures_from_checked_data(case: Case) -> None:
     missing = [name for name in requires(case) if not is_installed(name)]
     if missing:
@@ -100,26 +44,26 @@ def test_every_measure_brings_its_figures_from_checked_data(case: Case) -> None:
 
     run = run_fresh(case)
 
+    figures = run.figures
     assert run.failure is None
-    kind = next(kind for kind in FIGURES if case.measure.startswith(kind))
-    assert set(run.figures) >= FIGURES[kind]
-    assert all(value > 0 for value in run.figures.values())
-    assert run.figures.get("batches", case.min_batches) >= case.min_batches
-    assert run.figures.get("first_batch_s", 0) <= run.figures.get("epoch_s", float("inf"))
-    assert run.figures.get("peak_memory_mb", 21) > 20
-    assert run.figures.get("over_ideal", 1) >= 1
-    if kind == "gather":
-        samples = run.figures["samples_per_s"]
-        assert samples == pytest.approx(4 * run.figures["batches_per_s"])
-        assert run.figures["gb_per_s"] == pytest.approx(samples * (16 + 8) / 1e9)
+    assert set(figures) >= set(MEASURED[case.measure]["figures"])
+    assert all(value > 0 for value in figures.values())
+    assert figures.get("batches", case.min_batches) >= case.min_batches
+    assert figures.get("first_batch_s", 0) <= figures.get("epoch_s", float("inf"))
+    assert figures.get("peak_memory_mb", 21) > 20
+    assert figures.get("over_ideal", 1) >= 1
+    if "samples_per_s" in figures:
+        assert figures["samples_per_s"] == pytest.approx(4 * figures["batches_per_s"])
+        nbytes_per_s = figures["samples_per_s"] * (16 + 8)
+        assert figures["gb_per_s"] == pytest.approx(nbytes_per_s / 1e9)
 
 
 def test_no_measure_is_left_out_of_these_tests() -> None:
-    assert {each.measure for each in MEASURED} == set(measures.MEASURES)
+    assert set(MEASURED) == set(measures.MEASURES)
 
 
 def test_no_peer_is_measured_with_seqloader_loaded() -> None:
-    program = "import harness.one_run, sys; print('seqloader' in sys.modules)"
+    program = "import harness.measures, sys; print('seqloader' in sys.modules)"
     command = [sys.executable, "-c", program]
 
     assert subprocess.check_output(command, env=environment()) == b"False\n"
@@ -149,7 +93,7 @@ def test_cases_take_turns_until_they_were_measured_often_enough() -> None:
 @pytest.mark.parametrize(
     ("case", "failure", "wrong"),
     [
-        (case("stream", "loop", length=3, min_batches=10), "the epoch ended 3 batches into", True),
+        (case("stream", "loop", length=3), "the epoch ended 3 batches into", True),
         (
             case("gather_by_seqloader", "seqloader", **{**ROWS, "rows": 40}),
             "10 batches an epoch leave too few",
@@ -219,7 +163,7 @@ def test_loader_that_does_not_resume_makes_a_run_wrong(monkeypatch: pytest.Monke
     monkeypatch.setattr(resumption, "find", lambda case: Stubborn())
 
     with pytest.raises(WrongBatch, match="the first batch holds 0 where 90001 was due"):
-        resumption.resume(case("resume", **LONG))
+        resumption.resume(case("resume", **POSITION))
 
 
 # --- the checks --------------------------------------------------------------------------
@@ -283,3 +227,64 @@ def test_what_is_no_permutation_makes_a_run_wrong(wrong: Any, told: str) -> None
     check_order(500, np.random.default_rng(0).permutation(500).__getitem__)
     with pytest.raises(WrongBatch, match=told):
         check_order(500, wrong)
+
+
+# --- the workloads -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        workloads.Copied(),
+        workloads.CopiedInArena(),
+        workloads.HoldsArray(nbytes=1_000_000),
+        workloads.HoldsSharedArray(nbytes=1_000_000),
+        workloads.HoldsPaths(count=100),
+    ],
+    ids=lambda sequence: type(sequence).__name__,
+)
+def test_workload_holds_what_its_check_expects(sequence: Any) -> None:
+    check_batch(sequence[7], 7, True, sequence)
+
+
+def test_copy_is_checked_on_every_page() -> None:
+    array, labels = workloads.Copied()[7]
+    array[200, 0] = 0
+
+    with pytest.raises(WrongBatch, match="batch 7 does not hold"):
+        check_batch((array, labels), 7, True)
+
+
+def test_ideal_of_uneven_items_is_bound_by_work_and_by_the_window() -> None:
+    items = workloads.Uneven(400)  # 375 of 2 ms and 25 of 40 ms
+
+    assert items.work_s() == pytest.approx(1.75)
+    assert items.ideal_s(1, in_flight=32) == pytest.approx(1.75)
+    assert items.ideal_s(4, in_flight=1) == pytest.approx(1.75)
+    assert items.work_s() / 4 < items.ideal_s(4, in_flight=400) < items.ideal_s(4, in_flight=32)
+
+
+@pytest.fixture
+def pictures_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pytest.importorskip("PIL")
+    pytest.importorskip("skimage")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    cut_pictures(tmp_path, count=40)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", [Pictures, PicturesInArena])
+def test_photographs_follow_each_other_and_are_checked_against_what_pillow_made_of_them(
+    kind: type[Pictures], pictures_folder: Path
+) -> None:
+    sequence = kind()
+    array, labels = sequence[1]  # 32 to 71 of 40: the last eight, then from the start
+
+    check_batch((array, labels), 1, True, sequence)
+    assert (array.shape, array.dtype) == ((32, 224, 224, 3), np.uint8)
+    assert labels.tolist() == [1] * 32
+    assert np.array_equal(array[8], sequence[0][0][0])
+    changed = array.copy()
+    changed[5] = 255 - changed[5]
+    with pytest.raises(WrongBatch, match="batch 1 does not hold"):
+        check_batch((changed, labels), 1, True, sequence)

@@ -89,14 +89,11 @@ def test_peer_delivers_with_every_start_method_it_names(peer: Peer, method: str)
     assert facts["left"] == []
 
 
-def test_peer_that_exceeds_the_queue_says_so_beside_its_row() -> None:
+def test_peers_begin_with_the_yardstick_end_with_ours_and_who_exceeds_the_queue_says_so() -> None:
     exceeding = [peer for peer in PEERS if peer.most_ahead(2, 8) not in range(13)]
 
     assert exceeding
     assert all(peer.reservation for peer in exceeding)
-
-
-def test_tables_begin_with_the_yardstick_and_end_with_ours() -> None:
     assert [peer.name for peer in PEERS if peer.is_yardstick] == ["loop"]
     assert (PEERS[0].name, PEERS[-1].name) == ("loop", "seqloader")
 
@@ -108,7 +105,10 @@ def test_peer_is_found_by_its_name_and_an_unknown_name_told_with_all_that_there_
     assert all(repr(peer.name) in str(caught.value) for peer in PEERS)
 
 
-def test_missing_names_the_distributions_that_are_not_installed_and_imports_nothing() -> None:
+def test_version_and_what_is_missing_are_told_without_an_import() -> None:
+    tested = Peer("any", "any", requires=("pytest", "numpy"))
+    assert tested.version() == f"pytest {pytest.__version__}"
+    assert Peer("any", "any").version() == f"Python {sys.version.split()[0]}"
     peer = Peer("any", "any", requires=("numpy", "a-distribution-nobody-wrote"))
     assert peer.missing() == ("a-distribution-nobody-wrote",)
 
@@ -119,10 +119,3 @@ def test_missing_names_the_distributions_that_are_not_installed_and_imports_noth
     )
     command = [sys.executable, "-c", program]
     assert subprocess.check_output(command, env=environment()) == b"[]\n"
-
-
-def test_version_is_that_of_the_first_distribution_or_of_python() -> None:
-    peer = Peer("any", "any", requires=("pytest", "numpy"))
-
-    assert peer.version() == f"pytest {pytest.__version__}"
-    assert Peer("any", "any").version() == f"Python {sys.version.split()[0]}"

@@ -1,15 +1,23 @@
-"""Which runs the suite makes and leaves out, and a very short one from end to end."""
+"""Which runs the suite makes, a very short one from end to end, and the page of what is stored."""
 
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import suite
+from chapters import CHAPTERS
+from harness import page, plots
 from harness.cases import Case, Run
-from harness.results import Results
+from harness.processes import BENCHMARKS
+from harness.results import Results, in_one_line
 from harness.schedule import SLOW_S, Schedule
+from harness.tables import beside_table, peer_table
+from measured import results, runs_of
 
 SHORT = ["--quick", "--only", "tiny", "--peers", "loop", "Pool.imap"]
 FAST = Case("one: fast", "stream")
@@ -55,17 +63,10 @@ def test_rounds_are_cut_where_a_later_chapter_would_go_without_but_never_the_fir
     schedule.keep_within_budget("one", after_round=2, elapsed_s=45.0)
     assert schedule.cuts == {FAST.name: "the time of the suite was used up"}
 
-    turns = Schedule({"one": [FAST]}, rounds=2, budget_s=0).turns("one")
-    assert next(turns).round == 1
-
-
-def test_time_left_follows_what_runs_took() -> None:
-    schedule = Schedule({"one": [FAST], "two": [LATER]}, 2, budget_s=1e6)
-
-    schedule.known_s[LATER.name] = 7.0
-    schedule.ran(Run(FAST, {}, took_s=5.0))
-
-    assert schedule.left_s() == 5.0 + 2 * 7.0
+    left = Schedule({"one": [FAST], "two": [LATER]}, 2, budget_s=0, known_s={LATER.name: 7.0})
+    assert next(left.turns("one")).round == 1
+    left.ran(Run(FAST, {}, took_s=5.0))
+    assert left.left_s() == 5.0 + 2 * 7.0
 
 
 def test_suite_measures_shows_and_stores(
@@ -118,3 +119,146 @@ def test_unknown_chapter_is_refused_with_those_there_are(
         suite.main(["--only", "nonsense"])
 
     assert "there are tiny, 1mb, images" in capsys.readouterr().err
+
+
+# --- the page, from stored results alone -------------------------------------------------
+
+TINY = CHAPTERS[0]
+HUNG = Run(Case("tiny: hanging", "stream", "hanging"), {}, "hung: killed after 60 s", hung=True)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Results:
+    """Results of one chapter, as they come back from disk."""
+
+    def rates(*values: float) -> list[dict[str, float]]:
+        return [{"batches_per_s": value, "consumer_us": value / 7} for value in values]
+
+    measured = results(
+        runs_of("loop", "loop", *rates(7123.0), chapter="tiny"),
+        runs_of("quick peer", "quick peer", *rates(411.0, 523.0, 487.0), chapter="tiny"),
+        runs_of("slow peer", "slow peer", *rates(13.7, 61.9), chapter="tiny"),
+        runs_of("unbounded", "unbounded", *rates(977.0), chapter="tiny"),
+        [HUNG],
+        runs_of("seqloader", "seqloader", *rates(2311.0, 2203.0, 2411.0), chapter="tiny"),
+        runs_of("a pipe", "none", {"pipe_write_read_us": 1.37}, chapter="tiny"),
+    )
+    measured.cuts = {"tiny: unbounded": "one takes 14 s"}
+    measured.save(tmp_path / "suite.json")
+    return Results.load(tmp_path / "suite.json")
+
+
+def text_of(measured: Results) -> str:
+    return page.text(CHAPTERS, measured, suite.judged_rows(measured))
+
+
+def test_stored_page_is_that_of_the_stored_results() -> None:
+    path = suite.DOCS / "benchmarks.md"
+
+    assert path.read_text(encoding="utf-8") == text_of(Results.load(suite.RESULTS))
+
+
+def test_every_peer_has_its_line_whatever_befell_it(stored: Results) -> None:
+    table = peer_table(TINY, stored)
+
+    notes = {row[0]: row[-1] for row in table.rows}
+    assert notes == {
+        "loop": "",
+        "quick peer": "",
+        "slow peer": "UNSTABLE",
+        "unbounded": "no bound at all; 1 round only: one takes 14 s",
+        "unordered": "not measured",
+        "hanging": "hung: killed after 60 s",
+        "absent": "not installed: absent-distribution",
+        "seqloader": "",
+    }
+    assert {row[0]: row[1] for row in table.rows}["quick peer"] == "487"
+    beside = beside_table(TINY, stored)
+    assert beside is not None
+    assert [(row[0], "1.37" in row) for row in beside.rows] == [("a pipe", True)]
+    lines = page.markdown(table).splitlines()
+    assert "| hanging<br><small>hung: killed after 60 s</small> |  |" in "\n".join(lines)
+    assert len({line.count(" | ") for line in lines}) == 1
+
+
+def table_figures(text: str) -> set[str]:
+    cells = [cell for line in text.splitlines() if line[:2] == "| " for cell in line.split("|")[2:]]
+    numbers = [re.findall(r"(?<![\w.])\d[\d,.]*(?![\w.%])", cell) for cell in cells]
+    return {number for each in numbers for number in each}
+
+
+def test_every_figure_in_the_page_follows_the_results(stored: Results) -> None:
+    before = table_figures(text_of(stored))
+    for run in stored.runs:
+        run.figures.update({name: 3 * value for name, value in run.figures.items()})  # type: ignore[attr-defined]
+
+    after = table_figures(text_of(stored))
+
+    assert {"487", "2,311", "1.37"} <= before
+    assert {"1,461", "6,933", "4.11"} <= after
+    # Versions, the ratio that is wanted, and those to the best peer are no figures of their own.
+    assert before & after <= {"1.0", "1.3", "4", "4.75"}
+
+
+@pytest.mark.parametrize("rate", [2311.0, 1.0], ids=["reached", "not reached"])
+def test_reason_is_shown_only_while_a_row_is_not_reached(stored: Results, rate: float) -> None:
+    for run in stored.runs:
+        if run.case.engine == "seqloader":
+            run.figures["batches_per_s"] = rate  # type: ignore[index]
+
+    assert ("the busiest of three processes" in text_of(stored)) is (rate == 1.0)
+
+
+def test_page_says_what_is_missing(stored: Results) -> None:
+    stored.finished = False
+    stored.left_out = {"jpeg": "PIL is not installed"}
+
+    text = page.text(CHAPTERS, stored, [])
+
+    assert "interrupted" in text
+    assert "The chapter jpeg is missing: PIL is not installed." in text
+    assert "Not measured in this run: 1mb, images" in text
+
+
+def test_bars_are_sorted_and_those_without_a_figure_say_why(stored: Results) -> None:
+    bars = plots.bars(TINY, TINY.plots[0], stored)
+
+    labels = [bar.label for bar in bars if bar.values]
+    assert labels == ["loop", "seqloader", "unbounded", "quick peer", "slow peer"]
+    assert {bar.label: bar.why_not for bar in bars if not bar.values} == {
+        "unordered": "not measured",
+        "hanging": "hung: killed after 60 s",
+        "absent": "not installed: absent-distribution",
+    }
+
+
+def test_pages_are_made_of_stored_results_without_a_run(stored: Results, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    program = (
+        "import pathlib, sys, suite\n"
+        "suite.run_fresh = None\n"  # nothing is measured
+        f"suite.DOCS = pathlib.Path({str(tmp_path)!r})\n"
+        "sys.exit(suite.main(['--pages', '--results', str(suite.DOCS / 'suite.json')]))\n"
+    )
+
+    # A process of its own: matplotlib keeps the files of its fonts open.
+    subprocess.run([sys.executable, "-c", program], cwd=BENCHMARKS, check=True, timeout=60)
+
+    pictures = re.findall(r"\((benchmarks/[\w-]+\.png)\)", (tmp_path / "benchmarks.md").read_text())
+    assert pictures == ["benchmarks/tiny.png"]
+    assert (tmp_path / pictures[0]).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("failure", "line"),
+    [
+        ("hung: killed after 60 s", "hung: killed after 60 s"),
+        (
+            "ended with exit status 1: Traceback:\n  File '/home/me/x.py'\nOSError: no /tmp/a/b.so",
+            "ended with exit status 1: OSError: no b.so",
+        ),
+        ("ended with exit status -9", "ended with exit status -9"),
+    ],
+)
+def test_stored_failures_are_one_line_without_folders(failure: str, line: str) -> None:
+    assert in_one_line(failure) == line
