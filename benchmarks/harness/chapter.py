@@ -102,13 +102,12 @@ class Wanted:
             scaled = (self.unit, self.column.scale, self.reason)
             return judge.not_above_best(self.work, figure, *scaled)
         values = self.column.values(judge.figures, judge.chapter, self.label)
-        more = {"basis": self.basis, "reason": self.reason}
+        more: Any = {"basis": self.basis, "reason": self.reason}
         if self.tells_seconds and (own := judge.values(self.label, figure)):
             more["beside"] = f"{statistics.median(own):.2f} s"
         if self.wanted:
-            return Row(
-                self.work, self.wanted, values, self.unit, self.at_least, self.at_most, **more
-            )
+            targets = (self.at_least, self.at_most)
+            return Row(self.work, self.wanted, values, self.unit, *targets, **more)
         if self.at_least is not None:
             return at_least(self.work, values, self.at_least, self.unit, self.words, **more)
         if self.at_most is not None:

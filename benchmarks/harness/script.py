@@ -114,10 +114,8 @@ class Script:
 
 def parser_of(name: str, header: str | None) -> argparse.ArgumentParser:
     """Of the options of a script, which shows its header as its help."""
-    form = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(
-        f"python benchmarks/{name}.py", None, header, formatter_class=form
-    )
+    prog, form = f"python benchmarks/{name}.py", argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog, description=header, formatter_class=form)
 
 
 def described(script: str) -> Script:

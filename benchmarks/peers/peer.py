@@ -65,9 +65,8 @@ class Peer:
 
     def maker(self) -> Callable[..., Loader]:
         """What makes a loader that is ready to be asked for an epoch."""
-        return functools.partial(
-            getattr(importlib.import_module(self.module), self.loader), **self.options
-        )
+        loader = getattr(importlib.import_module(self.module), self.loader)
+        return functools.partial(loader, **self.options)
 
 
 def end_epoch(sequence: Any) -> None:

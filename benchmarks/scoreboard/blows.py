@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,10 +52,9 @@ def interrupt(scene: Scene) -> bool:
 def _kill(scene: Scene, pids: list[int]) -> bool:
     """Whether all of them were there to be killed."""
     strike_once(scene.folder)
-    missed = 0
+    killed = 0
     for pid in pids:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            missed += 1
-    return not missed
+            killed += 1
+    return killed == len(pids)

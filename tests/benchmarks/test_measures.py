@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from harness import measures, resumption, workloads
+from harness import measures, processes, resumption, workloads
 from harness.cases import Case
 from harness.gathers import checked_epoch, first_of
 from harness.orders import check_order
 from harness.pictures import FOLDER_VARIABLE, Pictures, PicturesInArena, cut_pictures
-from harness.processes import SHARED, environment, named_memory, remove_memory_since, run_fresh
+from harness.processes import environment, named_memory, remove_memory_since, run_fresh
 from harness.script import in_turn, requires
 from harness.workloads import ImagesInArena, Tiny, Uneven, WrongBatch, check_batch
 from peers.peer import is_installed
@@ -129,10 +129,12 @@ def test_hung_run_is_killed_with_its_workers() -> None:
     assert alive == []
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs /dev/shm")
-def test_memory_that_a_killed_run_left_is_removed_unless_somebody_uses_it() -> None:
+def test_memory_that_a_killed_run_left_is_removed_unless_somebody_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "SHARED", tmp_path)  # other programs use the real one
     before = named_memory()
-    left, used = (SHARED / f"benchmark-test-{uuid.uuid4().hex}" for _ in range(2))
+    left, used = tmp_path / "left", tmp_path / "used"
     left.write_bytes(b"left")
     with used.open("wb"):
         remove_memory_since(before)
