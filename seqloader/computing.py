@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from seqloader.bindings import bindings, same_bindings
 from seqloader.drawn_orders import count_batches_seen, seeded_iterators
 from seqloader.drawn_values import Noticed, Watched
-from seqloader.held_generators import find_generators, set_streams
+from seqloader.generator_search import find_generators
+from seqloader.held_generators import set_streams
 
 if TYPE_CHECKING:
     from seqloader.held_generators import Held
