@@ -108,6 +108,38 @@ class FlagI(enum.IntFlag, boundary=enum.KEEP):
     B = 4
 
 
+class Rights(enum.Flag):
+    READ = 1
+    WRITE = 2
+    RUN = 4
+
+    def both(self):
+        return BOTH
+
+
+# Members that a flag has by its value only, in places that are reached before the flag is whole.
+BOTH = Rights.READ | Rights.WRITE
+NOT_READ = ~Rights.READ
+Rights.usual = Rights.READ | Rights.RUN
+KEPT = FlagI(10)
+
+
+class ListEnum(list, enum.Enum):
+    A = [1, 2]
+
+
+class DictEnum(dict, enum.Enum):
+    A = {"a": 1}
+
+
+class SetEnum(set, enum.Enum):
+    A = {3}
+
+
+class CountsEnum(collections.defaultdict, enum.Enum):
+    A = (int, {"a": 1})
+
+
 @enum.unique
 class Uniq(enum.Enum):
     X = "x"
@@ -459,6 +491,22 @@ CASES = {
     ),
     "fnenum": lambda: (FnEnum.ADD(1, 2), FnEnum.SUB(3, 1)),
     "flagi": lambda: (FlagI(7), FlagI.A | FlagI.B, FlagI(5).name, int(FlagI(2))),
+    "rights": lambda: (
+        BOTH is Rights.READ | Rights.WRITE,
+        BOTH.both() is Rights(3),
+        NOT_READ is ~Rights.READ,
+        ~BOTH,
+        list(NOT_READ),
+        Rights.usual is Rights(5),
+        KEPT is FlagI(10),
+    ),
+    "filled": lambda: (
+        ListEnum.A[:],
+        dict(DictEnum.A),
+        set(SetEnum.A),
+        CountsEnum.A["a"],
+        CountsEnum.A["none"],
+    ),
     "regmeta": lambda: (
         sorted(RegMeta.registry),
         list(RB),

@@ -20,7 +20,9 @@ Rules
     script.py       the module that is run, and its names
     names.py        which names code uses
     functions.py    functions, code, cells
-    classes.py      classes, members of enums
+    classes.py      classes
+    builtin.py      what of a class is made in C
+    members.py      members of enums
     kinds.py        what else Python pickles by name: cached functions, NewType, ufuncs, ...
     pickler.py      the pickler that joins them, for what travels to a worker and back
 

@@ -1,4 +1,4 @@
-"""Classes by value, from their own `__dict__`, and members of enums.
+"""Classes by value, from their own `__dict__`.
 
 Note [Nothing runs again]
     `type.__new__` is called with the metaclass, not the metaclass itself: its `__new__` and
@@ -13,29 +13,24 @@ from __future__ import annotations
 
 import _abc  # type: ignore[import-not-found]
 import abc
-import copyreg
 import enum
 import operator
 import pickle
 import sys
 import threading
 import weakref
-from collections.abc import Callable
-from types import (
-    BuiltinFunctionType,
-    GetSetDescriptorType,
-    MemberDescriptorType,
-    WrapperDescriptorType,
-)
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.executors.process.wire.definitions import numbers, script
+from seqloader.executors.process.wire.definitions.builtin import builtin_method, is_made_in_c
 from seqloader.executors.process.wire.definitions.functions import bring_along
+from seqloader.executors.process.wire.definitions.members import keep_unnamed, named_only
 
 if TYPE_CHECKING:
     from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
 
-__all__ = ["reduce_class", "reduce_member"]
+__all__ = ["reduce_class"]
 
 _NEVER_SENT: Final = frozenset(
     {"_abc_impl", "__slotnames__", "__annotate_func__", "__annotations_cache__"}
@@ -52,18 +47,15 @@ _CTYPES_FIRST: Final = ("_pack_", "_align_", "_layout_", "_anonymous_", "_swappe
 _BYTE_ORDERS: Final = ("__ctype_be__", "__ctype_le__")
 """The same type with its bytes in that order."""
 
-_HEAP_TYPE: Final = 1 << 9
-_IMMUTABLE_TYPE: Final = 1 << 8
-
 
 def reduce_class(pickler: DefinitionPickler, cls: type) -> Any:
     """A class that its module does not have under its name, or that of a script."""
-    if _is_made_in_c(cls):
+    if is_made_in_c(cls):
         raise pickle.PicklingError(
             f"the type {cls.__module__}.{cls.__qualname__} is made in C, and its module does not "
             "have it under its name"
         )
-    if _builtin(type(cls), "__new__") is not type.__new__ and not _is_ctypes(type(cls)):
+    if builtin_method(type(cls), "__new__") is not type.__new__ and not _is_ctypes(type(cls)):
         raise pickle.PicklingError(
             f"the class {cls.__module__}.{cls.__qualname__} is of the metaclass "
             f"{type(cls).__module__}.{type(cls).__qualname__}, which is made in C and can make it "
@@ -90,7 +82,7 @@ def reduce_class(pickler: DefinitionPickler, cls: type) -> Any:
         first.update({key: own[key] for key in _CTYPES_FIRST if key in own})
         own = _without_fields(own)
     if isinstance(cls, enum.EnumMeta):
-        own = _members_only(cls, own)
+        own = named_only(cls, own)
     registered = _registered(cls) if isinstance(cls, abc.ABCMeta) else []
     # Here, and not above: a worker rebuilds classes, and rarely sends any.
     from seqloader.executors.process.wire.definitions import names
@@ -147,14 +139,10 @@ def _registered(cls: abc.ABCMeta) -> list[type]:
     return [one for one in (reference() for reference in registry) if one is not None]
 
 
-def _is_made_in_c(cls: type) -> bool:
-    return not cls.__flags__ & _HEAP_TYPE or bool(cls.__flags__ & _IMMUTABLE_TYPE)
-
-
 def _meta_of(cls: type) -> type:
     """The metaclass; or, where it is made in C and has no name of its own, a base that has it."""
     meta = type(cls)
-    if _is_made_in_c(meta) and script.look_up(meta.__module__, meta.__qualname__) is not meta:
+    if is_made_in_c(meta) and script.look_up(meta.__module__, meta.__qualname__) is not meta:
         return next(base for base in reversed(cls.__mro__) if type(base) is meta)
     return meta
 
@@ -225,20 +213,12 @@ def _create(meta: type[type], name: str, bases: tuple[type, ...], first: dict[st
     # See Note [Nothing runs again].
     if not issubclass(meta, type):
         meta = type(meta)
-    new = _builtin(meta, "__new__")
+    new = builtin_method(meta, "__new__")
     with _silent(_owner(bases, meta)):
         made: type = new(meta, name, bases, first)
     if issubclass(meta, abc.ABCMeta):
         _abc._abc_init(made)
     return made
-
-
-def _builtin(cls: type, name: str) -> Callable[..., Any]:
-    """The method made in C, of a class or metaclass, that all others end in."""
-    kinds = BuiltinFunctionType, WrapperDescriptorType
-    return next(
-        found for base in cls.__mro__ if isinstance(found := base.__dict__.get(name), kinds)
-    )
 
 
 def _owner(bases: tuple[type, ...], meta: type[type]) -> type | None:
@@ -284,68 +264,17 @@ def fill_class(cls: type, state: tuple[dict[str, Any], list[type], Any]) -> None
         return
     _half_made.discard(number)
     own, registered, used = state
-    set_attribute = _builtin(type(cls), "__setattr__")
+    set_attribute = builtin_method(type(cls), "__setattr__")
     for name in _filled.get(cls, frozenset()) - own.keys():
         if name in cls.__dict__:
-            _builtin(type(cls), "__delattr__")(cls, name)
+            builtin_method(type(cls), "__delattr__")(cls, name)
     for name, value in own.items():
         set_attribute(cls, name, value)
     if "__firstlineno__" in own:  # setting others removes it (Python 3.13)
         set_attribute(cls, "__firstlineno__", own["__firstlineno__"])
     _filled[cls] = frozenset(own)
+    if isinstance(cls, enum.EnumMeta):
+        keep_unnamed(cls)
     for subclass in registered:
         abc.ABCMeta.register(cls, subclass)  # type: ignore[arg-type]
     bring_along(_namespace_of(cls), used)
-
-
-# Members of enums.
-
-
-def _members_only(cls: enum.EnumMeta, own: dict[str, Any]) -> dict[str, Any]:
-    """Without the members that a flag makes when they are asked for."""
-    if "_value2member_map_" in own:
-        members = {id(member) for member in cls._member_map_.values()}
-        values = own["_value2member_map_"].items()
-        own["_value2member_map_"] = {
-            value: member for value, member in values if id(member) in members
-        }
-    return own
-
-
-def reduce_member(member: enum.Enum) -> Any:
-    """A member of an enum that travels by value, as what it consists of."""
-    cls = type(member)
-    name = getattr(member, "_name_", None)
-    if cls._member_map_.get(name) is not member:  # type: ignore[arg-type]
-        return NotImplemented  # found by its value
-    new = _builtin(cls, "__new__")
-    arguments = () if new is object.__new__ else _data_of(member, new.__self__)  # type: ignore[attr-defined]
-    return make_member, (cls, name, arguments), dict(vars(member)), None, None, fill_member
-
-
-def _data_of(member: Any, kind: type) -> tuple[Any, ...]:
-    """The arguments that make the built-in part of a member: of its int, str, date."""
-    if "__getnewargs__" in kind.__dict__:
-        arguments: tuple[Any, ...] = kind.__getnewargs__(member)  # type: ignore[attr-defined]
-        return arguments
-    reduced: Any = kind.__reduce_ex__(member, 4)  # type: ignore[call-arg]
-    return tuple(reduced[1][1:] if reduced[0] is copyreg.__newobj__ else reduced[1])  # type: ignore[attr-defined]
-
-
-_members: weakref.WeakKeyDictionary[type, dict[str, Any]] = weakref.WeakKeyDictionary()
-
-
-def make_member(cls: type[enum.Enum], name: str, arguments: tuple[Any, ...]) -> Any:
-    """A member, one for each name, without its attributes."""
-    if not numbers.came_here(cls):
-        return cls._member_map_[name]
-    members = _members.setdefault(cls, {})
-    if name not in members:
-        members[name] = _builtin(cls, "__new__")(cls, *arguments)
-    return members[name]
-
-
-def fill_member(member: enum.Enum, attributes: dict[str, Any]) -> None:
-    """Give a member its attributes."""
-    if numbers.came_here(type(member)):
-        vars(member).update(attributes)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import cloudpickle
 
 from seqloader.executors.process.wire.definitions import names, script
-from seqloader.executors.process.wire.definitions.classes import reduce_class, reduce_member
+from seqloader.executors.process.wire.definitions.classes import reduce_class
 from seqloader.executors.process.wire.definitions.functions import (
     is_installed,
     reduce_cell,
@@ -22,6 +22,7 @@ from seqloader.executors.process.wire.definitions.functions import (
     reduce_module,
 )
 from seqloader.executors.process.wire.definitions.kinds import reducer_of
+from seqloader.executors.process.wire.definitions.members import reduce_member
 
 __all__ = ["IN_WORKERS", "DefinitionPickler", "dumps"]
 
