@@ -141,6 +141,19 @@ def test_a_member_of_an_enum_is_an_entry_of_its_class_and_of_the_maps():
     assert vars(Colour.RED)["_name_"] == "RED"
 
 
+def test_a_flag_keeps_its_combinations_by_value_and_what_inverting_gave():
+    class Rights(enum.Flag):
+        READ = 1
+        WRITE = 2
+
+    both = Rights.READ | Rights.WRITE
+
+    assert Rights._value2member_map_[both._value_] is both
+    assert "READ|WRITE" not in Rights._member_map_
+    assert vars(Rights.READ).get("_inverted_") is None
+    assert ~Rights.READ is vars(Rights.READ)["_inverted_"]
+
+
 MARKED = """
 import multiprocessing
 

@@ -9,6 +9,7 @@ import abc
 import collections
 import collections.abc
 import contextlib
+import copyreg
 import ctypes
 import dataclasses
 import datetime
@@ -17,6 +18,7 @@ import enum
 import functools
 import json
 import operator
+import pickle
 import random
 import string
 import threading
@@ -332,6 +334,33 @@ class Abc2(collections.abc.Mapping):
         return 1
 
 
+@collections.abc.Sequence.register
+class Virtual:
+    pass
+
+
+@functools.singledispatch
+def kind_of(x):
+    return "object"
+
+
+@kind_of.register(collections.abc.Sequence)
+def _(x):
+    return "sequence"
+
+
+class Hard:
+    def __init__(self, name):
+        self.name = name
+        self.lines = iter(lambda: name, None)
+        self.lock = threading.Lock()
+
+
+copyreg.pickle(Hard, lambda hard: (Hard, (f"copy of {hard.name}",)))
+# Of a library, and reduced by a function of the script.
+copyreg.pickle(string.Formatter, lambda formatter: (str, ("reduced",)))
+
+
 class Tmpl(string.Template):
     delimiter = "%"
 
@@ -562,6 +591,16 @@ CASES = {
         dict(Abc2()),
         isinstance(Abc2(), collections.abc.Mapping),
         1 in Abc2(),
+    ),
+    "virtual": lambda: (
+        isinstance(Virtual(), collections.abc.Sequence),
+        issubclass(Virtual, collections.abc.Collection),
+        isinstance(Virtual(), collections.abc.Mapping),
+        kind_of(Virtual()),
+    ),
+    "copyreg": lambda: (
+        pickle.loads(pickle.dumps(Hard("a"))).name,
+        pickle.loads(pickle.dumps(string.Formatter())),
     ),
     "tmpl": lambda: (Tmpl("%a").substitute(a=1), json.dumps({1: RA}, cls=JE), Rnd().random()),
     "np": lambda: np.zeros(2).view(NpSub).extra,

@@ -31,6 +31,7 @@ from seqloader.executors.process.consumer.mp_objects import (
 from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.culprit import find_culprit
 from seqloader.executors.process.wire.definitions.pickler import dumps
+from seqloader.executors.process.wire.definitions.registrations import with_reductions
 from seqloader.executors.process.wire.dense import (
     has_default_reduction,
     reduce_dense,
@@ -92,7 +93,7 @@ def _pickled(
 ) -> tuple[io.BytesIO, StatePickler]:
     head = io.BytesIO()
     pickler = StatePickler(head, kept, regions)
-    pickler.dump(sequence)
+    pickler.dump(with_reductions(sequence))
     return head, pickler
 
 

@@ -23,6 +23,7 @@ Rules
     classes.py      classes
     builtin.py      what of a class is made in C
     members.py      members of enums
+    registrations.py  reductions, and classes registered with abstract ones
     kinds.py        what else Python pickles by name: cached functions, NewType, ufuncs, ...
     pickler.py      the pickler that joins them, for what travels to a worker and back
 

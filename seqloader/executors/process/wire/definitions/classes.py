@@ -26,6 +26,11 @@ from seqloader.executors.process.wire.definitions import numbers, script
 from seqloader.executors.process.wire.definitions.builtin import builtin_method, is_made_in_c
 from seqloader.executors.process.wire.definitions.functions import bring_along
 from seqloader.executors.process.wire.definitions.members import keep_unnamed, named_only
+from seqloader.executors.process.wire.definitions.registrations import (
+    register_with,
+    registered,
+    registered_with,
+)
 
 if TYPE_CHECKING:
     from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
@@ -83,14 +88,15 @@ def reduce_class(pickler: DefinitionPickler, cls: type) -> Any:
         own = _without_fields(own)
     if isinstance(cls, enum.EnumMeta):
         own = named_only(cls, own)
-    registered = _registered(cls) if isinstance(cls, abc.ABCMeta) else []
+    subclasses = registered(cls) if isinstance(cls, abc.ABCMeta) else []
+    abstract = registered_with(cls)
     # Here, and not above: a worker rebuilds classes, and rarely sends any.
     from seqloader.executors.process.wire.definitions import names
 
     named = names.used_by_annotations(annotations)
     used = pickler.globals_used(_namespace_of(cls), (), named)
     made = (numbers.take_number(cls), name, _meta_of(cls), cls.__name__, cls.__bases__, first)
-    return make_class, made, (own, registered, used), None, None, fill_class
+    return make_class, made, (own, subclasses, abstract, used), None, None, fill_class
 
 
 def _namespace_of(cls: type) -> dict[str, Any]:
@@ -128,15 +134,6 @@ def _evaluated(cls: type) -> dict[str, Any]:
         return dict(cls.__annotations__)
     except Exception:
         return {}
-
-
-def _registered(cls: abc.ABCMeta) -> list[type]:
-    """What was registered by `cls.register`."""
-    try:
-        registry = _abc._get_dump(cls)[0]
-    except TypeError:  # the metaclass has not made it one
-        return []
-    return [one for one in (reference() for reference in registry) if one is not None]
 
 
 def _meta_of(cls: type) -> type:
@@ -257,13 +254,13 @@ class _silent:  # noqa: N801
             type.__setattr__(self._owner, "__init_subclass__", self._original)
 
 
-def fill_class(cls: type, state: tuple[dict[str, Any], list[type], Any]) -> None:
+def fill_class(cls: type, state: tuple[dict[str, Any], list[type], list[abc.ABCMeta], Any]) -> None:
     """Give a class its attributes, and the script's namespace what it names."""
     number = numbers.number_of(cls)
     if number not in _half_made and not (script.replaces() and numbers.came_here(cls)):
         return
     _half_made.discard(number)
-    own, registered, used = state
+    own, subclasses, abstract, used = state
     set_attribute = builtin_method(type(cls), "__setattr__")
     for name in _filled.get(cls, frozenset()) - own.keys():
         if name in cls.__dict__:
@@ -275,6 +272,7 @@ def fill_class(cls: type, state: tuple[dict[str, Any], list[type], Any]) -> None
     _filled[cls] = frozenset(own)
     if isinstance(cls, enum.EnumMeta):
         keep_unnamed(cls)
-    for subclass in registered:
-        abc.ABCMeta.register(cls, subclass)  # type: ignore[arg-type]
+    for subclass in subclasses:
+        register_with(subclass, [cls])  # type: ignore[list-item]
+    register_with(cls, abstract)
     bring_along(_namespace_of(cls), used)

@@ -1,0 +1,101 @@
+"""What a script has registered where all of Python looks: reductions (`copyreg.pickle`), and its
+classes with abstract ones of libraries (`collections.abc.Sequence.register`).
+
+Neither is in a class, nor in what refers to it, and a worker has not run the script: they come
+along.
+"""
+
+from __future__ import annotations
+
+import _abc  # type: ignore[import-not-found]
+import abc
+import copyreg
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from seqloader.executors.process.wire.definitions import script
+
+__all__ = ["register_with", "registered", "registered_with", "with_reductions"]
+
+
+# Reductions.
+
+
+def with_reductions(obj: Any) -> Any:
+    """What to pickle in place of `obj`, to be `obj` in a worker that knows the script's reductions;
+    `obj` itself if there are none."""
+    found = [
+        (kind, reduce)
+        for kind, reduce in list(copyreg.dispatch_table.items())
+        if any(script.is_of_script(getattr(one, "__module__", None)) for one in (kind, reduce))
+    ]
+    return _WithReductions(found, obj) if found else obj
+
+
+class _WithReductions:
+    def __init__(self, reductions: list[tuple[type, Callable[..., Any]]], obj: Any) -> None:
+        self._parts = reductions, obj
+
+    def __reduce__(self) -> Any:
+        return register_reductions, self._parts
+
+
+def register_reductions(reductions: list[tuple[type, Callable[..., Any]]], obj: Any) -> Any:
+    """In the worker."""
+    for kind, reduce in reductions:
+        copyreg.pickle(kind, reduce)
+    return obj
+
+
+# Virtual subclasses.
+
+
+def registered(cls: abc.ABCMeta) -> list[type]:
+    """What was registered by `cls.register`."""
+    try:
+        registry = _abc._get_dump(cls)[0]
+    except TypeError:  # the metaclass has not made it one
+        return []
+    return [one for one in (reference() for reference in registry) if one is not None]
+
+
+def registered_with(cls: type) -> list[abc.ABCMeta]:
+    """The abstract classes outside the script that `cls` was registered with."""
+    global _known
+    token = abc.get_cache_token()  # another one after each `register`
+    if _known[0] != token:
+        of_script: weakref.WeakKeyDictionary[type, list[abc.ABCMeta]] = weakref.WeakKeyDictionary()
+        for one in _abstract_classes():
+            for subclass in registered(one):
+                if script.is_of_script(subclass.__module__):
+                    of_script.setdefault(subclass, []).append(one)
+        _known = token, of_script
+    return _known[1].get(cls, [])
+
+
+_known: tuple[object, weakref.WeakKeyDictionary[type, list[abc.ABCMeta]]]
+_known = None, weakref.WeakKeyDictionary()
+"""At which state of all registries, and what they hold of the script's."""
+
+
+def _abstract_classes() -> Iterator[abc.ABCMeta]:
+    """Those that a worker can import, without repetition."""
+    waiting: list[Any] = [
+        one for one in type.__subclasses__(object) if isinstance(one, abc.ABCMeta)
+    ]
+    seen = set(map(id, waiting))
+    while waiting:
+        one = waiting.pop()
+        module = one.__module__
+        if not script.is_of_script(module) and script.look_up(module, one.__qualname__) is one:
+            yield one
+        below = [sub for sub in type.__subclasses__(one) if id(sub) not in seen]
+        seen.update(map(id, below))
+        waiting.extend(below)
+
+
+def register_with(cls: type, abstract: list[abc.ABCMeta]) -> None:
+    """In the worker."""
+    for one in abstract:
+        abc.ABCMeta.register(one, cls)
