@@ -196,6 +196,8 @@ def make_class(
         numbers.remember(number, made)
         _half_made.add(number)
         script.bind(name, made)
+    elif script.replaces() and numbers.came_here(made) and made.__bases__ != bases:
+        builtin_method(type(made), "__setattr__")(made, "__bases__", bases)
     return made
 
 

@@ -89,6 +89,8 @@ def make_function(
             numbers.remember(number, made)
             _half_made.add(number)
             script.bind(name, made)
+    elif script.replaces() and numbers.came_here(made) and made.__code__ != code:
+        made.__code__ = code
     return made
 
 
