@@ -297,11 +297,11 @@ def _of_function(place: Place, function: Any, state: Any) -> Iterator[tuple[Plac
 
 def _of_class(cls: Any, state: Any) -> Iterator[tuple[Place, object]]:
     """The state of a class, as `definitions.classes` makes it."""
-    own, registered, (used, _) = state
+    own, subclasses, abstract, (used, _) = state
     name = _static_name(cls)
     for attribute, part in own.items():
         yield Place(f"{name}.{attribute}", "class"), part
-    for part in registered:
+    for part in (*subclasses, *abstract):
         yield Place(name, "itself"), part
     for variable, part in used.items():
         yield Place(variable, "global", name), part
