@@ -442,6 +442,18 @@ def decorated(x, *, k: Node = 3):
     return x + k
 
 
+@functools.wraps(len)
+def counting(x):
+    return 10 + len(x)
+
+
+class Beautified:
+    v = 3
+
+
+Beautified.__module__ = "builtins"
+
+
 def kwd(a, /, b=M1, *args, c=[1], **kw):
     return b.k, c, args, kw
 
@@ -622,6 +634,7 @@ CASES = {
         decorated.__doc__,
         decorated.__name__,
     ),
+    "builtins": lambda: (counting("ab"), counting.__module__, Beautified().v),
     "kwd": lambda: kwd(1, M2, 3, d=4),
     "lam": lambda: [f() for f in LAM],
     "meth": lambda: (RB().meth(), RB.bound([1])),

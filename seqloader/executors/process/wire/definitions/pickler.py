@@ -13,6 +13,7 @@ from typing import Any, Final
 import cloudpickle
 
 from seqloader.executors.process.wire.definitions import names, script
+from seqloader.executors.process.wire.definitions.builtin import is_made_in_c
 from seqloader.executors.process.wire.definitions.classes import reduce_class
 from seqloader.executors.process.wire.definitions.functions import (
     is_installed,
@@ -82,8 +83,8 @@ class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def is_imported(self, obj: Any) -> bool:
         """Whether a worker finds a class or function by importing its module."""
         module = obj.__module__
-        if module == "builtins":
-            return True
+        if module == "builtins":  # or it says so: `functools.wraps(print)`
+            return isinstance(obj, type) and is_made_in_c(obj)
         if script.is_of_script(module) or script.look_up(module, obj.__qualname__) is not obj:
             return False
         by_value = cloudpickle.list_registry_pickle_by_value()
