@@ -45,7 +45,7 @@ PROGRAM = textwrap.dedent(
 )
 
 
-@pytest.mark.parametrize("way", ["script", "-c", "stdin", "module", "ipython"])
+@pytest.mark.parametrize("way", ["script", "-c", "stdin", "module", "run_path", "ipython"])
 def test_a_program_without_a_guard_runs(way, tmp_path):
     file = tmp_path / "program_of_a_test.py"
     file.write_text(PROGRAM)
@@ -56,6 +56,7 @@ def test_a_program_without_a_guard_runs(way, tmp_path):
         "-c": ["-c", PROGRAM],
         "stdin": ["-"],
         "module": ["-m", file.stem],
+        "run_path": ["-c", f"import runpy; runpy.run_path({str(file)!r})"],
         "ipython": ["-m", "IPython", "--no-banner", "--colors=NoColor", str(file)],
     }[way]
 

@@ -15,7 +15,7 @@ import threading
 import traceback
 import weakref
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -233,6 +233,19 @@ def test_a_dead_weak_reference_arrives_dead():
     reference = weakref.ref(Local())
 
     assert pickle.loads(dumps(reference))() is None
+
+
+def test_a_module_that_a_program_has_put_into_sys_modules_travels_by_value(monkeypatch):
+    module = ModuleType("put_there_by_hand")
+    exec("SIZE = 3\nclass Own:\n    def get(self): return SIZE", vars(module))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    data = dumps((module, module.Own()))
+    monkeypatch.delitem(sys.modules, module.__name__)
+    arrived, own = pickle.loads(data)
+
+    assert arrived.SIZE == own.get() == 3
+    assert type(own) is module.Own  # known by its number, in this process
 
 
 def test_modules_of_the_standard_library_are_installed_and_tests_are_not():

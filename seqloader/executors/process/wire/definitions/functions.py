@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import marshal
 import os
 import sys
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "bring_along",
     "is_installed",
+    "is_made_by_hand",
     "reduce_cell",
     "reduce_code",
     "reduce_function",
@@ -174,11 +176,25 @@ def _is_empty(cell: CellType) -> bool:
 
 
 def reduce_module(module: ModuleType) -> Any:
-    """An imported module by its name; else NotImplemented."""
+    """A module by its name where a worker can import it, else as what it holds."""
     name = module.__name__
-    if sys.modules.get(name) is module:
+    if sys.modules.get(name) is not module:
+        return NotImplemented  # by value
+    if script.is_of_script(name) or not is_made_by_hand(name):
         return importlib.import_module, (name,)
-    return NotImplemented
+    held = {key: value for key, value in vars(module).items() if key != "__builtins__"}
+    return ModuleType, (name,), held
+
+
+def is_made_by_hand(name: str) -> bool:
+    """Whether a program has put the module into `sys.modules` itself, as `runpy.run_path` does: a
+    worker cannot import it."""
+    top = name.partition(".")[0]
+    module = sys.modules.get(top)
+    if type(module) is not ModuleType or module.__spec__ is not None:
+        return False
+    # A module may have put another one in its own place.
+    return importlib.machinery.PathFinder.find_spec(top) is None
 
 
 _LIBRARIES: Final = ("site-packages", "dist-packages")

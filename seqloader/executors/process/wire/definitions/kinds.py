@@ -22,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from seqloader.executors.process.wire.definitions import numbers, script
+from seqloader.executors.process.wire.definitions.functions import is_made_by_hand
 from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
 
 __all__ = ["reducer_of"]
@@ -52,8 +53,10 @@ def _is_foreign(kind: type) -> bool:
 
 def _is_imported(obj: Any, name: object) -> bool:
     """Whether a worker finds the object by importing its module."""
-    module = getattr(obj, "__module__", None)
-    return not script.is_of_script(module) and script.look_up(module, name) is obj
+    module: Any = getattr(obj, "__module__", None)
+    if script.is_of_script(module) or script.look_up(module, name) is not obj:
+        return False
+    return not is_made_by_hand(module)
 
 
 def _numbered(obj: Any, make: Callable[..., Any], *parts: Any) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from seqloader.executors.process.wire.definitions.builtin import is_made_in_c
 from seqloader.executors.process.wire.definitions.classes import reduce_class
 from seqloader.executors.process.wire.definitions.functions import (
     is_installed,
+    is_made_by_hand,
     reduce_cell,
     reduce_code,
     reduce_function,
@@ -86,6 +87,8 @@ class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if module == "builtins":  # or it says so: `functools.wraps(print)`
             return isinstance(obj, type) and is_made_in_c(obj)
         if script.is_of_script(module) or script.look_up(module, obj.__qualname__) is not obj:
+            return False
+        if is_made_by_hand(module):
             return False
         by_value = cloudpickle.list_registry_pickle_by_value()
         if by_value and any(f"{module}.".startswith(f"{name}.") for name in by_value):
