@@ -447,6 +447,19 @@ def counting(x):
     return 10 + len(x)
 
 
+class Comparing(type):
+    def __eq__(cls, other):
+        return True
+
+
+class Compared(metaclass=Comparing):
+    v = 4
+
+
+class AlsoCompared(metaclass=Comparing):
+    w = 5
+
+
 class Beautified:
     v = 3
 
@@ -633,6 +646,12 @@ CASES = {
         deco.seen,
         decorated.__doc__,
         decorated.__name__,
+    ),
+    "compared": lambda: (
+        Compared.v,
+        AlsoCompared.w,
+        Compared.__name__,
+        attempt(lambda: {Compared}),
     ),
     "builtins": lambda: (counting("ab"), counting.__module__, Beautified().v),
     "kwd": lambda: kwd(1, M2, 3, d=4),

@@ -18,7 +18,6 @@ import operator
 import pickle
 import sys
 import threading
-import weakref
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -204,8 +203,8 @@ def make_class(
 _half_made: set[str] = set()
 """Numbers of classes that are made, but not yet filled."""
 
-_filled: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
-"""The attributes that the last state gave a class."""
+_filled: dict[str, frozenset[str]] = {}
+"""By a class's number: the attributes that the last state gave it."""
 
 
 def _create(meta: type[type], name: str, bases: tuple[type, ...], first: dict[str, Any]) -> type:
@@ -264,14 +263,14 @@ def fill_class(cls: type, state: tuple[dict[str, Any], list[type], list[abc.ABCM
     _half_made.discard(number)
     own, subclasses, abstract, used = state
     set_attribute = builtin_method(type(cls), "__setattr__")
-    for name in _filled.get(cls, frozenset()) - own.keys():
+    for name in _filled.get(number, frozenset()) - own.keys():
         if name in cls.__dict__:
             builtin_method(type(cls), "__delattr__")(cls, name)
     for name, value in own.items():
         set_attribute(cls, name, value)
     if "__firstlineno__" in own:  # setting others removes it (Python 3.13)
         set_attribute(cls, "__firstlineno__", own["__firstlineno__"])
-    _filled[cls] = frozenset(own)
+    _filled[number] = frozenset(own)
     if isinstance(cls, enum.EnumMeta):
         keep_unnamed(cls)
     for subclass in subclasses:

@@ -65,18 +65,24 @@ def registered_with(cls: type) -> list[abc.ABCMeta]:
     global _known
     token = abc.get_cache_token()  # another one after each `register`
     if _known[0] != token:
-        of_script: weakref.WeakKeyDictionary[type, list[abc.ABCMeta]] = weakref.WeakKeyDictionary()
-        for one in _abstract_classes():
-            for subclass in registered(one):
-                if script.is_of_script(subclass.__module__):
-                    of_script.setdefault(subclass, []).append(one)
-        _known = token, of_script
-    return _known[1].get(cls, [])
+        _known = token, _registered_of_script()
+    reference, abstract = _known[1].get(id(cls), (None, []))
+    return abstract if reference is not None and reference() is cls else []
 
 
-_known: tuple[object, weakref.WeakKeyDictionary[type, list[abc.ABCMeta]]]
-_known = None, weakref.WeakKeyDictionary()
-"""At which state of all registries, and what they hold of the script's."""
+_Registered = dict[int, tuple[weakref.ref[type], list[abc.ABCMeta]]]
+_known: tuple[object, _Registered] = None, {}
+"""At which state of all registries, and what they hold of the script's: by id and not by equality,
+which a metaclass may define."""
+
+
+def _registered_of_script() -> _Registered:
+    found: _Registered = {}
+    for one in _abstract_classes():
+        for subclass in registered(one):
+            if script.is_of_script(subclass.__module__):
+                found.setdefault(id(subclass), (weakref.ref(subclass), []))[1].append(one)
+    return found
 
 
 def _abstract_classes() -> Iterator[abc.ABCMeta]:
