@@ -112,6 +112,7 @@ def test_code_is_whole_without_references_among_its_parts():
 def test_ctypes_makes_descriptors_when_fields_are_set_after_the_class():
     meta = type(ctypes.Structure)
     made: Any = meta.__new__(meta, "Made", (ctypes.Structure,), {})
+    meta.__init__(made, "Made", (ctypes.Structure,), {})
     made._fields_ = [("x", ctypes.c_int)]
 
     assert type(made.__dict__["x"]).__name__ == "CField"

@@ -5,8 +5,8 @@ Note [Nothing runs again]
     `__init__` have done their work, and it is in the class's `__dict__`. The attributes are set
     afterwards, so that `__set_name__` is not called. `type.__new__` calls the `__init_subclass__`
     that the class inherits; for that moment, and for this thread, it does nothing.
-    A metaclass made in C has a `__new__` of its own that must run; `ctypes` structures also want
-    some attributes at once.
+    A metaclass made in C has a `__new__` of its own that must run; those of `ctypes` also an
+    `__init__`, which lays their types out from Python 3.13 on, and want some attributes at once.
 """
 
 from __future__ import annotations
@@ -214,6 +214,8 @@ def _create(meta: type[type], name: str, bases: tuple[type, ...], first: dict[st
     new = builtin_method(meta, "__new__")
     with _silent(_owner(bases, meta)):
         made: type = new(meta, name, bases, first)
+    if _is_ctypes(meta):
+        _builtin(meta, "__init__")(made, name, bases, first)
     if issubclass(meta, abc.ABCMeta):
         _abc._abc_init(made)
     return made
