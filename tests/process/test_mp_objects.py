@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import threading
 from functools import partial
 from multiprocessing import resource_tracker, sharedctypes
 
+import numpy as np
 import pytest
 
 from seqloader import OrderedEnqueuer, Sequence
@@ -281,15 +283,31 @@ def test_worker_init_may_hold_them():
     assert started.value == 1
 
 
-@pytest.mark.parametrize("kind", ["Lock", "Event", "Queue"])
-def test_an_object_for_forked_children_is_refused_with_the_way_to_make_it(kind):
-    held = getattr(multiprocessing.get_context("fork"), kind)()
+MADE_FOR_FORKED_CHILDREN = {
+    "Lock": lambda context: context.Lock(),
+    "BoundedSemaphore": lambda context: context.BoundedSemaphore(),
+    "Event": lambda context: context.Event(),
+    "Condition": lambda context: context.Condition(),
+    "Barrier": lambda context: context.Barrier(2),
+    "Queue": lambda context: context.Queue(),
+    "JoinableQueue": lambda context: context.JoinableQueue(),
+    "SimpleQueue": lambda context: context.SimpleQueue(),
+    "Synchronized": lambda context: context.Value("i", 0),
+    "SynchronizedArray": lambda context: context.Array("i", 3),
+}
 
-    with pytest.raises(Exception, match=r"held.* made for forked children") as refused:
+
+@pytest.mark.parametrize("kind", MADE_FOR_FORKED_CHILDREN)
+def test_an_object_for_forked_children_is_refused_by_what_the_user_made(kind):
+    held = MADE_FOR_FORKED_CHILDREN[kind](multiprocessing.get_context("fork"))
+
+    with pytest.raises(Exception, match="is for forked children only") as refused:
         compute(held, lambda held, index: index, method="spawn")
 
-    assert 'multiprocessing.get_context("spawn")' in str(refused.value)
-    assert "fork" in str(refused.value)
+    said = str(refused.value)
+    assert re.match(rf"sequence\.held, a \S+\.{kind}, cannot be pickled", said)  # no lock inside it
+    assert 'multiprocessing.get_context("spawn")' in said
+    assert "start_method='fork'" in said
 
 
 def test_pickling_them_starts_no_thread_in_the_consumer():
@@ -628,3 +646,16 @@ def test_a_worker_that_does_not_use_multiprocessing_does_not_import_it(tmp_path)
     done = run_script(script, cwd=tmp_path)
 
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+@pytest.mark.parametrize(("method", "seen"), [("spawn", 0), ("fork", 7)])
+def test_an_array_over_shared_memory_is_a_copy_for_a_fresh_interpreter(method, seen):
+    memory = sharedctypes.RawArray("b", 8)
+    array = np.frombuffer(memory, np.int8)
+
+    def write(held, index):
+        held[0] = 7
+        return int(held[0])
+
+    assert compute(array, write, method=method) == [7] * 6
+    assert memory[0] == seen

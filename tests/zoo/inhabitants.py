@@ -18,6 +18,7 @@ import hashlib
 import io
 import lzma
 import mmap
+import multiprocessing
 import operator
 import os
 import pathlib
@@ -271,6 +272,8 @@ def _open(mode):
     return lambda: open(os.devnull, mode)
 
 
+FORKING = multiprocessing.get_context("fork")
+
 REFUSED = {
     "open files": [
         _open("r"),
@@ -290,6 +293,15 @@ REFUSED = {
         lambda: threading.Barrier(2),
         queue.Queue,
         queue.SimpleQueue,
+    ],
+    "locks, queues and values of multiprocessing, made for forked children": [
+        FORKING.Lock,
+        FORKING.RLock,
+        FORKING.Semaphore,
+        FORKING.Condition,
+        FORKING.Event,
+        FORKING.SimpleQueue,
+        FORKING.Queue,
     ],
     "threads, processes and pools": [
         threading.Thread,

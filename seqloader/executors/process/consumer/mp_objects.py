@@ -110,8 +110,7 @@ def _reduce(obj: Any) -> Any:
     kind = type(obj)
     if kind.__module__ == "multiprocessing.synchronize" and getattr(obj, "_is_fork_ctx", False):
         raise pickle.PicklingError(
-            f"it was made for forked children, as by multiprocessing.{kind.__name__}(): make it by "
-            f'multiprocessing.get_context("spawn").{kind.__name__}()'
+            f"a {kind.__name__} of the context that it was made by is for forked children only"
         )
     reducer = reduction.ForkingPickler._extra_reducers.get(kind)  # type: ignore[attr-defined]
     if reducer is None:

@@ -69,6 +69,17 @@ KINDS: Final = (
         "leave it out, and make one where it is needed",
     ),
     _kind(
+        "locks, queues and values of multiprocessing, made for forked children",
+        "multiprocessing.synchronize.SemLock multiprocessing.synchronize.Condition "
+        "multiprocessing.synchronize.Event multiprocessing.synchronize.Barrier "
+        "multiprocessing.queues.Queue multiprocessing.queues.SimpleQueue "
+        "multiprocessing.sharedctypes.SynchronizedBase",
+        'make it by the same method of multiprocessing.get_context("spawn"), or pass '
+        "start_method='fork', where workers inherit the Sequence as it is",
+        "give it to the Sequence before the start, and return plain data",
+        is_value=True,
+    ),
+    _kind(
         "threads, processes and pools",
         "threading.Thread threading.Timer subprocess.Popen concurrent.futures._base.Future "
         "concurrent.futures.thread.ThreadPoolExecutor "
