@@ -310,6 +310,17 @@ def test_arena_keeps_to_the_limits_of_the_process(limit: str) -> None:
     assert 256 * MIB <= size <= (limit_bytes if limit == "RLIMIT_FSIZE" else limit_bytes // 8)
 
 
+def test_arena_needs_no_module_that_the_last_descriptor_would_load() -> None:
+    code = (
+        "import sys; sys.modules['resource'] = None;"
+        "from seqloader.memory.memfile import anonymous_file;"
+        "from seqloader.executors.process.wire.blocks import make_sparse;"
+        "print(make_sparse(anonymous_file('test'), 2))"
+    )
+
+    assert int(run_python(code)) >= 256 * MIB
+
+
 def run_python(code: str, **options: Any) -> str:
     path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, **options.pop("env", {})}

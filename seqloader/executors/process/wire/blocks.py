@@ -25,7 +25,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import sys
 from typing import Final, NamedTuple
 
 __all__ = [
@@ -140,7 +139,8 @@ def _most_bytes(sharers: int) -> int:
     size = _MOST_BYTES
     with contextlib.suppress(OSError, ValueError):
         size = min(size, _RAM_MULTIPLE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    if sys.platform != "win32":
+    # Without the module (on Windows; or no descriptor is left to load it by) a size is tried out.
+    with contextlib.suppress(ImportError):
         import resource
 
         file_limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
