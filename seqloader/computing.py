@@ -103,7 +103,7 @@ class Computing:
 
     def _compute_watched(self, ticket: Ticket) -> Any:
         watched = Watched(self.sequence, self.held)
-        batch = self._seeding.compute(watched, ticket, self.held, shared=True)
+        batch = self._compute(ticket, watched)
         if watched.drawn:
             self._watched = watched
             self._notice(watched.digests, kept=False)
@@ -113,9 +113,10 @@ class Computing:
         version = self._version
         self.noticed += [Noticed(version, name, one, kept) for name, one in digests.items()]
 
-    def _compute(self, ticket: Ticket) -> Any:
+    def _compute(self, ticket: Ticket, watched: Watched | None = None) -> Any:
         for iterator in self._iterators:
             count_batches_seen(iterator, ticket.epoch, ticket.index)
         if self._worker:
-            return self._seeding.compute(self.sequence, ticket, self.held, shared=True)
+            asked = self.sequence if watched is None else watched
+            return self._seeding.compute(asked, ticket, self.held, shared=True)
         return self._seeding.compute_aside(self.sequence, ticket, self.held)
