@@ -241,6 +241,8 @@ def test_what_worker_init_raises_is_the_cause_of_a_start_error(make, executor, k
     assert count == 0
     assert type(error) is WorkerStartError
     assert kind in (type(error.__cause__), type(getattr(error.__cause__, "__cause__", None)))
+    if executor == "process" and issubclass(kind, READ_AS_AN_END):
+        assert f"WorkerInit.__call__() raised {kind.__name__}" in str(error)
     assert not enqueuer.is_running()
     assert enqueuer.sequence.ends == 0
 
@@ -276,6 +278,25 @@ def waits_in_next() -> bool:
         names.append(frame.f_code.co_name)
         frame = frame.f_back
     return "__next__" in names and "wait" in names
+
+
+class Rebuilt(ends.Raises):
+    """Raises where a worker rebuilds it."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.reach("__setstate__")
+
+
+@pytest.mark.parametrize(
+    "kind", [StopIteration, pytest.param(GeneratorExit, marks=pytest.mark.slow)]
+)
+def test_what_a_sequence_raises_when_a_worker_loads_it_is_named(make, kind):
+    count, error = walk(make(Rebuilt("__setstate__", kind), "process"), "for")
+
+    assert count == 0
+    assert type(error) is WorkerStartError
+    assert f"Rebuilt.__setstate__() raised {kind.__name__}" in str(error)
 
 
 SAMPLED = {

@@ -82,6 +82,9 @@ def said_of(sequence):
         (Listed, ".x (what its __getstate__ returns)[1]"),
         (Rebuilt, ".x (argument 0 of its __reduce__)[1]"),
         (lambda: ValueError("x", LOCK), ".x.args[1]"),
+        (lambda: property(held()), ".x.fget (its variable lock)"),
+        (lambda: types.MappingProxyType({"a": LOCK}), '.x["a"]'),
+        (lambda: type("Some", (set,), {})([LOCK]), ".x (its elements)[0]"),
     ],
 )
 def test_way_to_the_culprit_is_named(make, place):
@@ -118,6 +121,23 @@ def test_what_is_there_twice_and_leads_back_is_searched_once():
     parent.lock = LOCK
 
     assert said_of(Holder(x=parent, y=child)).startswith("sequence.x.lock, a _thread.lock")
+
+
+class Ends:
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __getstate__(self):
+        raise self.kind("the user's")
+
+
+@pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration, GeneratorExit])
+def test_a_state_that_raises_what_python_reads_as_an_end_is_named(kind):
+    said = said_of(Holder(x=[Ends(kind)]))
+
+    assert said.startswith(f"the pickling of sequence.x[0] raised {kind.__name__}\n")
+    assert "sequence.x[0], a " in said
+    assert "leave it out in __getstate__" in said
 
 
 class Hostile:

@@ -16,6 +16,7 @@ import fractions
 import functools
 import hashlib
 import io
+import logging
 import lzma
 import mmap
 import multiprocessing
@@ -310,6 +311,7 @@ REFUSED = {
         lambda: concurrent.futures.ThreadPoolExecutor(1),
     ],
     "connections": [lambda: sqlite3.connect(":memory:"), _sockets],
+    "handlers of loggers": [logging.StreamHandler],
     "generators": [lambda: (i for i in range(3))],
     "memoryviews": [lambda: memoryview(b"abc")],
     "weak proxies": [lambda: weakref.proxy(KEPT), lambda: weakref.proxy(KEPT.method)],

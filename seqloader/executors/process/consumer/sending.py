@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqloader.arrays import is_plain
+from seqloader.errors import ERRORS, as_raisable
 from seqloader.executors.process.consumer.change import Kept, is_flat, is_large
 from seqloader.executors.process.consumer.mp_objects import (
     MpPickler,
@@ -75,7 +76,7 @@ def pickle_state(
             regions = pickler.find_regions()
             if regions:
                 head, pickler = _pickled(sequence, kept, regions)
-        except Exception as error:
+        except ERRORS as error:
             explained = _explained(error, sequence, "sequence", "the Sequence", StatePickler)
             if explained is error:
                 raise
@@ -101,7 +102,7 @@ def pickle_function(function: Any, name: str) -> bytes:
     """The pickle of a function for workers. `name`: what messages call it."""
     try:
         return dumps(function, MpPickler)
-    except Exception as error:
+    except ERRORS as error:
         explained = _explained(error, function, name, name, MpPickler)
         if explained is error:
             raise
@@ -109,8 +110,8 @@ def pickle_function(function: Any, name: str) -> bytes:
 
 
 def _explained(
-    error: Exception, obj: Any, name: str, what: str, make_pickler: Callable[[io.BytesIO], Any]
-) -> Exception:
+    error: BaseException, obj: Any, name: str, what: str, make_pickler: Callable[[io.BytesIO], Any]
+) -> BaseException:
     """What to raise in place of an error of pickling, which says only what is no help."""
     if isinstance(error, MemoryError):  # says nothing about the object
         return error
@@ -119,8 +120,9 @@ def _explained(
     for kind in (TypeError, pickle.PicklingError):
         if isinstance(error, kind):
             return kind(explained)
-    error.add_note(explained)
-    return error
+    raisable = as_raisable(error, f"the pickling of {culprit.place}")
+    raisable.add_note(explained)
+    return raisable
 
 
 class StatePickler(MpPickler):

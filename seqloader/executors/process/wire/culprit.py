@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from seqloader.errors import ERRORS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -32,7 +34,7 @@ _LONGEST_KEY: Final = 80
 _ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})
 _ALWAYS_FINE: Final = _ATOMS | {type(...), type(NotImplemented), range, slice, pickle.PickleBuffer}
 _PARTIAL: Final = (".func", ".args", ".keywords", "")
-_PROPERTY: Final = (".fget", ".fset", ".fdel", ".__doc__")
+_PROPERTY: Final = ("", ".fget", ".fset", ".fdel", ".__doc__")
 _ITERATORS: Final = frozenset({enumerate, filter, map, reversed, zip})
 _METHODS: Final = (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)
 
@@ -92,7 +94,7 @@ def find_culprit(
     search = _Search(make_pickler)
     try:
         found = search.run(Place(name), obj)
-    except Exception:  # objects may do anything while they are asked
+    except ERRORS:  # objects may do anything while they are asked
         found = None
     if found is None:
         return Culprit(Place(name), obj, None)
@@ -132,7 +134,7 @@ class _Search:
                 place = Place(_static_name(obj), "itself")
             try:
                 parts = self._parts(place, obj)
-            except Exception as error:
+            except ERRORS as error:
                 self.way.append((place, obj))
                 # Its frames hold the buffers of arrays that were asked before. Garbage collection
                 # must not find those in a cycle: CPython 3.11 crashes when it clears a view of one.
@@ -223,7 +225,9 @@ def _argument_labels(obj: object, func: object, args: tuple[Any, ...]) -> list[s
         return [".default_factory"] * count
     if issubclass(kind, BaseException):
         return [f".args[{number}]" for number in range(count)]
-    if issubclass(kind, (list, set, frozenset, collections.deque)):
+    if issubclass(kind, (set, frozenset)):
+        return [" (its elements)"] * count
+    if issubclass(kind, (list, collections.deque, types.MappingProxyType)):
         return [""] * count
     if kind in _ITERATORS or func is iter:
         return [" (what it runs over)"] * count

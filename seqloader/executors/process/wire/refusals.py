@@ -96,6 +96,12 @@ KINDS: Final = (
         "return what was read from it instead",
     ),
     _kind(
+        "handlers of loggers",
+        "logging.Handler",
+        "hold the logger, which travels by its name, and give it its handlers in worker_init",
+        "return the text instead",
+    ),
+    _kind(
         "generators",
         "generator coroutine async_generator",
         "make it a list or an array first",

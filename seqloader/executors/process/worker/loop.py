@@ -130,7 +130,7 @@ class Loop:
             self.load(version, offset)
             row[SINCE] = time.monotonic_ns()
         except BaseException as error:
-            self.report_error(serial, FAILED, failures.pack(error), 0)
+            self.report_error(serial, FAILED, failures.pack(as_raisable(error)), 0)
             return False
         return True
 

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from seqloader import arrays
+from seqloader.errors import as_raisable
 from seqloader.executors.process.wire import failures
 from seqloader.executors.process.wire.records import FAILED, READY, REPORT
 from seqloader.executors.process.wire.settings import (
@@ -105,7 +106,7 @@ def run(
         if worker_init is not None:
             worker_init(own.slot)
     except BaseException as error:
-        loop.report_error(0, FAILED, failures.pack(error), 0)
+        loop.report_error(0, FAILED, failures.pack(as_raisable(error)), 0)
         return
     release_stderr(own.errors, own.capture)
     os.write(pool.reports, REPORT.pack(0, 0, 0, 0, 0, 0, own.number, 0, 0, READY))
