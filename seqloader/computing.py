@@ -6,7 +6,7 @@ generator that `__getitem__` makes when it first needs it. Then that batch is co
 the generator set, so that it does not depend on who computed first. What later batches make is not
 found; they should not.
 
-In a worker, the first batch is watched besides: see drawn_values.py.
+In a worker, be it a process or a thread, the first batch is watched besides: see drawn_values.py.
 
 Without a seed, each worker process gives them streams of its own. In the consumer's own process
 they are left alone, and go on in sequence.
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from seqloader.bindings import bindings, same_bindings
 from seqloader.drawn_orders import count_batches_seen, seeded_iterators
-from seqloader.drawn_values import Noticed, Watched
 from seqloader.generator_search import find_generators
 from seqloader.held_generators import set_streams
 
 if TYPE_CHECKING:
+    from seqloader.drawn_values import Watch
     from seqloader.held_generators import Held
     from seqloader.randomness import Seeding
     from seqloader.tickets import Ticket
@@ -53,12 +53,8 @@ class Computing:
         self._iterators = seeded_iterators(sequence) if worker or seeded else []
         self._seeded = seeded
         self._version = version
-        self._watched: Watched | None = None
-        """Until a second batch has shown whether what the first may have drawn is kept."""
-        self.noticed: list[Noticed] = []
-        """What the consumer is to be told. To be taken out by who tells it."""
-        self.settled = not (seeded or worker)
-        """Whether the first batch is over."""
+        self.settled = not seeded
+        """Whether the first batch is over, which may have made generators."""
         if seeded:
             self.held = find_generators(sequence)
         elif worker and (held := find_generators(sequence)):
@@ -78,18 +74,17 @@ class Computing:
             and same_bindings(self._bound, bindings(sequence))
         )
 
-    def compute(self, ticket: Ticket) -> Any:
-        """Return the batch of a ticket."""
-        if self.settled:
-            batch = self._compute(ticket)
-            if self._watched is not None:
-                self._notice(self._watched.kept(), kept=True)
-                self._watched = None
-            return batch
-        batch = self._compute_watched(ticket) if self._worker else self._compute(ticket)
-        if self._seeded:
+    def compute(self, ticket: Ticket, watch: Watch | None = None) -> Any:
+        """Return the batch of a ticket. `watch`: of the worker that computes it."""
+        if watch is None:
+            batch = self._compute(ticket, self.sequence)
+        else:
+            asked = watch.before(self._version, self.sequence, self.held)
+            batch = self._compute(ticket, asked)
+            watch.after(self._version, asked)
+        if not self.settled:
             batch = self._look_again(ticket, batch)
-        self.settled = True
+            self.settled = True
         return batch
 
     def _look_again(self, ticket: Ticket, batch: Any) -> Any:
@@ -98,25 +93,13 @@ class Computing:
         made = {id(one.target) for one in found} - {id(one.target) for one in self.held}
         self.held = found
         if made:
-            batch = self._compute(ticket)
+            batch = self._compute(ticket, self.sequence)
         return batch
 
-    def _compute_watched(self, ticket: Ticket) -> Any:
-        watched = Watched(self.sequence, self.held)
-        batch = self._compute(ticket, watched)
-        if watched.drawn:
-            self._watched = watched
-            self._notice(watched.digests, kept=False)
-        return batch
-
-    def _notice(self, digests: dict[str, bytes], *, kept: bool) -> None:
-        version = self._version
-        self.noticed += [Noticed(version, name, one, kept) for name, one in digests.items()]
-
-    def _compute(self, ticket: Ticket, watched: Watched | None = None) -> Any:
+    def _compute(self, ticket: Ticket, asked: Any) -> Any:
+        """`asked`: the Sequence, or what stands for it while it is watched."""
         for iterator in self._iterators:
             count_batches_seen(iterator, ticket.epoch, ticket.index)
         if self._worker:
-            asked = self.sequence if watched is None else watched
             return self._seeding.compute(asked, ticket, self.held, shared=True)
-        return self._seeding.compute_aside(self.sequence, ticket, self.held)
+        return self._seeding.compute_aside(asked, ticket, self.held)

@@ -1,10 +1,13 @@
 """Values that `__getitem__` draws when it is first called, and keeps: each worker has its own.
 
+Processes have one each. Threads share the Sequence, but those that find nothing there at the same
+time draw one each as well, of which the last stays, and batches were made of the others.
+
 A worker watches its first batch of a state. What becomes data during that call (an attribute of
 the Sequence, or of an object that one of its attributes is bound to) while a random generator moves
 may have been drawn; or it was loaded, and something else drew. Nobody can tell in one worker. So
 the worker says its name and a digest, and once more if its next batch finds the same: then it is
-kept, and no mere trace of the last batch. The consumer has a word where two processes have
+kept, and no mere trace of the last batch. The consumer has a word where two workers have
 different values under one name, and one of them is known to keep it.
 
 Pure, but for the state of the generators that it looks at.
@@ -22,7 +25,7 @@ import numpy as np
 from seqloader.bindings import bindings
 from seqloader.held_generators import Held, keep
 
-__all__ = ["Disagreements", "Noticed", "Watched"]
+__all__ = ["Disagreements", "Noticed", "Watch", "Watched"]
 
 
 class Noticed(NamedTuple):
@@ -73,6 +76,42 @@ class Watched:
         }
 
 
+class Watch:
+    """What one worker, a process or a thread, notices in its first two batches of each state.
+
+    Attributes:
+        noticed: what the consumer is to be told; to be taken out by who tells it.
+    """
+
+    def __init__(self) -> None:
+        self.noticed: list[Noticed] = []
+        self._version = 0
+        """Of the last state of which a batch was watched."""
+        self._watched: Watched | None = None
+        """Until a second batch has shown whether what the first may have drawn is kept."""
+
+    def before(self, version: int, sequence: Any, held: tuple[Held, ...]) -> Any:
+        """What to ask for a batch: the Sequence, or what watches it."""
+        return sequence if version == self._version else Watched(sequence, held)
+
+    def after(self, version: int, asked: Any) -> None:
+        """It has answered."""
+        if version != self._version:
+            self._version = version
+            self._note(version, asked.digests, kept=False)
+            self._watched = asked if asked.digests else None
+        elif self._watched is not None:
+            self._note(version, self._watched.kept(), kept=True)
+            self._watched = None
+
+    def forget(self) -> None:
+        """Let go of the state."""
+        self._watched = None
+
+    def _note(self, version: int, digests: dict[str, bytes], *, kept: bool) -> None:
+        self.noticed += [Noticed(version, name, one, kept) for name, one in digests.items()]
+
+
 class Disagreements:
     """What the workers of one start have said."""
 
@@ -82,7 +121,7 @@ class Disagreements:
         self._said: set[str] = set()
 
     def take(self, noticed: Noticed) -> bool:
-        """Whether, with this, two processes are first known to have kept different values."""
+        """Whether, with this, two workers are first known to have kept different values."""
         if noticed.version != self._version:
             self._version = noticed.version
             self._digests.clear()

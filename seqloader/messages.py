@@ -196,10 +196,10 @@ def skip_warning(answer: Raised | Lost, error: BaseException) -> str:
 def drawn_warning(name: str) -> str:
     """Two workers drew a value each, which decides what their batches hold."""
     return (
-        f"sequence.{name}: worker processes have different ones. __getitem__ draws it when it is "
-        "first called, and what it changes stays in that worker: if it is an order, some samples "
-        "of an epoch arrive twice and others never. Draw it in __init__, or in on_epoch_begin or "
-        "on_epoch_end, which run in the training process and reach every worker"
+        f"sequence.{name}: workers have had different ones. __getitem__ draws it when it is first "
+        "called, and each worker process does so, or threads at the same time: if it is an order, "
+        "some samples of an epoch arrive twice and others never. Draw it in __init__, or in "
+        "on_epoch_begin or on_epoch_end, which run in the training process and reach every worker"
     )
 
 

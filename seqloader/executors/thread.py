@@ -49,6 +49,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.computing import Computing
+from seqloader.drawn_values import Noticed, Watch
 from seqloader.errors import WorkerStartError, as_raisable
 from seqloader.executors.local_batch import LocalBatch, private_copy
 from seqloader.tickets import Raised
@@ -81,7 +82,7 @@ class _Task:
         return self._owner.setdefault(None, claimant) is claimant
 
 
-_Box = deque[tuple[_Task, "Outcome"]]
+_Box = deque[tuple[_Task, "Outcome | Noticed"]]
 
 
 class _Crew:
@@ -93,6 +94,8 @@ class _Crew:
         self.seeded = seeding.reseed_globals
         self.turn = threading.RLock()
         """Whoever computes with generators set for the batch."""
+        self.version = 0
+        """Of the Sequence's state."""
         self.computing = self.take_up(sequence)
         self.copy = copy
         self.queue: SimpleQueue[_Task | None] = SimpleQueue()  # None: a thread may leave
@@ -109,7 +112,10 @@ class _Crew:
         self.failure: BaseException | None = None
 
     def take_up(self, sequence: Any) -> Computing:
-        return Computing(sequence, self.seeding, seeded=self.seeded, worker=False)
+        self.version += 1
+        return Computing(
+            sequence, self.seeding, seeded=self.seeded, worker=False, version=self.version
+        )
 
     def ring(self) -> None:
         try:
@@ -196,14 +202,15 @@ class ThreadExecutor:
         crew.woken = False
         _raise_failure(crew)
 
-    def collect(self) -> Iterable[Outcome]:
+    def collect(self) -> Iterable[Outcome | Noticed]:
         """Hand out what the threads have answered."""
         crew = self._started()
         _raise_failure(crew)
         outcomes = []
         for _ in range(len(crew.box)):
             task, outcome = crew.box.popleft()
-            crew.open.discard(task)
+            if not isinstance(outcome, Noticed):
+                crew.open.discard(task)
             outcomes.append(outcome)
         return outcomes
 
@@ -311,12 +318,13 @@ def _raise_failure(crew: _Crew) -> None:
 
 def _work(crew: _Crew, slot: int, worker_init: Callable[[int], object] | None) -> None:
     """Life of one thread."""
+    watch = Watch()
     try:
         if worker_init is not None:
             worker_init(slot)
         while not crew.ending and (task := crew.queue.get()) is not None:
             if task.claim(_WORKER):
-                _answer(crew, slot, task)
+                _answer(crew, slot, task, watch)
             # A waiting thread must not keep alive what lies forgotten in an old task's box.
             del task
     except BaseException as error:
@@ -326,12 +334,14 @@ def _work(crew: _Crew, slot: int, worker_init: Callable[[int], object] | None) -
         crew.ring()
 
 
-def _answer(crew: _Crew, slot: int, task: _Task) -> None:
+def _answer(crew: _Crew, slot: int, task: _Task, watch: Watch) -> None:
     begun = time.perf_counter()
     try:
         computing = crew.computing
         with crew.turn if computing.takes_turns else contextlib.nullcontext():
-            batch = computing.compute(task.ticket)
+            batch = computing.compute(task.ticket, watch)
+        while watch.noticed:
+            task.box.append((task, watch.noticed.pop()))
         if crew.copy:
             # Now and not in open(), since the Sequence may use its memory for another batch.
             batch = private_copy(batch)

@@ -87,10 +87,44 @@ class Curriculum(Hooked):
         return self.epoch
 
 
+class Frame:
+    """As a data frame: a sample of it is another one, and numpy's own generator draws it."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def sample(self, frac: float) -> Frame:
+        drawn = np.random.mtrand._rand.permutation(len(self.rows))
+        return Frame(self.rows[drawn[: int(frac * len(drawn))]])
+
+
+class SampledFrame(Hooked):
+    def __init__(self) -> None:
+        super().__init__()
+        self.frame = Frame(self.order)
+
+    def on_epoch_end(self) -> None:
+        self.frame = self.frame.sample(frac=1)
+        self.order = self.frame.rows
+
+
+class BeginsByDrawing(Hooked):
+    """Its order is drawn when an epoch begins; half of a pair of normal numbers is left over."""
+
+    def on_epoch_begin(self) -> None:
+        self.order = np.random.permutation(SAMPLES)
+        self.scale = random.gauss(0, 1) + np.random.normal()
+
+    def draw(self) -> Any:
+        return self.scale
+
+
 ALL: list[type[Hooked]] = [
     NumpyShuffle,
     OwnGenerator,
     ListShuffle,
     OwnPythonGenerator,
     Curriculum,
+    SampledFrame,
+    BeginsByDrawing,
 ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -95,10 +96,13 @@ class LoadsAndAugments(Batches):
     file: Any = None
     calls = 0
 
+    def open(self) -> Any:
+        return open("/dev/null", "rb")
+
     def batch(self, index: int) -> Any:
         if self.data is None:
             self.data = np.arange(16.0)
-            self.file = open("/dev/null", "rb")  # noqa: SIM115
+            self.file = self.open()
             self.cache: dict[int, Any] = {}
             self.rng = np.random.default_rng()
         self.calls += 1
@@ -136,6 +140,48 @@ def test_an_order_drawn_in_an_object_of_the_sequence_is_named(tmp_path: Path) ->
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_what_is_loaded_cached_and_counted_is_not_named(options: Any, tmp_path: Path) -> None:
     assert said(LoadsAndAugments(tmp_path), **options) == []
+
+
+class DrawnByTwoThreads(Sequence):
+    """Two threads find no order. The second one's comes when the first has kept its own."""
+
+    def __init__(self) -> None:
+        self.order: Any = None
+        self.calls = 0
+        self.both_drew = threading.Barrier(2)
+        self.kept = threading.Event()
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Any:
+        if self.order is None:
+            drawn = np.random.permutation(16)
+            if self.both_drew.wait(30):
+                self.kept.wait(30)
+            self.order = drawn
+        self.calls += 1
+        if self.calls == 3:
+            self.kept.set()
+        return self.order[2 * index : 2 * index + 2]
+
+
+@pytest.mark.parametrize("options", [{}, {"seed": 0}], ids=str)
+def test_an_order_that_threads_draw_at_the_same_time_is_named(options: Any) -> None:
+    threads = {"use_multiprocessing": False, "max_queue_size": 8}
+
+    assert said(DrawnByTwoThreads(), **threads, **options) == ["sequence.order"]
+
+
+class LoadsInThreads(LoadsAndAugments):
+    def open(self) -> Any:
+        return None  # it would be left open in this process
+
+
+def test_what_threads_load_cache_and_count_is_not_named(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+
+    assert said(LoadsInThreads(tmp_path), use_multiprocessing=False) == []
 
 
 def test_inline_there_is_one_order_and_nothing_to_say(tmp_path: Path) -> None:

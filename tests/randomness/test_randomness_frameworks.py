@@ -101,6 +101,41 @@ def test_generators_of_torch_are_under_the_seed(options: dict[str, Any]) -> None
     assert epochs(TorchNoise(), seed=0, **options) == expected
 
 
+class Permuted(Sequence):
+    """Its order is drawn by torch when an epoch ends."""
+
+    def __init__(self) -> None:
+        self.order = list(range(12))
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> list[int]:
+        return self.order[2 * index : 2 * index + 2]
+
+    def on_epoch_end(self) -> None:
+        import torch
+
+        self.order = torch.randperm(12).tolist()
+
+
+def test_hooks_that_draw_by_torch_are_replayed() -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    with OrderedEnqueuer(Permuted(), workers=0, seed=1) as whole:
+        earlier = [list(whole) for _ in range(2)]
+        batches = iter(whole)
+        next(batches)
+        state = whole.state_dict()
+        expected = [*batches, *whole]
+    resumed = OrderedEnqueuer(Permuted(), workers=0)
+
+    resumed.load_state_dict(state, replay_hooks=True)
+
+    with resumed:
+        assert [batch for _ in range(2) for batch in resumed] == expected
+    assert earlier[0] != earlier[1]
+
+
 # --- Keras' image iterators -----------------------------------------------------------------------
 
 SAMPLES = 96

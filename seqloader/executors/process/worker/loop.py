@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.computing import Computing
+from seqloader.drawn_values import Watch
 from seqloader.errors import as_raisable
 from seqloader.executors.process.wire import failures
 from seqloader.executors.process.wire.records import (
@@ -74,6 +75,7 @@ class Loop:
         self._loader = loader
         self._seeding = seeding
         self._computing: Computing | None = None
+        self._watch = Watch()
         self._version = 0
         self._acknowledged = 0
         self._spare: Any = None
@@ -88,6 +90,7 @@ class Loop:
         """Work on the state that was published as `version`."""
         assert self._loader is not None, "an inherited Sequence is never loaded"
         self._computing = None  # let go of the old mappings before new ones are made
+        self._watch.forget()
         self._take_up(self._loader.load(version, offset), version)
         self._version = version
         self._acknowledge()
@@ -137,13 +140,13 @@ class Loop:
     def _answer(self, serial: int, ticket: Ticket, started: int) -> None:
         arena = self.arena
         arena.taken = serial
-        computing = self._computing
+        computing, watch = self._computing, self._watch
         assert computing is not None, "nothing was loaded"
         try:
-            box = [computing.compute(ticket)]
+            box = [computing.compute(ticket, watch)]
             self._leave_if_forked()
-            while computing.noticed:
-                noticed = marshal.dumps(tuple(computing.noticed.pop()))
+            while watch.noticed:
+                noticed = marshal.dumps(tuple(watch.noticed.pop()))
                 self.report_error(0, NOTICED, noticed, 0)
             offset, size, nbytes, block, layout = self._encoder.encode(box)
         except BaseException as error:
