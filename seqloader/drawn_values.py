@@ -81,10 +81,12 @@ class Watch:
 
     Attributes:
         noticed: what the consumer is to be told; to be taken out by who tells it.
+        over: version of the last state of which there is no more to be noticed.
     """
 
     def __init__(self) -> None:
         self.noticed: list[Noticed] = []
+        self.over = -1
         self._version = 0
         """Of the last state of which a batch was watched."""
         self._watched: Watched | None = None
@@ -100,9 +102,12 @@ class Watch:
             self._version = version
             self._note(version, asked.digests, kept=False)
             self._watched = asked if asked.digests else None
+            if self._watched is None:
+                self.over = version
         elif self._watched is not None:
             self._note(version, self._watched.kept(), kept=True)
             self._watched = None
+            self.over = version
 
     def forget(self) -> None:
         """Let go of the state."""

@@ -215,7 +215,7 @@ def _create(meta: type[type], name: str, bases: tuple[type, ...], first: dict[st
     with _silent(_owner(bases, meta)):
         made: type = new(meta, name, bases, first)
     if _is_ctypes(meta):
-        _builtin(meta, "__init__")(made, name, bases, first)
+        builtin_method(meta, "__init__")(made, name, bases, first)
     if issubclass(meta, abc.ABCMeta):
         _abc._abc_init(made)
     return made
