@@ -191,7 +191,7 @@ def is_made_by_hand(name: str) -> bool:
     worker cannot import it."""
     top = name.partition(".")[0]
     module = sys.modules.get(top)
-    if type(module) is not ModuleType or module.__spec__ is not None:
+    if type(module) is not ModuleType or vars(module).get("__spec__") is not None:
         return False
     # A module may have put another one in its own place.
     return importlib.machinery.PathFinder.find_spec(top) is None

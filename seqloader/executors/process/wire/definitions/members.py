@@ -34,7 +34,8 @@ def reduce_member(member: enum.Enum) -> Any:
     name = getattr(member, "_name_", None)
     key = name, None
     if cls._member_map_.get(name) is not member:  # type: ignore[arg-type]
-        if cls._value2member_map_.get(member._value_) is not member:
+        by_value = cls._value2member_map_ if isinstance(member, enum.Flag) else {}
+        if by_value.get(member._value_) is not member:
             return NotImplemented  # not found at all
         key = None, member._value_  # several of a flag's, or none
     attributes = dict(vars(member))

@@ -80,7 +80,7 @@ def _registered_of_script() -> _Registered:
     found: _Registered = {}
     for one in _abstract_classes():
         for subclass in registered(one):
-            if script.is_of_script(subclass.__module__):
+            if script.is_of_script(getattr(subclass, "__module__", None)):
                 found.setdefault(id(subclass), (weakref.ref(subclass), []))[1].append(one)
     return found
 
@@ -93,7 +93,7 @@ def _abstract_classes() -> Iterator[abc.ABCMeta]:
     seen = set(map(id, waiting))
     while waiting:
         one = waiting.pop()
-        module = one.__module__
+        module = getattr(one, "__module__", None)
         if not script.is_of_script(module) and script.look_up(module, one.__qualname__) is one:
             yield one
         below = [sub for sub in type.__subclasses__(one) if id(sub) not in seen]
