@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MpPickler", "PassedDescriptors", "as_parent", "reduce_shared_tensor", "tracker_fd"]
 
+_SYNCHRONIZE: Final = "multiprocessing.synchronize"
 _REDUCERS: Final = frozenset({"multiprocessing.connection", "multiprocessing.sharedctypes"})
 """Whose ways to pickle are taken over."""
 _STORAGE_REDUCERS: Final = frozenset({"reduce_storage", "reduce_typed_storage"})
@@ -108,7 +109,9 @@ def _reduce(obj: Any) -> Any:
         PicklingError: it was made for forked children only.
     """
     kind = type(obj)
-    if kind.__module__ == "multiprocessing.synchronize" and getattr(obj, "_is_fork_ctx", False):
+    semaphore = getattr(obj, "_semlock", None) if kind.__module__ == _SYNCHRONIZE else None
+    # Early releases of Python 3.11 let these go, and who uses one that has no name crashes.
+    if semaphore is not None and semaphore.name is None:
         raise pickle.PicklingError(
             f"a {kind.__name__} of the context that it was made by is for forked children only"
         )
