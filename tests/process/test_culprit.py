@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import functools
 import gc
+import importlib
 import subprocess
 import sys
 import textwrap
@@ -336,3 +337,21 @@ def test_what_keeps_worker_init_from_travelling_is_named():
         "worker_init (the default of its argument lock), a _thread.lock, cannot be pickled"
     )
     assert "Workers get a pickle of worker_init" in str(caught.value)
+
+
+def test_what_a_library_holds_is_no_matter_of_getstate(tmp_path, monkeypatch):
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    (packages / "library_with_locks.py").write_text(
+        "import threading\nclass Iterator:\n    def __init__(self):\n"
+        "        self.lock = threading.Lock()\n"
+    )
+    monkeypatch.syspath_prepend(packages)
+    theirs = importlib.import_module("library_with_locks").Iterator()
+
+    said = said_of({"inner": collections.deque([theirs])})
+
+    assert said.startswith('sequence["inner"][0].lock, a _thread.lock, cannot be pickled')
+    assert "Iterator is a class of a library" in said
+    assert "start_method='fork'" in said
+    assert "__getstate__" not in said

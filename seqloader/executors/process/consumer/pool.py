@@ -450,6 +450,7 @@ class Pool:
             self._pipes.end_tickets()
             self.crew.await_end(deadline - timeout_s / 2)
         self.close(max(0.1, deadline - time.monotonic()))
+        reap_forsaken()  # those of an earlier pool, which took longer than they were given
 
     def close(self, patience_s: float = 0.1) -> None:
         """Kill what still lives and let go of everything. Idempotent.

@@ -14,6 +14,7 @@ import collections
 import functools
 import io
 import pickle
+import sys
 import types
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -71,6 +72,8 @@ class Culprit(NamedTuple):
     part: object
     error: BaseException | None
     """What pickling it raised."""
+    holder: type | None = None
+    """Class of the object that holds it; what the standard library has, only contains."""
 
     def __str__(self) -> str:
         used = f", used by {self.place.user}" if self.place.kind == "global" else ""
@@ -98,10 +101,18 @@ def find_culprit(
         found = None
     if found is None:
         return Culprit(Place(name), obj, None)
-    for place, part in search.way:
-        if is_known(type(part)):
-            return Culprit(place, part, found.error)
+    for depth, (place, part) in enumerate(search.way):
+        if is_known(type(part)) or part is found.part:
+            return Culprit(place, part, found.error, _holder(search.way[:depth]))
     return found
+
+
+def _holder(way: list[tuple[Place, object]]) -> type | None:
+    for _, one in reversed(way):
+        module, dot, _ = type_name(type(one)).partition(".")
+        if dot and module not in sys.stdlib_module_names:
+            return type(one)
+    return None
 
 
 class _Search:

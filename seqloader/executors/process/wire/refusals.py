@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from seqloader.executors.process.wire.culprit import Culprit, type_name
+from seqloader.executors.process.wire.definitions.functions import is_installed
 
 __all__ = ["KINDS", "Kind", "explain_batch", "explain_sent", "is_known_kind"]
 
@@ -169,6 +170,10 @@ _OTHER_IN_SEQUENCE: Final = (
     "leave it out in __getstate__ and make it anew in __setstate__, or pass start_method='fork', "
     "where workers inherit the Sequence as it is"
 )
+_HELD_BY_LIBRARY: Final = (
+    "{} is a class of a library, and says nothing of how it is pickled without it: pass "
+    "start_method='fork', where workers inherit the Sequence as it is, or executor='thread'"
+)
 _OTHER_IN_BATCH: Final = "leave it out, or give its class a __reduce__ that can rebuild it"
 
 
@@ -220,6 +225,9 @@ def _way_out(culprit: Culprit) -> str:
             "a class of a script travels with its attributes. Make it in __getitem__ when it is "
             "first used, or move the class into a module that workers can import"
         )
+    holder = culprit.holder
+    if holder is not None and is_installed(holder.__module__):
+        return _HELD_BY_LIBRARY.format(holder.__qualname__)
     return kind.in_sequence if kind else _OTHER_IN_SEQUENCE
 
 
