@@ -231,7 +231,7 @@ def test_a_shared_value_has_its_memory_beside_it():
         kind = reduction.ForkingPickler._extra_reducers[type(value)].__module__
         arena = value._wrapper._state[0][0]
         memory = reduction.ForkingPickler._extra_reducers[type(arena)].__module__
-        print(kind, memory, arena.size > 0, arena.fd > 2, hasattr(ctypes.c_int(1), "_wrapper"))
+        print(kind, memory, arena.size > 0, arena.fd >= 0, hasattr(ctypes.c_int(1), "_wrapper"))
     """
     kinds = "multiprocessing.sharedctypes multiprocessing.heap"
 
