@@ -63,13 +63,10 @@ class Sequence(Generic[Batch]):
         def __init__(self, *arguments: Any, **keywords: Any) -> None:
             """Need not be called. Takes what Keras' `PyDataset` takes, for an enqueuer.
 
-            Args:
-                workers: Processes or threads; 0 computes in the consumer.
-                use_multiprocessing: False means threads.
-                max_queue_size: Batches computed ahead.
-
-            What is given here is the default of the enqueuer's argument of that name; what is not
-            given says nothing. Arguments of other base classes go on to them.
+            `workers`: processes or threads; 0 computes in the consumer. `use_multiprocessing`:
+            False means threads. `max_queue_size`: batches computed ahead. What is given here is the
+            default of the enqueuer's argument of that name; what is not given says nothing.
+            Arguments of other base classes go on to them.
 
             Raises:
                 TypeError: an argument is none of these, and there is no other base class.
