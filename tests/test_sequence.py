@@ -253,6 +253,7 @@ def test_it_imports_neither_typing_extensions_nor_any_framework():
 
 
 @pytest.mark.slow
+@pytest.mark.limit(150)
 def test_bare_and_parametrised_subclasses_pass_mypy_strict(tmp_path):
     pytest.importorskip("mypy")
     source = tmp_path / "user.py"
