@@ -102,6 +102,9 @@ class _Search:
             if way is None:
                 way = ways[kind] = self._way_into(kind)
             self._take_up(way(place, obj), place)
+        # Each way refers to this search: the cycle would keep all that was seen, and its memory,
+        # until garbage is collected.
+        ways.clear()
         return bool(self.found)
 
     def _take_up(self, parts: Iterable[Part], place: str) -> None:

@@ -66,7 +66,7 @@ KINDS: Final = (
         "threading.BoundedSemaphore threading.Barrier queue.Queue queue.LifoQueue "
         "queue.PriorityQueue _queue.SimpleQueue",
         "a worker computes one batch at a time, and has nobody to wait for: leave it out in "
-        "__getstate__, and make a new one in __setstate__",
+        "__getstate__, and make a new one in __setstate__, or pass start_method='fork'",
         "leave it out, and make one where it is needed",
     ),
     _kind(
