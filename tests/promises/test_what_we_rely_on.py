@@ -548,17 +548,6 @@ def test_multiprocessing_registers_how_its_objects_travel():
     assert reducers._extra_reducers[Connection] is not None
 
 
-def test_a_shared_value_has_a_wrapper():
-    shared, plain = printed(
-        "import ctypes\n"
-        "from multiprocessing import sharedctypes\n"
-        "print(hasattr(sharedctypes.RawValue('i', 1), '_wrapper'))\n"
-        "print(hasattr(ctypes.c_int(1), '_wrapper'))\n"
-    )
-
-    assert (shared, plain) == ("True", "False")
-
-
 @pytest.mark.torch
 def test_a_typed_storage_of_torch_has_an_untyped_one():
     torch = pytest.importorskip("torch")
