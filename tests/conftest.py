@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["pytester", "guards.dispositions", "guards.watchdog", "guards.leaks"]
+pytest_plugins = [
+    "pytester",
+    "guards.dispositions",
+    "guards.heap",
+    "guards.watchdog",
+    "guards.leaks",
+]

@@ -235,17 +235,18 @@ def test_what_is_no_permutation_makes_a_run_wrong(wrong: Any, told: str) -> None
 
 
 @pytest.mark.parametrize(
-    "sequence",
+    ("workload", "options"),
     [
-        workloads.Copied(),
-        workloads.CopiedInArena(),
-        workloads.HoldsArray(nbytes=1_000_000),
-        workloads.HoldsSharedArray(nbytes=1_000_000),
-        workloads.HoldsPaths(count=100),
+        (workloads.Copied, {}),
+        (workloads.CopiedInArena, {}),
+        (workloads.HoldsArray, {"nbytes": 1_000_000}),
+        (workloads.HoldsSharedArray, {"nbytes": 1_000_000}),
+        (workloads.HoldsPaths, {"count": 100}),
     ],
-    ids=lambda sequence: type(sequence).__name__,
 )
-def test_workload_holds_what_its_check_expects(sequence: Any) -> None:
+def test_workload_holds_what_its_check_expects(workload: Any, options: dict[str, Any]) -> None:
+    sequence = workload(**options)
+
     check_batch(sequence[7], 7, True, sequence)
 
 

@@ -18,6 +18,8 @@ __all__ = ["MARK", "Holdings", "describe", "is_ours", "orphans", "take"]
 MARK: Final = "PYTEST_LEAK_GUARD"
 """Environment variable that every process started by the tests inherits, and orphans keep."""
 
+_WITHOUT_A_FILE: Final = ("/memfd:", "/dev/shm/", "/dev/zero", "(deleted)")
+
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGCHLD", "SIGHUP", "SIGALRM", "SIGIO", "SIGPIPE")
 
 
@@ -47,7 +49,7 @@ class Holdings:
 def take() -> Holdings:
     """Look at this process now."""
     return Holdings(
-        processes=frozenset(psutil.Process().children(recursive=True)),
+        processes=_children(),
         pids=frozenset(psutil.pids()),
         threads=frozenset(t for t in threading.enumerate() if type(t).__name__ != "TMonitor"),
         descriptors=_descriptors(),
@@ -55,6 +57,18 @@ def take() -> Holdings:
         named_memory=named_memory.names(),
         signals=_dispositions(),
     )
+
+
+def _children() -> frozenset[psutil.Process]:
+    """Children and theirs. Most tests have none, and Linux says so ten times faster than a walk
+    through all processes."""
+    try:
+        lists = [f"/proc/self/task/{thread}/children" for thread in os.listdir("/proc/self/task")]
+        if not any(Path(path).read_text() for path in lists):
+            return frozenset()
+    except OSError:
+        pass  # no such files in this system, or a thread that has just ended
+    return frozenset(psutil.Process().children(recursive=True))
 
 
 def orphans(pids: frozenset[int]) -> list[psutil.Process]:
@@ -112,9 +126,8 @@ def _mappings() -> frozenset[str]:
         return frozenset()
     found = set()
     for line in maps.read_text().splitlines():
-        _, _, _, _, inode, *rest = line.split(maxsplit=5)
-        target = rest[0] if rest else ""
-        if target.startswith(("/memfd:", "/dev/shm/", "/dev/zero")) or "(deleted)" in target:
+        if any(part in line for part in _WITHOUT_A_FILE):
+            _, _, _, _, inode, target = line.split(maxsplit=5)
             found.add(f"mapping of {target}, inode {inode}")
     return frozenset(found)
 

@@ -91,17 +91,26 @@ class Arrival:
 
     Args:
         at: at the how-manieth point that is passed, from 1; 0: never, points are only counted.
+        within: in this one of the calls, from 1, and `at` counts its points alone; 0: in any.
+            The others are not traced, which is what takes the time.
         site: instead, at this point when it is passed first.
         kind: what is raised.
     """
 
     def __init__(
-        self, at: int = 0, *, site: Point | None = None, kind: type[BaseException] = Interrupt
+        self,
+        at: int = 0,
+        *,
+        within: int = 0,
+        site: Point | None = None,
+        kind: type[BaseException] = Interrupt,
     ) -> None:
         self._at = at
+        self._within = within
         self._site = site
-        self._offsets: dict[CodeType, frozenset[int]] = {}
         self.kind = kind
+        self.calls: list[int] = []
+        """How many points had been passed before each call."""
         self.passed: list[Point] = []
         self.armed: Point | None = None
         """Where it was armed, once it was."""
@@ -110,7 +119,8 @@ class Arrival:
 
     def call(self, function: Callable[..., Result], *args: Any) -> Result:
         """Return `function(*args)`, which may be interrupted."""
-        if self.armed is not None:
+        self.calls.append(len(self.passed))
+        if self.armed is not None or self._within not in (0, len(self.calls)):
             return function(*args)
         handler, tracer = signal.signal(SIGNAL, self._handle), sys.gettrace()
         try:
@@ -130,10 +140,7 @@ class Arrival:
         raise self.kind
 
     def _enter(self, frame: FrameType, event: str, arg: Any) -> Any:
-        code = frame.f_code
-        if code not in self._offsets:
-            self._offsets[code] = _opportunities(code)
-        if not self._offsets[code]:
+        if self.armed is not None or not _opportunities(frame.f_code):
             return None
         frame.f_trace_lines = False
         frame.f_trace = self._pass  # Python 3.13 asks for it before it traces instructions
@@ -143,7 +150,7 @@ class Arrival:
     def _pass(self, frame: FrameType, event: str, arg: Any) -> Any:
         if event == "opcode" and self.armed is None:
             code = frame.f_code
-            if frame.f_lasti in self._offsets[code] and not _blocked():
+            if frame.f_lasti in _opportunities(code) and not _blocked():
                 name = code.co_filename.removeprefix(PACKAGE)
                 point = Point(name, code.co_name, frame.f_lineno or 0, frame.f_lasti)
                 self.passed.append(point)
@@ -152,12 +159,22 @@ class Arrival:
                     -TRIGGER  # noqa: B018  (see [arrival])
         return self._pass
 
+    def points(self) -> list[tuple[int, int]]:
+        """Each point that was passed, as `within` and `at` of an arrival there."""
+        ends = [*self.calls[1:], len(self.passed)]
+        return [
+            (call, at)
+            for call, (first, end) in enumerate(zip(self.calls, ends, strict=True), start=1)
+            for at in range(1, end - first + 1)
+        ]
+
 
 def _blocked() -> bool:
     # A pending call by `interrupt_main` knows no mask; a signal would wait until it is unblocked.
     return SIGNAL in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
+@functools.cache
 def _opportunities(code: CodeType) -> frozenset[int]:
     name = code.co_filename
     if not name.startswith(PACKAGE) or any(part in name for part in OUTSIDE):

@@ -31,12 +31,12 @@ def enqueuer(executor: str) -> OrderedEnqueuer[Any]:
     return OrderedEnqueuer(Changing(), max_queue_size=3, **EXECUTORS[executor])
 
 
-def passed(executor: str) -> list[Any]:
-    """The points of an undisturbed course. The second of two: the first imports."""
+def undisturbed(executor: str) -> Arrival:
+    """The points of a course. The second of two: the first imports."""
     Course(enqueuer(executor), Arrival()).run()
     counting = Arrival()
     Course(enqueuer(executor), counting).run()
-    return counting.passed
+    return counting
 
 
 def interrupted(executor: str, arrival: Arrival) -> str:
@@ -72,12 +72,13 @@ def in_all(executor: str, arrivals: list[Arrival]) -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("executor", ["inline", "inline-seeded", "thread"])
 def test_interrupt_at_every_point_loses_no_batch(executor, kind):
-    count = len(passed(executor))
+    points = undisturbed(executor).points()
     # The points are the same for all kinds, and a seed adds many to those of the inline executor:
     # its search for generators only looks at things.
     step = 11 if executor == "inline-seeded" else 1 if kind is Interrupt else 5
 
-    outcomes = in_all(executor, [Arrival(at, kind=kind) for at in range(1, count + 1, step)])
+    arrivals = [Arrival(at, within=call, kind=kind) for call, at in points[::step]]
+    outcomes = in_all(executor, arrivals)
 
     assert any(outcome.startswith("went on after next") for outcome in outcomes)
     assert "stopped" in outcomes
@@ -87,7 +88,7 @@ def test_interrupt_at_every_point_loses_no_batch(executor, kind):
 @pytest.mark.limit(240)
 @pytest.mark.parametrize("executor", ["fork", "spawn"])
 def test_interrupt_at_many_places_of_the_process_executor_loses_no_batch(executor):
-    sites = list(dict.fromkeys(passed(executor)))
+    sites = list(dict.fromkeys(undisturbed(executor).passed))
     chosen = random.Random(2).sample(sites, min(SAMPLE, len(sites)))
 
     outcomes = in_all(executor, [Arrival(site=site) for site in chosen])
@@ -100,7 +101,7 @@ def test_interrupt_at_many_places_of_the_process_executor_loses_no_batch(executo
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("executor", ["fork", "spawn"])
 def test_interrupt_at_every_place_of_the_process_executor_loses_no_batch(executor, kind):
-    sites = dict.fromkeys(passed(executor))
+    sites = dict.fromkeys(undisturbed(executor).passed)
 
     in_all(executor, [Arrival(site=site, kind=kind) for site in sites])
 

@@ -125,13 +125,13 @@ def test_interrupt_at_any_point_of_a_jump_leaves_the_run_here_or_there(executor,
     if executor == "spawn":
         points = sorted(random.Random(3).sample(range(1, count + 1), min(SAMPLE, count)))
     remains = Remains()
+    with placed(executor) as other:
+        here = where(other)
+        jump(other)
+        there = where(other)
 
     for at in points:
         enqueuer = placed(executor)
-        here = where(enqueuer)
-        with placed(executor) as other:
-            jump(other)
-            there = where(other)
         arrival = Arrival(at, kind=Interrupt)
         try:
             arrival.call(jump, enqueuer)
