@@ -11,7 +11,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from seqloader import origin as _origin  # noqa: F401 - it notes where it is imported
 from seqloader.arrays import empty as empty  # public, but not for a star import
 from seqloader.arrays import stack as stack
 from seqloader.arrays import zeros as zeros
@@ -28,15 +27,16 @@ from seqloader.errors import (
     WorkerStartError,
     WorkerTraceback,
 )
-from seqloader.randomness import BatchContext, batch_context
+from seqloader.executors import origin as _origin  # noqa: F401 - it notes where it is imported
+from seqloader.randomness.context import BatchContext, batch_context
 from seqloader.sequence import Sequence
 
 if TYPE_CHECKING:
     from seqloader.enqueuer import OrderedEnqueuer
+    from seqloader.memory.shared_arrays import share, shared_empty
     from seqloader.samples.arrays import ArraySequence
     from seqloader.samples.batched import BatchedSequence
     from seqloader.samples.mix import WeightedMix
-    from seqloader.sharing import share, shared_empty
     from seqloader.stats import Stats
 
 __version__ = "0.1.0"
@@ -73,8 +73,8 @@ _LATER = {
     "OrderedEnqueuer": "seqloader.enqueuer",
     "Stats": "seqloader.stats",
     "WeightedMix": "seqloader.samples.mix",
-    "share": "seqloader.sharing",
-    "shared_empty": "seqloader.sharing",
+    "share": "seqloader.memory.shared_arrays",
+    "shared_empty": "seqloader.memory.shared_arrays",
 }
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from seqloader import messages
-from seqloader.iterators import EpochIterator, StreamIterator
-from seqloader.options import checked_options, checked_place
-from seqloader.planning import share_of
-from seqloader.resumption import Resumption
-from seqloader.sequence import check_sequence, count_batches, overrides_hook
-from seqloader.sequence_defaults import UNSAID, filled
+from seqloader.run import messages
+from seqloader.run.iterators import EpochIterator, StreamIterator
+from seqloader.run.options import checked_options, checked_place
+from seqloader.run.planning import share_of
+from seqloader.run.resumption import Resumption
+from seqloader.sequence.defaults import UNSAID, filled
+from seqloader.sequence.interface import check_sequence, count_batches, overrides_hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from seqloader.executors.protocol import Executor
-    from seqloader.options import Options
+    from seqloader.run.options import Options
     from seqloader.stats import Stats
 
 __all__ = ["OrderedEnqueuer"]

@@ -5,10 +5,9 @@ Every one keeps its facts as fields, and survives pickling with them.
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING, Any, Final
-
-from seqloader.own_code import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +28,7 @@ __all__ = [
     "WorkerTraceback",
     "as_raisable",
     "call_users",
+    "is_own",
     "method_name",
 ]
 
@@ -216,3 +216,20 @@ def _users_function(error: BaseException) -> str:
 
 def _short(qualname: str) -> str:
     return qualname.rpartition("<locals>.")[2]
+
+
+# --- whose frames ---------------------------------------------------------------------------------
+
+
+def is_own(file: str) -> bool:
+    """Whether a code object with this file name is of seqloader.
+
+    A frame's `co_filename`; what a symbolic link or an archive makes of the name of our own files
+    is in all of them, since Python names them all after the path of the package.
+    """
+    return file.startswith(_PACKAGE)
+
+
+_PACKAGE: Final = os.path.dirname(is_own.__code__.co_filename) + os.sep
+"""With the separator, for else it would be the beginning of `.../seqloader_data/...` as well. From
+a code object and not from `__file__`: they are what it is compared with."""

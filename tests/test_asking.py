@@ -14,7 +14,7 @@ import pytest
 
 from seqloader import BatchedSequence, OrderedEnqueuer, Sequence
 from seqloader.samples.source import check_source
-from seqloader.sequence import offered, overrides_hook
+from seqloader.sequence.interface import offered, overrides_hook
 
 ROOT = Path(__file__).parents[1]
 

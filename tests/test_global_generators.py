@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqloader.randomness import Seeding
+from seqloader.randomness.context import Seeding
 from seqloader.tickets import Ticket
 
 COUNTED = Seeding(7, reseed_globals=False)
@@ -317,7 +317,7 @@ def test_worker_process_without_a_seed_repeats_no_other_one(fake_torch: FakeTorc
 
 def test_numpys_generator_is_seeded_also_where_the_batch_is_first_to_load_it() -> None:
     script = (
-        "from seqloader.randomness import Seeding\n"
+        "from seqloader.randomness.context import Seeding\n"
         "from seqloader.tickets import Ticket\n"
         "class Draws:\n"
         "    def __getitem__(self, index):\n"

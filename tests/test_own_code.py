@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 import seqloader
-from seqloader.own_code import is_own
+from seqloader.errors import is_own
 
 FOLDER = Path(seqloader.__file__).parent
 

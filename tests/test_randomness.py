@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqloader.randomness import BatchContext, Seeding, batch_context
-from seqloader.seeds import BATCH
+from seqloader.randomness.context import BatchContext, Seeding, batch_context
+from seqloader.randomness.seeds import BATCH
 from seqloader.tickets import Ticket
 
 COUNTED = Seeding(7, reseed_globals=False)
@@ -267,7 +267,7 @@ def test_seeding_refuses_what_is_no_seed() -> None:
 def test_computing_without_reseeding_imports_nothing() -> None:
     script = (
         "import sys\n"
-        "from seqloader.randomness import Seeding\n"
+        "from seqloader.randomness.context import Seeding\n"
         "from seqloader.tickets import Ticket\n"
         "before = set(sys.modules)\n"
         "Seeding(1, False).compute([5], Ticket(0, 0, 0), shared=True)\n"

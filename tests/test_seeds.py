@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from seqloader import seeds
-from seqloader.seeds import check_seed, derive, hash_seed, shuffle_key
+from seqloader.randomness import seeds
+from seqloader.randomness.seeds import check_seed, derive, hash_seed, shuffle_key
 
 DOMAINS = [
     seeds.BATCH,

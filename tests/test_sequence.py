@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from seqloader import Sequence
-from seqloader.sequence import check_sequence, count_batches, overrides_hook, run_hook
+from seqloader.sequence.interface import check_sequence, count_batches, overrides_hook, run_hook
 
 
 class Doubles(Sequence):
@@ -243,9 +243,9 @@ def test_it_imports_neither_typing_extensions_nor_any_framework():
     code = """
         import sys
         sys.modules["typing_extensions"] = None
-        import seqloader.sequence
-        class S(seqloader.sequence.Sequence): ...
-        class T(seqloader.sequence.Sequence[int]): ...
+        import seqloader.sequence.base
+        class S(seqloader.sequence.base.Sequence): ...
+        class T(seqloader.sequence.base.Sequence[int]): ...
         heavy = {"torch", "keras", "tensorflow", "pandas", "multiprocessing", "cloudpickle"}
         assert not heavy & set(sys.modules), heavy & set(sys.modules)
     """

@@ -10,7 +10,7 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from seqloader.own_code import is_own
+from seqloader.errors import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

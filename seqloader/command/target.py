@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqloader.command.faults import users_code
-from seqloader.sequence import check_sequence
+from seqloader.sequence.interface import check_sequence
 
 if TYPE_CHECKING:
     from types import ModuleType

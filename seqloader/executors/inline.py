@@ -18,15 +18,15 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from seqloader.computing import Computing
 from seqloader.errors import as_raisable
+from seqloader.executors.computing import Computing
 from seqloader.executors.local_batch import LocalBatch, private_copy
 from seqloader.tickets import Raised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from seqloader.randomness import Seeding
+    from seqloader.randomness.context import Seeding
     from seqloader.tickets import Outcome, Ticket
 
 __all__ = ["InlineExecutor"]

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from seqloader.drawn_values import Noticed
-    from seqloader.randomness import Seeding
+    from seqloader.randomness.context import Seeding
+    from seqloader.randomness.drawn_values import Noticed
     from seqloader.tickets import Death, Outcome, Ticket
 
 __all__ = ["Executor"]

@@ -48,16 +48,16 @@ from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from seqloader.computing import Computing
-from seqloader.drawn_values import Noticed, Watch
 from seqloader.errors import WorkerStartError, as_raisable
+from seqloader.executors.computing import Computing
 from seqloader.executors.local_batch import LocalBatch, private_copy
+from seqloader.randomness.drawn_values import Noticed, Watch
 from seqloader.tickets import Raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from seqloader.randomness import Seeding
+    from seqloader.randomness.context import Seeding
     from seqloader.tickets import Outcome, Ticket
 
 __all__ = ["ThreadExecutor"]

@@ -13,7 +13,7 @@ import os
 import tempfile
 from typing import Final
 
-from seqloader.fallbacks import without
+from seqloader.memory.fallbacks import without
 
 __all__ = ["FILE_SIZE_HINT", "REFUSALS", "above_standard", "anonymous_file", "memfd_flags"]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from seqloader.order.ranges import NOTHING, Ranges
 from seqloader.order.shuffle import LONGEST, permutation
-from seqloader.seeds import check_seed, shuffle_key
+from seqloader.randomness.seeds import check_seed, shuffle_key
 
 if TYPE_CHECKING:
     from seqloader.order.shuffle import Permutation

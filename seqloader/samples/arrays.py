@@ -12,7 +12,7 @@ from seqloader.samples.batched import BatchesOfSamples
 from seqloader.samples.collate import as_array
 from seqloader.samples.nest import map_nest
 from seqloader.samples.rows import take_rows
-from seqloader.sequence import offered
+from seqloader.sequence.interface import offered
 
 if TYPE_CHECKING:
     from seqloader.samples.order import Indices

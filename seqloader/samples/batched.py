@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from seqloader.randomness import batch_context
+from seqloader.randomness.context import batch_context
 from seqloader.samples.collate import stack_samples
 from seqloader.samples.order import Order, check_count
 from seqloader.samples.seeded import SeededSequence

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from seqloader.order.shuffle import LONGEST, permutation
-from seqloader.seeds import SAMPLE_ORDER, derive
+from seqloader.randomness.seeds import SAMPLE_ORDER, derive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

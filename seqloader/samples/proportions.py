@@ -16,7 +16,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from seqloader.seeds import MIX, derive
+from seqloader.randomness.seeds import MIX, derive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqloader.sequence import offered
+from seqloader.sequence.interface import offered
 
 if TYPE_CHECKING:
     from collections.abc import Callable

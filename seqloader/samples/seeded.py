@@ -14,10 +14,11 @@ import operator
 import os
 from typing import TYPE_CHECKING, Any
 
-from seqloader.randomness import Seeding, current_batch
+from seqloader.randomness.context import Seeding, current_batch
+from seqloader.randomness.seeds import check_seed
 from seqloader.samples.identity import check_identity, check_parts
-from seqloader.seeds import check_seed
-from seqloader.sequence import Pass, Sequence, offered, run_hook
+from seqloader.sequence.base import Pass, Sequence
+from seqloader.sequence.interface import offered, run_hook
 from seqloader.tickets import Ticket
 
 if TYPE_CHECKING:
@@ -135,11 +136,11 @@ class SeededSequence(Sequence[Any]):
     # --- helpers --------------------------------------------------------------------------------
 
     def _hook_parts(self) -> list[Any]:
-        """See `seqloader.sequence.overrides_hook`."""
+        """See `seqloader.sequence.base.overrides_hook`."""
         return list({id(part): part for part in self._parts().values()}.values())
 
     def _seqloader_parts(self) -> list[tuple[str, Any]]:
-        """See `seqloader.sequence.wrapped_by`."""
+        """See `seqloader.sequence.base.wrapped_by`."""
         return list(self._parts().items())
 
     def _stateful_parts(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from seqloader.arrays import empty
 from seqloader.errors import call_users
 from seqloader.samples.rows import holds_rows, is_stored, read_rows, take_rows
-from seqloader.sequence import count_batches, offered, wrong_kind
+from seqloader.sequence.interface import count_batches, offered, wrong_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from seqloader.drawn_values import Noticed
+from seqloader.randomness.drawn_values import Noticed
 from seqloader.tickets import Death, Lost, Outcome, Raised, Ticket
 
 if TYPE_CHECKING:

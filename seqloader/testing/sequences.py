@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from seqloader.randomness import batch_context
+from seqloader.randomness.context import batch_context
 from seqloader.sequence import Sequence
 
 if TYPE_CHECKING:

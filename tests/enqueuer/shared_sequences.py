@@ -8,7 +8,7 @@ import signal
 import numpy as np
 
 from seqloader import Sequence, share, shared_empty
-from seqloader.sharing import live_memories
+from seqloader.memory.shared_arrays import live_memories
 
 
 class Rows(Sequence):

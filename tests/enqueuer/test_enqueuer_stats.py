@@ -144,9 +144,9 @@ def test_seconds_waited_are_counted(make_any, gate):
 @pytest.fixture
 def impatient(monkeypatch):
     """impatient(): from now on the consumer says after 0.05 s what it would after a minute."""
-    import seqloader.epochs
+    import seqloader.run.epochs
 
-    return lambda: monkeypatch.setattr(seqloader.epochs, "PATIENCE_S", 0.05)
+    return lambda: monkeypatch.setattr(seqloader.run.epochs, "PATIENCE_S", 0.05)
 
 
 def wait_for_the_warning(iterator, gate, monkeypatch):

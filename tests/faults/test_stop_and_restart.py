@@ -11,7 +11,7 @@ from ends import Raises
 
 from seqloader import EnqueuerStopped, OrderedEnqueuer
 from seqloader.executors.inline import InlineExecutor
-from seqloader.options import Options
+from seqloader.run.options import Options
 
 
 class Failing(InlineExecutor):

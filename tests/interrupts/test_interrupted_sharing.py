@@ -11,7 +11,7 @@ from arrivals import Arrival, Interrupt
 from course import Remains
 
 from seqloader import share
-from seqloader.sharing import live_memories
+from seqloader.memory.shared_arrays import live_memories
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

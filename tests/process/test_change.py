@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 import pytest
 
-from seqloader.bindings import bindings, same_bindings
 from seqloader.executors.process.consumer.change import (
     LARGE_LENGTH,
     Kept,
@@ -14,6 +13,7 @@ from seqloader.executors.process.consumer.change import (
     is_large,
     same_bytes,
 )
+from seqloader.sequence.bindings import bindings, same_bindings
 
 
 class Plain:

@@ -14,9 +14,9 @@ import pytest
 from published import answer_of, start_child
 
 import seqloader
-from seqloader import sharing
 from seqloader.memory import mapping, memfile
-from seqloader.sharing import memory_of, share, shared_empty
+from seqloader.memory import shared_arrays as sharing
+from seqloader.memory.shared_arrays import memory_of, share, shared_empty
 
 LARGE = 1 << 18
 

@@ -12,7 +12,13 @@ from published import BIG, Loaded, answer_of, in_child, load, same, start_child
 from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.wire import procfd
 from seqloader.executors.process.worker.state import StateLoader
-from seqloader.sharing import live_memories, make_private, memory_of, share, shared_empty
+from seqloader.memory.shared_arrays import (
+    live_memories,
+    make_private,
+    memory_of,
+    share,
+    shared_empty,
+)
 
 LITTLE = 4 * mmap.PAGESIZE
 """Of the state file, where no array is in it."""

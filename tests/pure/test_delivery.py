@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqloader.delivery import Delivery
 from seqloader.errors import WorkerLostError, WorkerLostWarning
-from seqloader.options import Options, checked_options
 from seqloader.order import Plan
+from seqloader.run.delivery import Delivery
+from seqloader.run.options import Options, checked_options
 from seqloader.stats import Counters
 from seqloader.tickets import Death, Lost, Raised, Ticket
 

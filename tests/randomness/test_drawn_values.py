@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seqloader import OrderedEnqueuer, SeqloaderWarning, Sequence
-from seqloader.drawn_values import Disagreements, Noticed, Watched
+from seqloader.randomness.drawn_values import Disagreements, Noticed, Watched
 
 
 def test_two_values_of_which_one_is_kept_are_a_disagreement_said_once() -> None:

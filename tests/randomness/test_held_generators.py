@@ -13,8 +13,8 @@ from holders import Holder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqloader.generator_search import find_generators
-from seqloader.held_generators import keep, put_back, set_streams
+from seqloader.randomness.generator_search import find_generators
+from seqloader.randomness.held_generators import keep, put_back, set_streams
 
 KINDS: list[Any] = [
     lambda: np.random.default_rng(0),

@@ -17,8 +17,8 @@ from samples_for_tests import (
 )
 
 from seqloader import BatchedSequence, ResumeError, SeqloaderError, batch_context
-from seqloader.randomness import Seeding
-from seqloader.sequence import overrides_hook
+from seqloader.randomness.context import Seeding
+from seqloader.sequence.interface import overrides_hook
 from seqloader.tickets import Ticket
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from seqloader import BatchedSequence, OrderedEnqueuer, Sequence, WeightedMix
-from seqloader.bindings import bindings
+from seqloader.sequence.bindings import bindings
 
 METHODS = ["spawn", "fork"]
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from samples_for_tests import Contexts, Hooked, Numbers, Unpicklable, noisy
 
 from seqloader import ArraySequence, BatchedSequence, ResumeError, Sequence, WeightedMix
-from seqloader.randomness import Seeding, batch_context, current_batch
+from seqloader.randomness.context import Seeding, batch_context, current_batch
 from seqloader.samples.proportions import Proportions
-from seqloader.sequence import overrides_hook
+from seqloader.sequence.interface import overrides_hook
 from seqloader.tickets import Ticket
 
 WEIGHTS = st.lists(st.integers(1, 50), min_size=1, max_size=6)

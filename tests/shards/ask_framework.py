@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 
-from seqloader.shards import resolve_shard, shard_source
+from seqloader.run.shards import resolve_shard, shard_source
 
 
 def main(framework: str, rank: int, count: int, address: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seqloader.order import Shard
-from seqloader.shards import resolve_shard, shard_source
+from seqloader.run.shards import resolve_shard, shard_source
 
 
 def test_none_is_the_whole():

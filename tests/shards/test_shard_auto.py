@@ -11,7 +11,7 @@ import pytest
 from fake_frameworks import fake_jax, fake_keras, fake_torch
 
 from seqloader.order import Shard
-from seqloader.shards import resolve_shard, shard_source
+from seqloader.run.shards import resolve_shard, shard_source
 
 ANSWERS = {
     "torch.distributed": (fake_torch(1, 10), {}, Shard(1, 10)),

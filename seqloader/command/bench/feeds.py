@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqloader.command.faults import SequenceFault, users_code
 from seqloader.enqueuer import OrderedEnqueuer
-from seqloader.sequence import count_batches, run_hook
+from seqloader.sequence.interface import count_batches, run_hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ from typing import Any
 from seqloader.command.argument_kinds import at_least, file_to_be, more_than_nothing, picture_to_be
 from seqloader.command.bench.settings import Settings, default_workers
 from seqloader.command.target_options import add_target
-from seqloader.cpus import usable_cpus
+from seqloader.memory.cpus import usable_cpus
 
 __all__ = ["add_options", "settings_of"]
 

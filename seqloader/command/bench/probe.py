@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqloader.sequence import count_batches, run_hook
+from seqloader.sequence.interface import count_batches, run_hook
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from seqloader.command.bench.figures import Facts, Figures, Sample, Work
 from seqloader.command.bench.measures import Pace, measure, warm_up
 from seqloader.command.bench.probe import Probe
 from seqloader.command.bench.verdict import judged_row
-from seqloader.cpus import usable_cpus
+from seqloader.memory.cpus import usable_cpus
 from seqloader.memory.headroom import available_bytes
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from seqloader.command.check.leaves import Leaf, Part, as_array, leaves_of, part
 from seqloader.command.check.sent import Change, Print, changes, look_at
 from seqloader.command.faults import fault_text, users_place
 from seqloader.command.footprint import written_bytes
-from seqloader.computing import Computing
 from seqloader.errors import WorkerLostError
 from seqloader.executors import dumps
-from seqloader.randomness import Seeding
+from seqloader.executors.computing import Computing
+from seqloader.randomness.context import Seeding
 from seqloader.tickets import Ticket
 
 __all__ = ["Bench", "Observation", "Observed", "Probe", "Task"]

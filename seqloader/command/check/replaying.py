@@ -30,7 +30,7 @@ from seqloader.command.check.options import Settings
 from seqloader.command.check.sameness import DEPEND_ON
 from seqloader.command.faults import fault_text
 from seqloader.enqueuer import OrderedEnqueuer
-from seqloader.sequence import overrides_hook
+from seqloader.sequence.interface import overrides_hook
 
 __all__ = ["Kills", "Recording", "Resume", "Run", "record", "replay"]
 

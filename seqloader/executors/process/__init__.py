@@ -38,7 +38,7 @@ Rules
          an asynchronous exception, and is then not mended but replaced: a new pool, the tickets
          issued again.
     R9   A published state is never changed. Tickets carry the version they are to be computed with.
-         Shared arrays (seqloader/sharing.py) have files of their own, and are of no version.
+         Shared arrays (memory/shared_arrays.py) have files of their own, and are of no version.
 
 When it breaks
     sequence raises   RAISED report, the exception in a block; the worker lives on

@@ -6,7 +6,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from seqloader.bindings import Bindings, bindings, rebind, same_bindings
 from seqloader.errors import WorkerStartError
 from seqloader.executors.process.consumer.crew import PoolOptions
 from seqloader.executors.process.consumer.imported import (
@@ -25,14 +24,15 @@ from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.consumer.worker import check_startable, forked_entry
 from seqloader.executors.process.wire.procfd import are_open_to_children
 from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
-from seqloader.seeds import hash_seed
-from seqloader.sharing import live_memories
+from seqloader.memory.shared_arrays import live_memories
+from seqloader.randomness.seeds import hash_seed
+from seqloader.sequence.bindings import Bindings, bindings, rebind, same_bindings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from seqloader.drawn_values import Noticed
-    from seqloader.randomness import Seeding
+    from seqloader.randomness.context import Seeding
+    from seqloader.randomness.drawn_values import Noticed
     from seqloader.tickets import Death, Outcome, Ticket
 
 __all__ = ["ProcessExecutor"]

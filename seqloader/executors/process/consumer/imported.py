@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from seqloader import origin
+from seqloader.executors import origin
 from seqloader.executors.process.wire.imports import Imports
 
 if TYPE_CHECKING:

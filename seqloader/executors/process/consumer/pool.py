@@ -12,7 +12,6 @@ import select
 import time
 from typing import TYPE_CHECKING
 
-from seqloader.drawn_values import Noticed
 from seqloader.executors.process.consumer import forks, occupations
 from seqloader.executors.process.consumer.arena import Arenas, ArenaView
 from seqloader.executors.process.consumer.batch import ComputedBatch
@@ -51,6 +50,7 @@ from seqloader.executors.process.wire.table import (
     Table,
 )
 from seqloader.memory.descriptors import Descriptors
+from seqloader.randomness.drawn_values import Noticed
 from seqloader.tickets import Death, Lost, Outcome, Raised, Ticket
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ from seqloader.executors.process.wire.dense import (
 from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
 from seqloader.executors.process.wire.overlaps import Region, Regions, find_regions
 from seqloader.executors.process.wire.refusals import explain_sent, is_known_kind
-from seqloader.sharing import SharedMemory, memory_of
+from seqloader.memory.shared_arrays import SharedMemory, memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

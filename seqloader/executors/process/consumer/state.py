@@ -12,9 +12,9 @@ Rules
         it leaves the version before intact; what was written lies beyond its end and is cut off.
     R3  A span is given back when the current version does not name it, and no living worker may
         hold a mapping of a version that does.
-    R4  Shared arrays (seqloader/sharing.py) are not in the file, and not of a version: the manifest
-        names their own files, which stay open in the consumer until every worker has opened them,
-        or has let go of the version.
+    R4  Shared arrays (memory/shared_arrays.py) are not in the file, and not of a version: the
+        manifest names their own files, which stay open in the consumer until every worker has
+        opened them, or has let go of the version.
 
 Not here: which worker has acknowledged what (the table), when to publish (the enqueuer).
 """
@@ -31,14 +31,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seqloader.bindings import Bindings, bindings, same_bindings
 from seqloader.executors.process.consumer.change import Kept, same_bytes
 from seqloader.executors.process.consumer.mp_objects import PassedDescriptors
 from seqloader.executors.process.consumer.sending import Pickled, pickle_state
 from seqloader.executors.process.wire.manifest import Manifest, SharedFile, Span, aligned
 from seqloader.memory.descriptors import Descriptors
 from seqloader.memory.memfile import FILE_SIZE_HINT
-from seqloader.sharing import SharedMemory
+from seqloader.memory.shared_arrays import SharedMemory
+from seqloader.sequence.bindings import Bindings, bindings, same_bindings
 
 __all__ = ["StateFile"]
 

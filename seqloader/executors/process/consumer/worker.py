@@ -49,9 +49,9 @@ from seqloader.executors.process.wire.settings import (
     WorkerSettings,
 )
 from seqloader.executors.process.wire.tunables import add_tunables
-from seqloader.fallbacks import without
 from seqloader.memory.descriptors import Descriptors
-from seqloader.sharing import live_memories, make_private
+from seqloader.memory.fallbacks import without
+from seqloader.memory.shared_arrays import live_memories, make_private
 from seqloader.tickets import Death
 
 if TYPE_CHECKING:

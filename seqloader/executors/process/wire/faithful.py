@@ -13,7 +13,7 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from seqloader.held_generators import reduce_own_generator
+from seqloader.randomness.held_generators import reduce_own_generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from seqloader.executors.process.wire.overlaps import Region
-    from seqloader.sharing import SharedMemory
+    from seqloader.memory.shared_arrays import SharedMemory
 
 __all__ = ["FileMap", "file_map_of", "open_map", "rebuild_view", "reduce_view"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from seqloader.fallbacks import without
+from seqloader.memory.fallbacks import without
 
 __all__ = ["are_open_to_children", "open_parents"]
 

@@ -22,7 +22,7 @@ import struct
 import threading
 from typing import Final
 
-from seqloader.fallbacks import without
+from seqloader.memory.fallbacks import without
 
 __all__ = ["guard_life"]
 

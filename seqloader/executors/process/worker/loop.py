@@ -17,9 +17,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from seqloader.computing import Computing
-from seqloader.drawn_values import Watch
 from seqloader.errors import as_raisable
+from seqloader.executors.computing import Computing
 from seqloader.executors.process.wire import failures
 from seqloader.executors.process.wire.records import (
     COMPUTED,
@@ -35,12 +34,13 @@ from seqloader.executors.process.wire.records import (
 from seqloader.executors.process.wire.table import ACKNOWLEDGED, SINCE, TAKEN
 from seqloader.executors.process.worker.encode import Encoder
 from seqloader.executors.process.worker.script import explain
+from seqloader.randomness.drawn_values import Watch
 from seqloader.tickets import Ticket
 
 if TYPE_CHECKING:
     from seqloader.executors.process.worker.arena import Arena
     from seqloader.executors.process.worker.state import StateLoader
-    from seqloader.randomness import Seeding
+    from seqloader.randomness.context import Seeding
 
 __all__ = ["Loop"]
 

@@ -38,7 +38,7 @@ class SharedFiles:
                 self._open[identity] = _open(file)
         if not files:
             return []
-        from seqloader.sharing import map_privately  # most Sequences do not need it
+        from seqloader.memory.shared_arrays import map_privately  # most Sequences do not need it
 
         return [
             map_privately(self._open[identity], file.nbytes) for identity, file in wanted.items()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seqloader import messages
 from seqloader.errors import ResumeError
 from seqloader.order import NOTHING, Plan
+from seqloader.run import messages
 
 if TYPE_CHECKING:
-    from seqloader.options import Options
     from seqloader.order import Cursor
+    from seqloader.run.options import Options
 
 __all__ = ["planned", "share_of"]
 

@@ -16,11 +16,6 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from seqloader import messages
-from seqloader.bookmarks import Bookmark, Bookmarks
-from seqloader.computing import Computing
-from seqloader.delivery import Delivery
-from seqloader.drawn_values import Disagreements
 from seqloader.errors import (
     ENDINGS,
     EnqueuerStopped,
@@ -28,10 +23,15 @@ from seqloader.errors import (
     SlowBatchWarning,
     as_raisable,
 )
-from seqloader.lifecycle import ERROR_STOP_TIMEOUT_S, Lifecycle
+from seqloader.executors.computing import Computing
 from seqloader.order import Cursor
-from seqloader.planning import planned
-from seqloader.sequence import count_batches, overrides_hook, run_hook
+from seqloader.randomness.drawn_values import Disagreements
+from seqloader.run import messages
+from seqloader.run.delivery import Delivery
+from seqloader.run.lifecycle import ERROR_STOP_TIMEOUT_S, Lifecycle
+from seqloader.run.planning import planned
+from seqloader.run.resume.bookmarks import Bookmark, Bookmarks
+from seqloader.sequence.interface import count_batches, overrides_hook, run_hook
 from seqloader.stats import Counters, Stats
 from seqloader.tickets import Ticket
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from seqloader.options import Options
     from seqloader.order import Plan
+    from seqloader.run.options import Options
 
 __all__ = ["PATIENCE_S", "Epochs"]
 

@@ -7,8 +7,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
-from seqloader.errors import WorkerLostError
-from seqloader.own_code import is_own
+from seqloader.errors import WorkerLostError, is_own
 
 if TYPE_CHECKING:
     from seqloader.tickets import Death, Lost, Raised, Ticket

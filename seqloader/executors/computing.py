@@ -17,15 +17,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from seqloader.bindings import bindings, same_bindings
-from seqloader.drawn_orders import count_batches_seen, seeded_iterators
-from seqloader.generator_search import find_generators
-from seqloader.held_generators import set_streams
+from seqloader.randomness.drawn_orders import count_batches_seen, seeded_iterators
+from seqloader.randomness.generator_search import find_generators
+from seqloader.randomness.held_generators import set_streams
+from seqloader.sequence.bindings import bindings, same_bindings
 
 if TYPE_CHECKING:
-    from seqloader.drawn_values import Watch
-    from seqloader.held_generators import Held
-    from seqloader.randomness import Seeding
+    from seqloader.randomness.context import Seeding
+    from seqloader.randomness.drawn_values import Watch
+    from seqloader.randomness.held_generators import Held
     from seqloader.tickets import Ticket
 
 __all__ = ["Computing"]

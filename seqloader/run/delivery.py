@@ -14,17 +14,17 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from seqloader import messages
-from seqloader.drawn_values import Disagreements, Noticed
 from seqloader.errors import SeqloaderWarning, WorkerLostWarning
-from seqloader.handovers import Handovers
 from seqloader.order import Window
+from seqloader.randomness.drawn_values import Disagreements, Noticed
+from seqloader.run import messages
+from seqloader.run.handovers import Handovers
 from seqloader.tickets import Death, Lost, Raised, RebuildError, Ticket
 
 if TYPE_CHECKING:
     from seqloader.executors.protocol import Executor
-    from seqloader.options import Options
     from seqloader.order import Plan, Ranges
+    from seqloader.run.options import Options
     from seqloader.stats import Counters
     from seqloader.tickets import Computed, Outcome
 

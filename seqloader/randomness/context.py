@@ -13,14 +13,23 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from seqloader.seeds import BATCH, GLOBALS, HELD, HOOKS, PROCESS, SAMPLE, check_seed, derive
+from seqloader.randomness.seeds import (
+    BATCH,
+    GLOBALS,
+    HELD,
+    HOOKS,
+    PROCESS,
+    SAMPLE,
+    check_seed,
+    derive,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.random import Generator
 
-    from seqloader.held_generators import Held
+    from seqloader.randomness.held_generators import Held
     from seqloader.tickets import Ticket
 
 __all__ = [
@@ -205,7 +214,7 @@ class Seeding:
             if self.reseed_globals:
                 self._seed_globals(derive(GLOBALS, self.seed, ticket.epoch, ticket.index))
             if held:
-                from seqloader.held_generators import set_streams
+                from seqloader.randomness.held_generators import set_streams
 
                 set_streams(held, derive(HELD, self.seed, ticket.epoch, ticket.index))
             return sequence[ticket.index]
@@ -252,7 +261,7 @@ class Seeding:
             self._seed_globals(os.urandom(32))
 
     def _aside(self, call: Callable[[], Result], held: Sequence[Held] = ()) -> Result:
-        from seqloader import held_generators
+        from seqloader.randomness import held_generators
 
         kept_globals = self._keep_globals()
         kept = held_generators.keep(held)
@@ -270,19 +279,19 @@ class Seeding:
     def _keep_globals(self) -> Any:
         if not self.reseed_globals:
             return None
-        from seqloader.global_generators import keep
+        from seqloader.randomness.global_generators import keep
 
         return keep()
 
     @staticmethod
     def _put_back_globals(kept: Any) -> None:
         if kept is not None:
-            from seqloader.global_generators import put_back
+            from seqloader.randomness.global_generators import put_back
 
             put_back(kept)
 
     @staticmethod
     def _seed_globals(entropy: bytes) -> None:
-        from seqloader.global_generators import seed_globals
+        from seqloader.randomness.global_generators import seed_globals
 
         seed_globals(entropy)

@@ -26,13 +26,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import call_users, method_name
-from seqloader.saved_state import ABSENT
-from seqloader.sequence import offered
+from seqloader.run.resume.saved_state import ABSENT
+from seqloader.sequence.interface import offered
 
 if TYPE_CHECKING:
-    from seqloader.delivery import Delivery
-    from seqloader.handovers import Handovers
     from seqloader.order import Cursor, Plan
+    from seqloader.run.delivery import Delivery
+    from seqloader.run.handovers import Handovers
 
 __all__ = ["Bookmark", "Bookmarks", "carries_state", "copied", "give_state", "take_state"]
 

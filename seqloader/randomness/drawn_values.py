@@ -22,8 +22,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from seqloader.bindings import bindings
-from seqloader.held_generators import Held, keep
+from seqloader.randomness.held_generators import Held, keep
+from seqloader.sequence.bindings import bindings
 
 __all__ = ["Disagreements", "Noticed", "Watch", "Watched"]
 

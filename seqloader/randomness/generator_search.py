@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from seqloader.held_generators import (
+from seqloader.randomness.held_generators import (
     BitsOfNumpy,
     Held,
     LegacyOfNumpy,

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seqloader.bookmarks import carries_state, give_state
 from seqloader.errors import ResumeError
-from seqloader.planning import planned
-from seqloader.saved_state import ABSENT
-from seqloader.sequence import count_batches, overrides_hook
+from seqloader.run.planning import planned
+from seqloader.run.resume.bookmarks import carries_state, give_state
+from seqloader.run.resume.saved_state import ABSENT
+from seqloader.sequence.interface import count_batches, overrides_hook
 
 if TYPE_CHECKING:
-    from seqloader.options import Options
     from seqloader.order import Cursor
-    from seqloader.saved_state import SavedState
+    from seqloader.run.options import Options
+    from seqloader.run.resume.saved_state import SavedState
 
 __all__ = ["Fit", "count_at", "fit", "known_length"]
 

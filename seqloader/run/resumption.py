@@ -17,26 +17,26 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from seqloader import messages
-from seqloader.bookmarks import Bookmark, carries_state, copied, give_state, take_state
-from seqloader.consumption import Consumption
 from seqloader.errors import ResumeError, SeqloaderWarning
-from seqloader.fitting import count_at, fit, known_length
-from seqloader.lifecycle import ERROR_STOP_TIMEOUT_S
 from seqloader.order import NOTHING, Plan, Ranges
-from seqloader.planning import planned
-from seqloader.randomness import Seeding
-from seqloader.replay import replay_hooks
-from seqloader.saved_state import ABSENT, SavedState, refusal
-from seqloader.sequence import count_batches, overrides_hook, unsaved_hooks
+from seqloader.randomness.context import Seeding
+from seqloader.run import messages
+from seqloader.run.consumption import Consumption
+from seqloader.run.lifecycle import ERROR_STOP_TIMEOUT_S
+from seqloader.run.planning import planned
+from seqloader.run.resume.bookmarks import Bookmark, carries_state, copied, give_state, take_state
+from seqloader.run.resume.fitting import count_at, fit, known_length
+from seqloader.run.resume.replay import replay_hooks
+from seqloader.run.resume.saved_state import ABSENT, SavedState, refusal
+from seqloader.sequence.interface import count_batches, overrides_hook, unsaved_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from seqloader.delivery import Delivery
-    from seqloader.fitting import Fit
-    from seqloader.options import Options
     from seqloader.order import Cursor
+    from seqloader.run.delivery import Delivery
+    from seqloader.run.options import Options
+    from seqloader.run.resume.fitting import Fit
 
 __all__ = ["Resumption"]
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from seqloader.drawn_orders import draw_orders, forget_orders
-from seqloader.sequence import count_batches, run_hook
+from seqloader.randomness.drawn_orders import draw_orders, forget_orders
+from seqloader.sequence.interface import count_batches, run_hook
 
 if TYPE_CHECKING:
-    from seqloader.randomness import Seeding
+    from seqloader.randomness.context import Seeding
 
 __all__ = ["replay_hooks"]
 

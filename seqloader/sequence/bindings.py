@@ -5,7 +5,7 @@ from __future__ import annotations
 import copyreg
 from typing import Any, Final
 
-from seqloader.sequence import wrapped_by
+from seqloader.sequence.interface import wrapped_by
 
 __all__ = ["UNBOUND", "Bindings", "bindings", "rebind", "same_bindings"]
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from seqloader.consumption import Consumption
-    from seqloader.delivery import Delivery
+    from seqloader.run.consumption import Consumption
+    from seqloader.run.delivery import Delivery
 
 __all__ = ["EpochIterator", "StreamIterator"]
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from seqloader import epochs, messages
-from seqloader.delivery import Delivery
 from seqloader.errors import (
     ERRORS,
     EnqueuerStopped,
@@ -23,13 +21,15 @@ from seqloader.errors import (
     WorkerStartError,
     as_raisable,
 )
-from seqloader.lifecycle import ERROR_STOP_TIMEOUT_S
+from seqloader.run import epochs, messages
+from seqloader.run.delivery import Delivery
+from seqloader.run.lifecycle import ERROR_STOP_TIMEOUT_S
 from seqloader.tickets import Lost, Raised, Ticket
 
 if TYPE_CHECKING:
-    from seqloader.handovers import Handover
-    from seqloader.iterators import EpochIterator, StreamIterator
-    from seqloader.options import Options
+    from seqloader.run.handovers import Handover
+    from seqloader.run.iterators import EpochIterator, StreamIterator
+    from seqloader.run.options import Options
 
 __all__ = ["Consumption"]
 

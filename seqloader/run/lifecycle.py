@@ -28,8 +28,6 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from seqloader import messages
-from seqloader.drawn_orders import draw_orders
 from seqloader.errors import (
     ENDINGS,
     ERRORS,
@@ -39,14 +37,21 @@ from seqloader.errors import (
     as_raisable,
     call_users,
 )
-from seqloader.options import checked_queue_size, checked_timeout, checked_workers, without_effect
-from seqloader.randomness import Seeding
+from seqloader.randomness.context import Seeding
+from seqloader.randomness.drawn_orders import draw_orders
+from seqloader.run import messages
+from seqloader.run.options import (
+    checked_queue_size,
+    checked_timeout,
+    checked_workers,
+    without_effect,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from seqloader.executors.protocol import Executor
-    from seqloader.options import Options
+    from seqloader.run.options import Options
 
 __all__ = ["ERROR_STOP_TIMEOUT_S", "Lifecycle"]
 

@@ -9,12 +9,12 @@ from collections import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from seqloader.cpus import usable_cpus
 from seqloader.executors.inline import InlineExecutor
 from seqloader.executors.protocol import Executor
 from seqloader.executors.thread import ThreadExecutor
+from seqloader.memory.cpus import usable_cpus
 from seqloader.order import REMAINDERS, Shard
-from seqloader.shards import resolve_shard
+from seqloader.run.shards import resolve_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

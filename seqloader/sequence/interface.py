@@ -1,171 +1,36 @@
-"""`Sequence`, and what is accepted in its place.
+"""What an object offers of a Sequence: the one place that asks it.
 
-A Sequence is random access to whole batches: `sequence[index]` is batch number `index`, and its
-length is the number of *batches*, not of samples. Anything that offers this is accepted by duck
-typing; the functions at the end of this file are the one place that asks an object what it offers.
+Anything with the methods of a Sequence is accepted in its place, by duck typing.
 """
 
 from __future__ import annotations
 
 import operator
 from collections import abc
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any
 
-from seqloader import sequence_defaults
-from seqloader.errors import ENDINGS, ERRORS, as_raisable, call_users, method_name
+from seqloader.errors import call_users, method_name
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    # A type variable with a default lets `class S(Sequence):` pass `mypy --strict`. It is in
-    # `typing` from Python 3.13 on only, and its backport must not become a dependency.
-    from typing_extensions import TypeVar
-
-    Batch = TypeVar("Batch", covariant=True, default=Any)
-else:
-    from typing import TypeVar
-
-    Batch = TypeVar("Batch", covariant=True)
-
-__all__ = ["Pass", "Sequence"]
-
-
-class Sequence(Generic[Batch]):
-    """Random access to batches: the one thing a user of seqloader writes.
-
-    Subclass it, plainly or as `Sequence[SomeBatch]`, and define `__getitem__` and `__len__`:
-
-        class Squares(Sequence):
-            def __len__(self):
-                return 100  # batches, not samples
-
-            def __getitem__(self, index):
-                return numpy.arange(32 * index, 32 * (index + 1)) ** 2
-
-    `__getitem__` is called in worker processes, in any order, and must depend on nothing but the
-    index and the state of the Sequence. What it changes on `self` stays in that worker; what the
-    hooks `on_epoch_begin` and `on_epoch_end` change reaches every worker before the next epoch.
-
-    A Sequence without an end defines `num_batches` as None instead of `__len__`.
-    """
-
-    use_sequence_api = True  # by this mark Keras knows a Sequence that is not of its own class
-
-    if TYPE_CHECKING:
-
-        def __init__(
-            self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10
-        ) -> None: ...
-
-    else:
-
-        def __init__(self, *arguments: Any, **keywords: Any) -> None:
-            """Need not be called. Takes what Keras' `PyDataset` takes, for an enqueuer.
-
-            `workers`: processes or threads; 0 computes in the consumer. `use_multiprocessing`:
-            False means threads. `max_queue_size`: batches computed ahead. What is given here is the
-            default of the enqueuer's argument of that name; what is not given says nothing.
-            Arguments of other base classes go on to them.
-
-            Raises:
-                TypeError: an argument is none of these, and there is no other base class.
-            """
-            inherited = super().__init__
-            given, arguments, keywords = sequence_defaults.split(inherited, arguments, keywords)
-            sequence_defaults.keep(self, given)
-            inherited(*arguments, **keywords)
-
-    def __getitem__(self, index: int, /) -> Batch:
-        """The batch number `index`, 0 <= index < number of batches."""
-        raise NotImplementedError(_missing_getitem(type(self)))
-
-    def __len__(self) -> int:
-        """The number of batches in an epoch. It is read anew for every epoch."""
-        # Not abstract by ABCMeta: the classic class could be instantiated, and a Sequence that
-        # defines num_batches needs no __len__.
-        if not _declares_num_batches(self):
-            raise NotImplementedError(_missing_length(type(self)))
-        count = count_batches(self)
-        if count is None:
-            raise TypeError(
-                f"{_name(type(self))} is endless (num_batches is None): it has no len()"
-            )
-        return count
-
-    def __iter__(self) -> Iterator[Batch]:
-        """One pass over the batches in order, here and now: no workers, no hooks.
-
-        The length is read once, at the start. Without end where `num_batches` is None.
-        """
-        return Pass(self.__getitem__, count_batches(self))
-
-    if TYPE_CHECKING:
-
-        @property
-        def num_batches(self) -> int | None:
-            """The number of batches in an epoch; None: endless."""
-
-    else:
-
-        class _NumBatches:
-            """The number of batches in an epoch; None: endless.
-
-            Unless a subclass says otherwise it is `len(self)`.
-            """
-
-            # A property would refuse `self.num_batches = ...`, which classic Sequences do in
-            # their constructors; a descriptor without `__set__` lets the instance shadow it.
-            def __get__(self, sequence: Any, owner: type) -> Any:
-                return self if sequence is None else _length(sequence)
-
-        num_batches = _NumBatches()
-
-    def on_epoch_begin(self) -> None:
-        """Called once before an epoch's first batch is computed. Does nothing unless overridden."""
-
-    def on_epoch_end(self) -> None:
-        """Called once after an epoch's last batch was taken. Does nothing unless overridden."""
-
-
-class Pass(Iterator[Batch]):
-    """One pass over the batches, without an enqueuer.
-
-    An object, neither a generator nor `map`: `map` reads a StopIteration of `__getitem__` as the
-    end, and an exception ends a generator. After an error this goes on with the next batch; after a
-    Ctrl-C with the same.
-
-    Args:
-        compute: `compute(number)` is the batch.
-        count: How many; None: without end.
-    """
-
-    def __init__(self, compute: Callable[[int], Batch], count: int | None) -> None:
-        self._compute = compute
-        self._count = count
-        self._next = 0
-
-    def __next__(self) -> Batch:
-        number = self._next
-        if self._count is not None and number >= self._count:
-            raise StopIteration
-        try:
-            batch = self._compute(number)
-        except BaseException as error:
-            if isinstance(error, ERRORS):
-                self._next = number + 1
-            if isinstance(error, ENDINGS):
-                raise as_raisable(error) from error
-            raise
-        self._next = number + 1
-        return batch
-
-
-# --- What may stand in for a Sequence -----------------------------------------------------------
+__all__ = [
+    "check_sequence",
+    "count_batches",
+    "declares_num_batches",
+    "length_of",
+    "missing_getitem",
+    "missing_length",
+    "name_of",
+    "offered",
+    "overrides_hook",
+    "run_hook",
+    "unsaved_hooks",
+    "wrapped_by",
+    "wrong_kind",
+]
 
 _NOBODYS_NAME = "seqloader_asks_whether_you_answer_to_every_name"
 
 _STUBS = {
+    ("seqloader", "Sequence"),
     ("keras", "PyDataset"),
     ("keras", "Sequence"),
     ("tf_keras", "Sequence"),
@@ -173,7 +38,7 @@ _STUBS = {
     ("torch", "Dataset"),
     ("torch", "IterableDataset"),
 }
-"""Foreign base classes, as (top module, name), whose methods only say that they are missing."""
+"""Base classes, as (top module, name), whose methods only say that they are missing."""
 
 SHORT = 32
 """Elements that a container is looked through for what has `set_epoch`."""
@@ -208,14 +73,14 @@ def count_batches(obj: Any) -> int | None:
     the object's own code raises is passed on, but for a NotImplementedError of `num_batches`,
     by which Keras means "see `__len__`".
     """
-    if _declares_num_batches(obj, on_instance=False):
+    if declares_num_batches(obj, on_instance=False):
         try:
             return _as_count(obj, "num_batches", _num_batches(obj))
         except NotImplementedError:
             pass
-    if not _defines(obj, "__len__") and _declares_num_batches(obj):
+    if not _defines(obj, "__len__") and declares_num_batches(obj):
         return _as_count(obj, "num_batches", _num_batches(obj))
-    return _length(obj)
+    return length_of(obj)
 
 
 def overrides_hook(obj: object, name: str) -> bool:
@@ -320,30 +185,30 @@ def wrong_kind(obj: object, items: str = "batches") -> str | None:
     """
     kind = type(obj)
     if isinstance(obj, type):
-        return f"got the class {_name(obj)} itself: pass an instance of it"
+        return f"got the class {name_of(obj)} itself: pass an instance of it"
     if isinstance(obj, (str, bytes, bytearray)):
-        return f"got {_name(kind)}: its items are characters or bytes, not {items}"
+        return f"got {name_of(kind)}: its items are characters or bytes, not {items}"
     if isinstance(obj, abc.Mapping):
         return (
-            f"got a mapping ({_name(kind)}): its items are found by key, not by number. "
+            f"got a mapping ({name_of(kind)}): its items are found by key, not by number. "
             f"list(mapping.values()) has an order"
         )
     if any(_top_module(base) in _LABEL_INDEXED for base in kind.__mro__) and hasattr(kind, "iloc"):
         return (
-            f"got {_name(kind)}: its [index] looks for a label, not for a position. Pass "
+            f"got {name_of(kind)}: its [index] looks for a label, not for a position. Pass "
             f"frame.to_numpy(), or a Sequence whose __getitem__ uses frame.iloc"
         )
     if any(_top_module(base) == "pyarrow" for base in kind.__mro__) and hasattr(kind, "columns"):
         return (
-            f"got {_name(kind)}: its [index] is a column, and its len() counts rows. Pass "
+            f"got {name_of(kind)}: its [index] is a column, and its len() counts rows. Pass "
             f"table.to_pylist(), or a Sequence whose __getitem__ uses "
             f"table.slice(start, count).to_pydict() or .to_pandas()"
         )
     if hasattr(kind, "ndim") and hasattr(kind, "shape") and _is_zero(getattr(obj, "ndim", None)):
-        return f"got an array without dimensions ({_name(kind)}): it holds no {items} to number"
+        return f"got an array without dimensions ({name_of(kind)}): it holds no {items} to number"
     if any(base.__name__ == "IterableDataset" for base in kind.__mro__ if _is_stub(base)):
         return (
-            f"got {_name(kind)}, an iterable-style torch dataset: its samples come one after "
+            f"got {name_of(kind)}, an iterable-style torch dataset: its samples come one after "
             f"another and cannot be asked for by number"
         )
     return None
@@ -355,21 +220,23 @@ def _missing(obj: object) -> str | None:
     if not _defines(obj, "__getitem__"):
         if hasattr(kind, "__next__"):
             return (
-                f"got an iterator ({_name(kind)}): it can only be asked for its next item, and "
+                f"got an iterator ({name_of(kind)}): it can only be asked for its next item, and "
                 f"workers ask for batches by number"
             )
-        return _missing_getitem(kind)
-    if not (_defines(obj, "__len__") or _declares_num_batches(obj)):
-        return _missing_length(kind)
+        return missing_getitem(kind)
+    if not (_defines(obj, "__len__") or declares_num_batches(obj)):
+        return missing_length(kind)
     return None
 
 
-def _missing_getitem(kind: type) -> str:
-    return f"{_name(kind)} does not define __getitem__(self, index), which returns one batch"
+def missing_getitem(kind: type) -> str:
+    """What to say of a class without `__getitem__`."""
+    return f"{name_of(kind)} does not define __getitem__(self, index), which returns one batch"
 
 
-def _missing_length(kind: type) -> str:
-    text = f"{_name(kind)} does not define __len__(self), which returns the number of batches"
+def missing_length(kind: type) -> str:
+    """What to say of a class without `__len__`."""
+    text = f"{name_of(kind)} does not define __len__(self), which returns the number of batches"
     if hasattr(kind, "num_batches") and not hasattr(kind, "on_epoch_end"):
         return f"{text} (num_batches counts only on subclasses of Sequence or PyDataset)"
     return f"{text} (a Sequence without an end defines num_batches = None instead)"
@@ -381,7 +248,7 @@ def _defines(obj: object, name: str) -> bool:
     return definer is not None and definer.__dict__[name] is not None and not _is_stub(definer)
 
 
-def _declares_num_batches(obj: object, *, on_instance: bool = True) -> bool:
+def declares_num_batches(obj: object, *, on_instance: bool = True) -> bool:
     """Whether `obj` says its own `num_batches`, and is of a kind where that name has our meaning.
 
     A torch dataset may happen to have an attribute of this name; it says nothing there.
@@ -404,14 +271,15 @@ def _definer(kind: type, name: str) -> type | None:
 
 
 def _is_stub(kind: type) -> bool:
-    return kind is Sequence or (_top_module(kind), kind.__name__) in _STUBS
+    return (_top_module(kind), kind.__name__) in _STUBS
 
 
 def _top_module(kind: type) -> str:
     return kind.__module__.partition(".")[0]
 
 
-def _name(kind: type) -> str:
+def name_of(kind: type) -> str:
+    """The class as a message names it."""
     return (
         kind.__qualname__
         if kind.__module__ == "builtins"
@@ -423,9 +291,10 @@ def _is_zero(value: object) -> bool:
     return type(value) is int and value == 0
 
 
-def _length(obj: Any) -> int | None:
+def length_of(obj: Any) -> int | None:
+    """What `__len__` says."""
     if not _defines(obj, "__len__"):
-        raise NotImplementedError(_missing_length(type(obj)))
+        raise NotImplementedError(missing_length(type(obj)))
     # Not len(): its errors do not say whose length it was, nor what it was.
     length = call_users(method_name(obj, "__len__"), type(obj).__len__, obj)
     return _as_count(obj, "__len__()", length)
@@ -437,7 +306,7 @@ def _num_batches(obj: Any) -> Any:
 
 def _as_count(obj: object, source: str, value: Any) -> int | None:
     """`value` as a number of batches, or an error that says which rule it breaks."""
-    said = f"{source} of {_name(type(obj))} is {value!r}"
+    said = f"{source} of {name_of(type(obj))} is {value!r}"
     if value is None and source == "num_batches":
         return None
     try:
@@ -447,7 +316,7 @@ def _as_count(obj: object, source: str, value: Any) -> int | None:
         count = None
     if count is None:
         hint = ": use int() or math.ceil()" if hasattr(value, "__float__") else ""
-        raise TypeError(f"{said} ({_name(type(value))}), not a whole number of batches{hint}")
+        raise TypeError(f"{said} ({name_of(type(value))}), not a whole number of batches{hint}")
     if count < 0:
         raise ValueError(f"{said}: a number of batches cannot be negative")
     return count

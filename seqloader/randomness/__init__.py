@@ -1,0 +1,1 @@
+"""Random numbers: everything that is drawn follows from (seed, epoch, index)."""
