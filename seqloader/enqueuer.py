@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from seqloader.run import messages
+from seqloader.run.delivery import Delivery
 from seqloader.run.iterators import EpochIterator, StreamIterator
 from seqloader.run.options import checked_options, checked_place
-from seqloader.run.planning import share_of
-from seqloader.run.resumption import Resumption
+from seqloader.run.resume.fit import share_of
+from seqloader.run.resume.jumps import Jumps
+from seqloader.run.run import Run
 from seqloader.sequence.defaults import UNSAID, filled
 from seqloader.sequence.interface import check_sequence, count_batches, overrides_hook
 
@@ -139,82 +141,87 @@ class OrderedEnqueuer(Generic[Batch]):
                 kind = type(sequence).__qualname__
                 error.add_note(f"of these, the Sequence ({kind}) was constructed with {taken}")
             raise
-        _check_shuffle(sequence, shuffle, options)
+        _check_shuffle(sequence, shuffle, options.shard.count, options.seeded)
         _check_shares(sequence, options)
         self.use_multiprocessing: bool = classic["use_multiprocessing"]
-        self._consumption: Resumption[Batch] = Resumption(sequence, shuffle, options)
+        self._run = Run(sequence, shuffle, options)
+        self._delivery = Delivery(self._run)
+        self._jumps = Jumps(self._run)
 
     # --- what one asks it -----------------------------------------------------------------
 
     @property
     def sequence(self) -> _Indexed[Batch]:
         """The Sequence; another one is used from the next epoch on."""
-        sequence: _Indexed[Batch] = self._consumption.sequence
+        sequence: _Indexed[Batch] = self._run.sequence
         return sequence
 
     @sequence.setter
     def sequence(self, sequence: _Indexed[Batch]) -> None:
         check_sequence(sequence)
-        _check_shuffle(sequence, self.shuffle, self._consumption.options)
-        self._consumption.replace_sequence(sequence)
+        self._check_order(sequence, self.shuffle)
+        self._run.replace_sequence(sequence)
 
     @property
     def shuffle(self) -> bool:
         """Whether the order of the batches is permuted; a change counts from the next epoch on."""
-        return self._consumption.shuffle
+        return self._run.shuffle
 
     @shuffle.setter
     def shuffle(self, shuffle: bool) -> None:
-        _check_shuffle(self.sequence, shuffle, self._consumption.options)
-        self._consumption.shuffle = shuffle
+        self._check_order(self.sequence, shuffle)
+        self._run.shuffle = shuffle
+
+    def _check_order(self, sequence: Any, shuffle: bool) -> None:
+        _check_shuffle(sequence, shuffle, self.shard[1], self._run.seeding.reseed_globals)
 
     @property
     def workers(self) -> int:
         """Processes or threads; 0: batches are computed in the consumer."""
-        return self._consumption.workers
+        return self._run.session.workers
 
     @property
     def max_queue_size(self) -> int:
         """Batches computed or being computed ahead of the consumer, at most."""
-        return self._consumption.max_queue_size
+        return self._run.session.max_queue_size
 
     @property
     def seed(self) -> int:
         """What order and random numbers derive from; drawn from the system if none was given."""
-        return self._consumption.options.seed
+        return self._run.seeding.seed
 
     @property
     def shard(self) -> tuple[int, int]:
         """Our part of every epoch: (id, count); (0, 1) is the whole."""
-        shard = self._consumption.options.shard
+        shard = self._run.options.shard
         return shard.id, shard.count
 
     @property
     def epoch(self) -> int:
         """Number of the epoch under way; between epochs, of the coming one."""
-        return self._consumption.epoch
+        return self._run.number
 
     def is_running(self) -> bool:
         """Whether it was started and not stopped."""
-        return self._consumption.running
+        return self._run.session.is_running
 
     def __len__(self) -> int:
         """Number of batches that a whole epoch has on this shard, read from the Sequence now."""
         count = count_batches(self.sequence)
         if count is None:
             raise TypeError("an endless Sequence has no length")
-        return share_of(count, self._consumption.options)
+        return share_of(count, self._run.options)
 
     def stats(self) -> Stats:
         """A snapshot of what has been done so far. Any thread."""
-        return self._consumption.stats()
+        return self._run.stats()
 
     def compute(self, index: int, epoch: int = 0) -> Batch:
         """Compute one batch here, in this process, exactly as a worker would.
 
         Error messages name it: `enqueuer.compute(907, epoch=2)` reproduces what went wrong.
         """
-        batch: Batch = self._consumption.compute(index, epoch)
+        batch: Batch = self._run.compute(index, epoch)
         return batch
 
     # --- start and stop -------------------------------------------------------------------
@@ -226,7 +233,7 @@ class OrderedEnqueuer(Generic[Batch]):
             workers: None takes the constructor's value.
             max_queue_size: None takes the constructor's value.
         """
-        self._consumption.start(workers, max_queue_size)
+        self._run.session.start(workers, max_queue_size)
 
     def stop(self, timeout: float | None = None) -> None:
         """End the workers; returns within `timeout` seconds (None: 5) with none left.
@@ -235,7 +242,7 @@ class OrderedEnqueuer(Generic[Batch]):
         In the consumer's own thread, an epoch that was begun ends: `on_epoch_end` runs, after
         the workers are gone. Idempotent; before `start()` it does nothing; `start()` may follow.
         """
-        self._consumption.stop(timeout)
+        self._run.session.stop(timeout)
 
     close = stop
 
@@ -253,7 +260,7 @@ class OrderedEnqueuer(Generic[Batch]):
         if kind is None:
             self.stop()
         else:
-            self._consumption.stop_after_error()
+            self._run.session.stop_after_error()
 
     def __reduce__(self) -> Any:
         # For pickle, copy.copy and copy.deepcopy, which would say that a lock cannot be pickled.
@@ -267,23 +274,23 @@ class OrderedEnqueuer(Generic[Batch]):
 
     def __iter__(self) -> EpochIterator[Batch]:
         """Begin an epoch, at once, and return its batches."""
-        return EpochIterator(self._consumption, *self._consumption.begin_loop())
+        return EpochIterator(self._delivery, *self._delivery.begin_loop())
 
     def get(self) -> StreamIterator[Batch]:
         """The endless stream of batches over all epochs; several `get()`s share it."""
-        return StreamIterator(self._consumption, *self._consumption.join_stream())
+        return StreamIterator(self._delivery, *self._delivery.join_stream())
 
     def peek(self) -> Batch:
         """The next batch, without delivering it: the next `next()` returns the same object.
 
         Where no epoch is under way one begins, and the next `for` or `get()` goes on with it.
         """
-        batch: Batch = self._consumption.peek()
+        batch: Batch = self._delivery.peek()
         return batch
 
     def join_end_of_epoch(self) -> None:
         """If the last batch of the epoch was handed out, end the epoch now, in this thread."""
-        self._consumption.join_end_of_epoch()
+        self._run.join_end_of_epoch()
 
     # --- resume ---------------------------------------------------------------------------
 
@@ -294,7 +301,7 @@ class OrderedEnqueuer(Generic[Batch]):
         (Not counting what was named to `skip()`, and what the Sequence's own `state_dict()`
         returns, if it has one: that is carried along.) Any thread, any moment.
         """
-        return self._consumption.state_dict()
+        return self._jumps.state_dict()
 
     def load_state_dict(
         self, state: Mapping[str, Any], *, strict: bool = True, replay_hooks: bool = False
@@ -322,7 +329,7 @@ class OrderedEnqueuer(Generic[Batch]):
         """
         if not isinstance(replay_hooks, bool):
             raise TypeError(f"replay_hooks must be True or False, not {replay_hooks!r}")
-        self._consumption.load_state_dict(state, strict, replay_hooks)
+        self._jumps.load_state_dict(state, strict, replay_hooks)
 
     def seek(self, epoch: int, position: int = 0) -> None:
         """Go on at any place: the next batch is that of `position` in `epoch`, on this shard.
@@ -334,7 +341,7 @@ class OrderedEnqueuer(Generic[Batch]):
         Raises:
             ResumeError: The epoch has fewer positions.
         """
-        self._consumption.seek(checked_place("epoch", epoch), checked_place("position", position))
+        self._jumps.seek(checked_place("epoch", epoch), checked_place("position", position))
 
     def skip(self, positions: Iterable[int], *, epoch: int | None = None) -> None:
         """Leave out these positions, for instance those around a spike of the loss.
@@ -348,7 +355,7 @@ class OrderedEnqueuer(Generic[Batch]):
             epoch: None: the one under way; between epochs, the coming one.
         """
         number = None if epoch is None else checked_place("epoch", epoch)
-        self._consumption.skip(positions, number)
+        self._jumps.skip(positions, number)
 
     # --- changes --------------------------------------------------------------------------
 
@@ -357,10 +364,10 @@ class OrderedEnqueuer(Generic[Batch]):
 
         Workers see it from the next epoch on.
         """
-        self._consumption.must_refresh = True
+        self._run.must_refresh = True
 
 
-def _check_shuffle(sequence: Any, shuffle: Any, options: Options) -> None:
+def _check_shuffle(sequence: Any, shuffle: Any, shards: int, seeded: bool) -> None:
     if not isinstance(shuffle, bool):
         raise TypeError(f"shuffle must be True or False, not {shuffle!r}")
     if shuffle and _is_endless(sequence):
@@ -368,8 +375,8 @@ def _check_shuffle(sequence: Any, shuffle: Any, options: Options) -> None:
             "an endless Sequence (num_batches is None) cannot be shuffled: its order has no end"
         )
     drawn = shuffle or _order_is_drawn(sequence)
-    if drawn and options.shard.count > 1 and not options.seeded:
-        raise ValueError(messages.unseeded_shards_error(options.shard.count))
+    if drawn and shards > 1 and not seeded:
+        raise ValueError(messages.unseeded_shards_error(shards))
 
 
 def _check_shares(sequence: Any, options: Options) -> None:

@@ -6,6 +6,7 @@ pytest_plugins = [
     "pytester",
     "guards.dispositions",
     "guards.heap",
+    "guards.invariants",
     "guards.watchdog",
     "guards.leaks",
 ]

@@ -1,249 +1,319 @@
-"""One epoch under way: tickets issued, outcomes taken in, tried again, and put in order.
+"""What happens inside the calls of the consumer: the batch due, awaited and handed over.
 
-It decides with the pure parts (plan, window) and speaks to one executor. It runs inside the
-enqueuer's lock and inside a step that may be torn: then the enqueuer resets the executor and calls
-`restart`, and whatever was not handed over is computed again.
+Rules, beside those of session.py and run.py
+
+    R4  A batch is delivered by the last act of `__next__` (see iterators.py); until then it waits
+        in the epoch's `handovers`, and whichever thread asks next gets it.
+    R11 The StopIteration of an iterator's end is raised where nothing of the user's is called any
+        more; one that comes from there is an error (see [an exception is never an end]).
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import logging
-import sys
-from collections import deque
+import time
 from typing import TYPE_CHECKING, Any
 
-from seqloader.errors import SeqloaderWarning, WorkerLostWarning
-from seqloader.order import Window
-from seqloader.randomness.drawn_values import Disagreements, Noticed
+from seqloader.errors import (
+    ERRORS,
+    EnqueuerStopped,
+    SeqloaderWarning,
+    SlowBatchWarning,
+    WorkerStartError,
+    as_raisable,
+)
 from seqloader.run import messages
-from seqloader.run.handovers import Handovers
-from seqloader.tickets import Death, Lost, Raised, RebuildError, Ticket
+from seqloader.run.states import EpochState
+from seqloader.tickets import Lost, Raised
 
 if TYPE_CHECKING:
-    from seqloader.executors.protocol import Executor
-    from seqloader.order import Plan, Ranges
-    from seqloader.run.options import Options
-    from seqloader.stats import Counters
-    from seqloader.tickets import Computed, Outcome
+    from seqloader.run.epoch import Epoch
+    from seqloader.run.handovers import Handover
+    from seqloader.run.parts import Course, EpochClaim, StreamClaim
+    from seqloader.tickets import Ticket
 
 __all__ = ["Delivery"]
 
-log = logging.getLogger("seqloader")
-
-INDICES_AT_ONCE = 64
-"""Indices of the plan are computed in runs: a shuffled one costs little more than a single."""
-
 
 class Delivery:
-    """The epoch that is being delivered."""
+    """Gives the batches of a run to whoever asks. One consumer at a time."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        executor: Executor,
-        options: Options,
-        counters: Counters,
-        *,
-        limit: int,
-        sequence: Any = None,
-        start: int = 0,
-        skips: Ranges | None = None,
-        disagreements: Disagreements | None = None,
-    ) -> None:
-        self.epoch = plan.epoch
-        self.sequence = sequence
-        """Whose hooks belong to this epoch; the enqueuer may have been given another meanwhile."""
-        self.plan = plan
-        self.window: Window[Computed | Raised | Lost] = Window(
-            limit=limit,
-            byte_limit=options.max_queue_bytes,
-            end=plan.count,
-            due=start,
-            skips=skips,
+    def __init__(self, run: Course) -> None:
+        self._run = run
+        self._session = run.session
+        self._warned_skip = False
+
+    # --- loops and streams ----------------------------------------------------------------
+
+    def begin_loop(self) -> tuple[Epoch, int]:
+        """Begin an epoch for a `for`, or take over one that `peek` began; it, and which start."""
+        return self._session.call(self._begin_loop)
+
+    def _begin_loop(self) -> tuple[Epoch, int]:
+        run, session = self._run, self._session
+        session.be_running()
+        epoch = run.epoch
+        if epoch is not None and epoch.state is EpochState.SHOWN:
+            epoch.becomes("take over")
+        else:
+            run.end_epoch()
+            session.be_running()  # the hook may have stopped us
+            epoch = run.begin_epoch()
+        run.stream = None
+        return epoch, session.starts
+
+    def join_stream(self) -> tuple[object, int]:
+        """The stream that all `get()`s share, and which start."""
+        return self._session.call(self._join_stream)
+
+    def _join_stream(self) -> tuple[object, int]:
+        run, session = self._run, self._session
+        session.be_running()
+        if run.stream is None:
+            if run.epoch is not None and run.epoch.state is not EpochState.SHOWN:
+                run.end_epoch()
+                session.be_running()
+            run.stream = object()
+        return run.stream, session.starts
+
+    # --- batches --------------------------------------------------------------------------
+
+    def peek(self) -> Any:
+        """The next batch, shown and not delivered; begins an epoch where none is under way."""
+        return self._session.call(self._peek)
+
+    def _peek(self) -> Any:
+        run = self._run
+        self._session.be_running()
+        before = run.epoch
+        handover = None if before is None else before.handovers.waiting()
+        if handover is None:
+            handover = self._find_next(shown=True, stream=True)
+            if handover is None:
+                raise EnqueuerStopped("stop() was called, in a hook, before there was a batch")
+            if run.epoch is not before and run.epoch is not None:
+                run.epoch.becomes("show")
+        return handover.batch
+
+    def next_of_epoch(self, iterator: EpochClaim) -> Handover:
+        """The next batch for the iterator of a `for`; StopIteration at the epoch's end."""
+        session = self._session
+        session.check_entry()
+        with session.lock:
+            try:
+                me = session.enter()
+                epoch = iterator.epoch
+                if iterator.finished or self._run.epoch is not epoch or session.stopping:
+                    self._refuse(iterator)
+                    handover = None
+                else:
+                    self._run.consumer = me
+                    if epoch.state is not EpochState.ASKED:
+                        epoch.becomes("ask")
+                    handover = self._find_for(stream=False)
+            except BaseException as error:
+                session.leave(error)
+                raise
+            if handover is None:
+                iterator.finished = True
+                raise StopIteration
+            return handover
+
+    def _refuse(self, iterator: EpochClaim) -> None:
+        """Say why an iterator whose epoch is not under way gives no batch, unless it is over."""
+        session, epoch = self._session, iterator.epoch
+        if session.stopping:
+            session.give_way()
+        if iterator.finished or epoch.state is EpochState.COMPLETE:
+            return
+        if iterator.start == session.starts and session.is_running:
+            raise RuntimeError(
+                f"this iterator of epoch {epoch.number} is stale: a later iter(), get() or `for` "
+                "has begun another epoch, or seek() or load_state_dict() has gone elsewhere, and "
+                "there is one iterator at a time"
+            )
+        raise EnqueuerStopped(
+            f"the enqueuer was stopped, by stop() or by an error, before epoch {epoch.number} was "
+            "delivered completely"
         )
-        self.handovers = Handovers(start)
-        self.asked = False
-        """Whether a batch was asked for: else no hook runs at its end."""
-        self.peeked = False
-        """Whether it was begun by `peek()`, and belongs to whoever iterates next."""
-        self.complete = False
-        """Whether it ended with every batch delivered."""
-        self.failed = False
-        """Whether it ended in an error: no hook runs."""
-        self.served = start
-        """Batches handed over; None batches do not count. Those before the start do."""
-        self.warnings: deque[Warning] = deque()
-        """To be issued where an exception can lose nothing: a filter may turn them into errors."""
-        self._executor = executor
-        self._options = options
-        self._counters = counters
-        self._disagreements = disagreements or Disagreements()
-        self._raised: dict[int, int] = {}
-        self._lost: dict[int, int] = {}
-        self._relieved: set[int] = set()
-        """Positions that were tried again after a garbage collection."""
-        self._skipped: set[int] = set()
-        """Positions left out because they raised."""
-        self._indices: list[int] = []
-        self._indices_from = 0
-        padding_from = plan.padding_from
-        self._real = sys.maxsize if padding_from is None else padding_from
 
-    # --- tickets --------------------------------------------------------------------------
+    def next_of_stream(self, iterator: StreamClaim) -> Handover:
+        """The next batch for a `get()`; StopIteration once the enqueuer is stopped."""
+        run, session = self._run, self._session
+        session.check_entry()
+        with session.lock:
+            handover = None
+            try:
+                me = session.enter()
+                if session.stopping:
+                    session.give_way()
+                if session.is_running and iterator.start == session.starts:
+                    self._check_stream(iterator)
+                    run.consumer = me
+                    handover = self._find_for(stream=True)
+            except BaseException as error:
+                own = run.is_own_stop(error)
+                session.leave(error)
+                if not own:
+                    raise
+            if handover is None:
+                raise StopIteration
+            return handover
 
-    def fill(self) -> None:
-        """Issue tickets as far as the window permits."""
-        window, submit, epoch, real = self.window, self._executor.submit, self.epoch, self._real
-        while window.may_issue():
-            position = window.issue()
-            submit(Ticket(epoch, position, self._index(position), 0, position >= real))
+    def _check_stream(self, iterator: StreamClaim) -> None:
+        if iterator.stream is not self._run.stream:
+            raise RuntimeError(
+                "this get() is stale: a later iter() or `for` has begun another epoch, and "
+                "there is one stream of batches at a time"
+            )
 
-    def _index(self, position: int) -> int:
-        offset = position - self._indices_from
-        if not 0 <= offset < len(self._indices):
-            count = self.plan.count
-            stop = position + INDICES_AT_ONCE
-            self._indices = self.plan.indices(position, stop if count is None else min(stop, count))
-            self._indices_from, offset = position, 0
-        return self._indices[offset]
+    def _find_for(self, *, stream: bool) -> Handover | None:
+        """The next batch, found now, or found before and never delivered; None: it is over."""
+        run = self._run
+        epoch = run.epoch
+        handover = None if epoch is None else epoch.handovers.waiting()
+        if handover is None:
+            handover = self._find_next(shown=False, stream=stream)
+            if handover is None:
+                return None
+            epoch = run.epoch
+        if epoch is not None and epoch.state is not EpochState.ASKED:
+            epoch.becomes("ask")
+        if not handover.counted:  # it may be found twice: shown, or interrupted
+            handover.counted = True
+            run.counters.delivered += 1
+        return handover
 
-    def restart(self, skips: Ranges | None = None) -> None:
-        """Forget what is in flight: it goes on with what was not handed over, nor is skipped."""
-        self._note_edits()
-        self._give_back(self.window.restart(self.handovers.next_position))
-        if skips is not None:
-            self._give_back(self.window.skip(skips))
+    def _find_next(self, *, shown: bool, stream: bool) -> Handover | None:
+        """Wait for the next batch and take it out of the window; None: it is over.
 
-    def drop(self) -> None:
-        """Give back what was computed ahead and will not be handed over."""
-        self._give_back(self.window.restart(self.window.due))
+        `shown`: nobody is given it yet, so that its epoch may still count as not begun.
+        """
+        run = self._run
+        while True:
+            epoch = run.epoch
+            if epoch is None:
+                epoch = run.begin_epoch()
+            over = epoch.window.finished
+            if (over or not shown) and epoch.state is not EpochState.ASKED:
+                epoch.becomes("ask")
+            if over:
+                run.issue_warnings(epoch)
+                run.end_epoch()
+                if not stream or self._session.executor is None:
+                    return None
+                self._check_not_empty(epoch)
+                continue
+            self._await_due(epoch)
+            handover = self._hand_over(epoch)
+            if handover is not None:
+                return handover
 
-    def skip(self, positions: Ranges) -> None:
-        """Do not deliver these, of what was not delivered yet."""
-        undelivered = self.handovers.undelivered
-        if undelivered is not None and undelivered in positions:
-            self.handovers.withdraw(undelivered)
-        self._give_back(self.window.skip(positions))
-        self.fill()
+    def _check_not_empty(self, epoch: Epoch) -> None:
+        none = epoch.plan.count == 0 and not epoch.plan.first  # the rest of one may be empty
+        if none or self._run.empty_epochs >= 2:
+            why = messages.nothing_text(epoch.plan.length, self._run.options.shard.count)
+            if not none:
+                why = "every batch was None or skipped"
+            self._session.shut_down()
+            raise ValueError(
+                f"get() found nothing in epoch {epoch.number}: {why}, so it would never return"
+            )
 
-    @staticmethod
-    def _give_back(answers: list[Computed | Raised | Lost]) -> None:
-        for answer in answers:
-            if not isinstance(answer, tuple):
-                answer.discard()
+    def _await_due(self, epoch: Epoch) -> None:
+        run, session, window = self._run, self._session, epoch.window
+        executor = session.executor
+        assert executor is not None
+        waited_s = 0.0
+        warned = False
+        session.step()
+        window.wanted = True
+        epoch.fill()
+        session.done()
+        while True:
+            if session.stopping:  # looked at before deaths are judged: stop() may have killed
+                session.give_way()
+                run.raise_stopped(epoch)
+            if epoch.warnings:
+                run.issue_warnings(epoch)
+            session.step()
+            if window.due in window.arrived and not executor.alarmed():
+                session.done()
+                return
+            epoch.receive()
+            session.done()
+            if epoch.warnings:
+                run.issue_warnings(epoch)
+            if window.due in window.arrived:
+                return
+            if waited_s >= run.patience_s and not warned:
+                warned = True
+                self._warn_slow(epoch, waited_s)
+            begun = time.monotonic()
+            try:
+                executor.wait(None if warned else run.patience_s - waited_s)
+            except ERRORS as error:
+                if self._has_failed(error):
+                    session.shut_down()
+                raise
+            finally:
+                step_s = time.monotonic() - begun
+                run.counters.waited_s += step_s
+            waited_s += step_s
 
-    # --- outcomes -------------------------------------------------------------------------
+    def _warn_slow(self, epoch: Epoch, waited_s: float) -> None:
+        ticket = epoch.due_ticket()
+        where = messages.whereabouts(self._holder(ticket), self._run.busy())
+        messages.issue(SlowBatchWarning(messages.slow_warning(ticket, waited_s, where)))
 
-    def receive(self) -> None:
-        """Take in everything the executor has."""
-        for outcome in self._executor.collect():
-            self._take_in(outcome)
-        if self._options.max_queue_bytes is not None or self.window.next == self.window.due:
-            self.fill()  # the size of a batch is known now, or skipped ones are out of the way
+    def _holder(self, ticket: Ticket) -> tuple[int, int] | None:
+        ask = getattr(self._session.executor, "holder", None)
+        found: tuple[int, int] | None = None if ask is None else ask(ticket)
+        return found
 
-    def _take_in(self, outcome: Outcome | Death | Noticed) -> None:
-        if not isinstance(outcome, tuple):  # the others are: the commonest is told apart first
-            self._counters.busy_s[outcome.slot] += outcome.busy_s
-            ticket = outcome.ticket
-            if ticket.epoch != self.epoch or not self.window.arrive(
-                ticket.position, outcome, outcome.nbytes
-            ):
-                outcome.discard()
-        elif isinstance(outcome, Raised):
-            self._note_raised(outcome)
-        elif isinstance(outcome, Lost):
-            self._note_lost(outcome)
-        elif isinstance(outcome, Noticed):
-            if self._disagreements.take(outcome):
-                text = messages.drawn_warning(outcome.name)
-                self.warnings.append(SeqloaderWarning(text))
-        else:
-            self._note_death(None, outcome, again=False)
+    def _has_failed(self, error: BaseException) -> bool:
+        """Whether this came out of `wait` because the executor cannot go on."""
+        return isinstance(error, WorkerStartError) or not isinstance(
+            self._run.options.executor, str
+        )
 
-    def _note_raised(self, raised: Raised) -> None:
-        self._counters.busy_s[raised.slot] += raised.busy_s
-        position = raised.ticket.position
-        if not self.window.awaits(position):
-            self.window.arrive(position, raised)
+    def _hand_over(self, epoch: Epoch) -> Handover | None:
+        """Take the batch due out of the window; None where it is left out."""
+        session, window, counters = self._session, epoch.window, self._run.counters
+        session.step()
+        position = window.due
+        answer = window.hand_over()
+        batch: Any = answer
+        if not isinstance(answer, (Raised, Lost)):
+            batch = epoch.open(answer)
+            counters.nbytes += answer.nbytes
+        if isinstance(batch, (Raised, Lost)):
+            left_out: list[Raised | Lost] = [batch]
+            del answer, batch  # an exception must not be held by the frames it goes through
+            self._left_out(epoch, left_out)
+        elif batch is not None:
+            epoch.served += 1
+            handover = epoch.handovers.add(batch, position)
+            session.done()
+            return handover
+        epoch.handovers.leave_out(position)
+        session.done()
+        return None
+
+    def _left_out(self, epoch: Epoch, left_out: list[Raised | Lost]) -> None:
+        """Raise the error in place of its batch; with on_error="skip" count and warn once."""
+        answer = left_out.pop()
+        error = as_raisable(epoch.error_of(answer))
+        if self._run.options.on_error == "skip" and isinstance(error, Exception):
+            if epoch.skips_once(answer.ticket.position):
+                self._run.counters.skipped += 1
+            if not self._warned_skip:
+                self._warned_skip = True
+                epoch.warnings.append(SeqloaderWarning(messages.skip_warning(answer, error)))
             return
-        if isinstance(raised.error, MemoryError) and self._relieve(raised):
-            return
-        tries = self._raised[position] = self._raised.get(position, 0) + 1
-        if tries <= self._options.retries and isinstance(raised.error, Exception):
-            self._try_again(raised.ticket)
-        else:
-            self.window.arrive(position, raised)
-
-    def _relieve(self, raised: Raised) -> bool:
-        """Memory ran out: where the consumer holds some, collect garbage once and try again."""
-        position = raised.ticket.position
-        batches = getattr(self._executor, "held_batches", 0)
-        if not batches:
-            return False
-        if position not in self._relieved:
-            self._relieved.add(position)
-            gc.collect()
-            self._try_again(raised.ticket)
-            return True
-        nbytes = getattr(self._executor, "held_bytes", 0)
-        raised.error.add_note(messages.held_note(batches, nbytes))
-        return False
-
-    def _note_lost(self, lost: Lost) -> None:
-        position = lost.ticket.position
-        tries = self._lost[position] = self._lost.get(position, 0) + 1
-        again = tries <= self._options.crash_retries and self.window.awaits(position)
-        self._note_death(lost.ticket, lost.death, again=again)
-        if again:
-            self._try_again(lost.ticket)
-        else:
-            self.window.arrive(position, lost)
-
-    def _note_death(self, ticket: Ticket | None, death: Death, *, again: bool) -> None:
-        self._counters.respawns += 1
-        text = messages.lost_warning(ticket, death, again=again)
-        self.warnings.append(WorkerLostWarning(text))
-        self._note_edits()
-        if death.reason == "timeout":
-            log.warning("%s", messages.stack_text(death))
-
-    def _note_edits(self) -> None:
-        """Workers are new: they may have imported other code than those before."""
-        for module, file in getattr(self._executor, "edited", list)():
-            self.warnings.append(SeqloaderWarning(messages.edited_warning(module, file)))
-
-    def _try_again(self, ticket: Ticket) -> None:
-        self._counters.retried += 1
-        self._executor.submit(ticket._replace(attempt=ticket.attempt + 1))
-
-    # --- the position due -----------------------------------------------------------------
-
-    def error_of(self, answer: Raised | Lost) -> BaseException:
-        """The exception to raise in place of a batch."""
-        if isinstance(answer, Raised):
-            with contextlib.suppress(Exception):  # a class of the user's may refuse any attribute
-                BaseException.add_note(answer.error, messages.batch_note(answer))
-            return answer.error
-        attempts = self._lost[answer.ticket.position]
-        return messages.lost_error(answer, attempts, self._options.timeout_s)
-
-    def skips_once(self, position: int) -> bool:
-        """Whether this error is skipped for the first time; a torn step may bring it again."""
-        known = position in self._skipped
-        self._skipped.add(position)
-        return not known
-
-    def due_ticket(self) -> Ticket:
-        """A ticket of the position due, for messages."""
-        position = self.window.due
-        return Ticket(self.epoch, position, self.plan.index(position))
-
-    def open(self, answer: Computed) -> Any:
-        """The batch; a `Raised` where rebuilding user objects raises."""
+        epoch.becomes("fail")
+        del answer
+        self._session.shut_down()
         try:
-            return answer.open()
-        except RebuildError as error:
-            assert error.__cause__ is not None
-            return Raised(answer.ticket, answer.slot, error.__cause__)
+            raise error
+        finally:
+            del error

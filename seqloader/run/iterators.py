@@ -17,8 +17,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from seqloader.run.consumption import Consumption
     from seqloader.run.delivery import Delivery
+    from seqloader.run.epoch import Epoch
 
 __all__ = ["EpochIterator", "StreamIterator"]
 
@@ -28,12 +28,12 @@ Batch = TypeVar("Batch")
 class EpochIterator(Generic[Batch]):
     """The batches of one epoch."""
 
-    __slots__ = ("_consumption", "delivery", "finished", "run")
+    __slots__ = ("_delivery", "epoch", "finished", "start")
 
-    def __init__(self, consumption: Consumption[Batch], delivery: Delivery, run: int) -> None:
-        self._consumption = consumption
-        self.delivery = delivery
-        self.run = run
+    def __init__(self, delivery: Delivery, epoch: Epoch, start: int) -> None:
+        self._delivery = delivery
+        self.epoch = epoch
+        self.start = start
         self.finished = False
 
     def __iter__(self) -> EpochIterator[Batch]:
@@ -41,7 +41,7 @@ class EpochIterator(Generic[Batch]):
 
     def __next__(self) -> Batch:
         while True:
-            handover = self._consumption.next_of_epoch(self)
+            handover = self._delivery.next_of_epoch(self)
             batch: Batch = handover.batch
             if batch is not None:
                 # fmt: off
@@ -52,19 +52,19 @@ class EpochIterator(Generic[Batch]):
 class StreamIterator(Generic[Batch]):
     """The batches of all epochs, without marks between them."""
 
-    __slots__ = ("_consumption", "run", "stream")
+    __slots__ = ("_delivery", "start", "stream")
 
-    def __init__(self, consumption: Consumption[Batch], stream: object, run: int) -> None:
-        self._consumption = consumption
+    def __init__(self, delivery: Delivery, stream: object, start: int) -> None:
+        self._delivery = delivery
         self.stream = stream
-        self.run = run
+        self.start = start
 
     def __iter__(self) -> StreamIterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
         while True:
-            handover = self._consumption.next_of_stream(self)
+            handover = self._delivery.next_of_stream(self)
             batch: Batch = handover.batch
             if batch is not None:
                 # fmt: off

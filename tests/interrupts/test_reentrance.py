@@ -22,8 +22,8 @@ from seqloader import (
     Sequence,
     SlowBatchWarning,
     WorkerLostWarning,
-    epochs,
 )
+from seqloader.run.run import Run
 from seqloader.testing import Gate, within
 
 
@@ -251,7 +251,7 @@ def test_slow_batch_warning_made_an_error_loses_no_batch(tmp_path, monkeypatch):
     with OrderedEnqueuer(Gated(4, 1, gate), workers=2) as enqueuer:
         iterator = iter(enqueuer)
         batches = [int(next(iterator)[0])]
-        monkeypatch.setattr(epochs, "PATIENCE_S", 0.05)
+        monkeypatch.setattr(Run, "patience_s", 0.05)
         with warnings.catch_warnings():
             warnings.simplefilter("error", SlowBatchWarning)
             with pytest.raises(SlowBatchWarning, match="batch 1"):

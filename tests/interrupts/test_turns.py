@@ -94,19 +94,19 @@ def test_the_last_batch_is_not_lost_where_another_thread_ends_the_epoch():
 
 def interrupt_before_the_last_act(enqueuer: Any, iterator: Any) -> None:
     """Ask for a batch, and be interrupted when it has been found and not been taken."""
-    consumption = enqueuer._consumption
-    find = consumption.next_of_epoch
+    delivery = enqueuer._delivery
+    find = delivery.next_of_epoch
 
     def find_and_raise(iterator: Any) -> Any:
         find(iterator)
         raise Interrupt
 
-    consumption.next_of_epoch = find_and_raise
+    delivery.next_of_epoch = find_and_raise
     try:
         with pytest.raises(Interrupt):
             next(iterator)
     finally:
-        del consumption.next_of_epoch
+        del delivery.next_of_epoch
 
 
 @pytest.mark.parametrize("change", ["skip", "seek", "iter", "stop"])

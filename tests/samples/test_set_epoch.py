@@ -168,7 +168,7 @@ def test_where_nothing_is_set_the_workers_and_their_state_stay():
     sequence, set_epoch = of_dataset()
     with OrderedEnqueuer(sequence, workers=1) as enqueuer:
         list(enqueuer)
-        executor: Any = enqueuer._consumption._executor
+        executor: Any = enqueuer._run.session.executor
         before = executor._version()
         list(enqueuer)
         assert executor._version() == before

@@ -1,15 +1,17 @@
-"""Started, stopped, entered, torn and mended: what is the same whatever the calls are about.
+"""A session: one executor at a time, started, stopped, entered, torn and mended.
+
+It knows nothing of epochs and batches. What runs in it is its guest's (`parts.Guest`).
 
 Actors
     consumer   whoever is inside a call that takes the lock
     stopper    `stop()` in another thread, a signal handler or a finalizer
 
 Rules
-    R1  Every step that changes something runs between `_torn = True` and `_torn = False`; the
-        wait does not. An error that leaves a torn step stops everything (R6). Who enters and finds
-        `_torn` set was preceded by an exception that came asynchronously, or by one that looks as
-        if it had (a KeyboardInterrupt that user code raises): it resets the executor and goes on
-        after the last batch delivered.
+    R1  Every step that changes something runs between `step()` and `done()`; the wait does not. An
+        error that leaves a torn step stops everything (R6 of run.py). Who enters and finds a torn
+        state was preceded by an exception that came asynchronously, or by one that looks as if it
+        had (a KeyboardInterrupt that user code raises): it resets the executor and goes on after
+        the last batch delivered.
     R2  `stop()` says that it is there, sets its flag, and only then reads which executor runs; a
         start takes the flag down, names its executor, and only then looks whether a `stop()` is
         there. So either it is stopped, or the `stop()` wakes the executor that runs. It does so
@@ -17,6 +19,10 @@ Rules
         (signal handler, hook) it only sets the flag and kills, and whoever was interrupted cleans
         up.
     R3  Finalizers never run hooks, wait or raise.
+
+The states, and what leads from one to another, are in states.py. `stopping` is none of them: any
+thread or signal handler sets it at any instant, and a state that the consumer stores in the same
+instant would undo it.
 """
 
 from __future__ import annotations
@@ -26,7 +32,7 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from seqloader.errors import (
     ENDINGS,
@@ -37,8 +43,6 @@ from seqloader.errors import (
     as_raisable,
     call_users,
 )
-from seqloader.randomness.context import Seeding
-from seqloader.randomness.drawn_orders import draw_orders
 from seqloader.run import messages
 from seqloader.run.options import (
     checked_queue_size,
@@ -46,14 +50,17 @@ from seqloader.run.options import (
     checked_workers,
     without_effect,
 )
+from seqloader.run.states import SESSION, TORN, SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from seqloader.executors.protocol import Executor
+    from seqloader.randomness.context import Seeding
     from seqloader.run.options import Options
+    from seqloader.run.parts import Guest
 
-__all__ = ["ERROR_STOP_TIMEOUT_S", "Lifecycle"]
+__all__ = ["ERROR_STOP_TIMEOUT_S", "Session"]
 
 Result = TypeVar("Result")
 
@@ -61,58 +68,75 @@ STOP_TIMEOUT_S = 5.0
 ERROR_STOP_TIMEOUT_S = 1.0
 """`stop` after an error: idle workers need some milliseconds to leave; nobody waits for others."""
 
+_STEP, _DONE = SESSION["step"], SESSION["done"]
 
-_users: dict[int, weakref.ref[Lifecycle]] = {}
+_users: dict[int, weakref.ref[Session]] = {}
 """id of an executor -> for whom it runs: users may bring their own, and bring it twice. Whoever it
 runs for keeps it alive, so that nothing else has its id meanwhile."""
 
 
-class Lifecycle:
-    """One Sequence and one executor at a time. What goes on between them is the subclass's."""
+class Session:
+    """One executor at a time, for one guest.
 
-    def __init__(self, sequence: Any, options: Options) -> None:
-        self.sequence = sequence
+    The guest is referred to weakly: it has the session, and whoever drops the guest drops both at
+    once, without a garbage collection.
+    """
+
+    def __init__(self, guest: Guest, options: Options) -> None:
         self.options = options
         self.workers = options.workers
         self.max_queue_size = _queue_size(self.workers, options.max_queue_size)
         _warn_of_misfits(options, self.workers, options.max_queue_size)
-        self._seeding = Seeding(options.seed, options.seeded)
-        self._started_with = self._seeding
+        self.state = SessionState.IDLE
+        self.executor: Executor | None = None
+        self.started_with: Seeding | None = None
+        """What the workers that run draw their random numbers from."""
+        self.starts = 0
+        self.stopping = False
+        self.lock = threading.RLock()
+        self._guest = weakref.ref(guest)
         self._pid = os.getpid()
-        self._lock = threading.RLock()
-        self._torn = False
-        self._stopping = False
         self._stoppers: set[int] = set()
         """Threads whose `stop()` waits for the lock, or is about to."""
-        self._run = 0
-        """Counts starts."""
-        self._executor: Executor | None = None
-
-    def _forget(self) -> None:
-        """The executor has stopped: nothing is under way any more."""
-
-    def _spoil(self) -> None:
-        """A step was torn, and is not mended: what is under way may lack something."""
-
-    def _complete(self) -> None:
-        """A step was torn: do what is left of it, if it is made."""
-
-    def _resume(self) -> None:
-        """The executor was reset: issue again what was not handed over."""
-
-    def _due_end(self) -> Callable[[], object]:
-        """What is due at the end, if this thread's own `stop()` brings it; run after `_forget`."""
-        return _nothing
 
     @property
-    def epoch(self) -> int:
-        """Number of the epoch under way; between epochs, of the coming one."""
-        raise NotImplementedError
+    def guest(self) -> Guest:
+        """What runs here."""
+        guest = self._guest()
+        assert guest is not None, "whoever calls us has it"
+        return guest
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it was started and not stopped."""
-        return self._executor is not None and not self._stopping
+        return self.executor is not None and not self.stopping
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether a step is under way, or was interrupted."""
+        return self.state in TORN
+
+    def becomes(self, event: str) -> None:
+        """Something has happened to it: see states.py."""
+        self.state = SESSION[event][self.state]
+
+    def step(self) -> None:
+        """A step that changes something begins."""
+        self.state = _STEP[self.state]
+
+    def done(self) -> None:
+        """It has ended."""
+        self.state = _DONE[self.state]
+
+    def check(self) -> None:
+        """Assert what holds between any two calls; torn or not."""
+        state, executor = self.state, self.executor
+        if state in (SessionState.IDLE, SessionState.PLACING):
+            assert executor is None, f"{state} with {executor!r}"
+        elif state in (SessionState.RUNNING, SessionState.STEPPING):
+            assert executor is not None, f"{state} without an executor"
+        user = None if executor is None else _users.get(id(executor))
+        assert user is None or user() is self, "the executor runs for another session"
 
     # --- start and stop -------------------------------------------------------------------
 
@@ -123,16 +147,14 @@ class Lifecycle:
             workers: None takes the constructor's value.
             max_queue_size: None takes the constructor's value.
         """
-        self._check_entry()
-        with self._lock:
-            self._inside(lambda: self._start_with(workers, max_queue_size))
+        self.call(lambda: self._start_with(workers, max_queue_size))
 
     def _start_with(self, workers: int | None, max_queue_size: int | None) -> None:
-        if self._executor is not None and not self._stopping:
+        if self.is_running:
             if workers is None and max_queue_size is None:
                 return
             raise RuntimeError("the enqueuer is running already: stop() it before start()")
-        self._shut_down(ERROR_STOP_TIMEOUT_S)  # what a stop elsewhere left half done
+        self.shut_down()  # what a stop elsewhere left half done
         options = self.options
         given = checked_queue_size(max_queue_size) or options.max_queue_size
         count = options.workers if workers is None else workers
@@ -150,29 +172,33 @@ class Lifecycle:
             raise RuntimeError(
                 f"{executor!r} is in use by another enqueuer that runs: each needs one of its own"
             )
-        self._settle_order()  # the first state is taken here, and a fork inherits it
-        self._torn = True
-        self._stopping = False
+        guest = self.guest
+        guest.prepare()
+        self.becomes("start")
+        self.stopping = False
         # Assigned before it starts: whatever interrupts the start, it can be stopped.
-        self._executor = executor
+        self.executor = executor
         if self._stoppers:  # the flag just taken down may have been theirs (R2)
-            self._stopping = True
+            self.stopping = True
         try:
             # Only now that it is kept alive: its id would be given to another executor.
             _users[id(executor)] = weakref.ref(self)
-            self._run += 1
-            self._started_with = self._seeding
-            executor.start(self.sequence, self._seeding)
+            self.starts += 1
+            seeding = self.started_with = guest.seeding
+            executor.start(guest.sequence, seeding)
         except BaseException:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
+            self.shut_down()
             raise
-        self._torn = False
-        if self._stopping:  # by a signal handler, in the middle
-            self._give_way()
+        self.becomes("started")
+        if self.stopping:  # by a signal handler, in the middle
+            self.give_way()
 
-    def _settle_order(self, *, begins: bool = False) -> None:
-        """Have orders drawn that each worker would else draw for itself."""
-        draw_orders(self.sequence, self._seeding, self.epoch, begins=begins)
+    def restart(self) -> None:
+        """Other workers, in the same session."""
+        starts = self.starts
+        self.shut_down()
+        self._start()
+        self.starts = starts
 
     def stop(self, timeout: float | None) -> None:
         """End everything; in the consumer's own thread the epoch too, hook included."""
@@ -184,8 +210,8 @@ class Lifecycle:
 
     def _stop(self, timeout_s: float, *, hooks: bool) -> None:
         if os.getpid() != self._pid:
-            if self._executor is not None:
-                self._executor.abandon()
+            if self.executor is not None:
+                self.executor.abandon()
             return
         deadline = time.monotonic() + timeout_s
         me = threading.get_ident()
@@ -193,60 +219,74 @@ class Lifecycle:
         try:
             if not inside:
                 self._stoppers.add(me)
-            self._stopping = True
-            executor = self._executor  # after the flag (R2)
+            self.stopping = True
+            executor = self.executor  # after the flag (R2)
             if executor is None:
                 return
             executor.wake()
             if inside:
                 executor.kill()
                 return
-            if not self._lock.acquire(timeout=timeout_s):
+            if not self.lock.acquire(timeout=timeout_s):
                 self._kill()
                 return
-            end = self._due_end() if hooks and not self._torn else _nothing
-            self._shut_down(max(0.0, deadline - time.monotonic()))
-            end()
+            end = self.guest.ending() if hooks and not self.is_torn else None
+            self.shut_down(max(0.0, deadline - time.monotonic()))
+            if end is not None:
+                end()
         finally:
             if not inside:
                 self._stoppers.discard(me)
                 if self._owns_lock():
-                    self._lock.release()
+                    self.lock.release()
 
     def _kill(self) -> None:
-        executor = self._executor  # not the one that was woken: it may have been replaced since
+        executor = self.executor  # not the one that was woken: it may have been replaced since
         if executor is not None:
             executor.kill()
 
-    def _give_way(self) -> None:
+    def give_way(self) -> None:
         """`stop()` was called: clean up, unless it waits for the lock to do so in its own time."""
         if not self._stoppers:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
+            self.shut_down()
 
-    def _shut_down(self, timeout_s: float) -> None:
+    def shut_down(self, timeout_s: float = ERROR_STOP_TIMEOUT_S) -> None:
         """Stop the executor and forget what was under way. From any state."""
-        executor = self._executor
+        executor = self.executor
         if executor is None:
             return
-        if self._torn:
-            self._spoil()
-        self._torn = True
-        self._stopping = True
+        guest = self.guest
+        if self.is_torn:
+            guest.spoil()
+        self.becomes("close")
+        self.stopping = True
         call_users("executor.stop()", executor.stop, timeout_s)
-        self._forget()
+        guest.forget()
         _users.pop(id(executor), None)
-        self._executor = None
-        self._torn = False
+        self.executor = None
+        self.becomes("closed")
 
     def __del__(self) -> None:
-        executor = self.__dict__.get("_executor")
+        executor = self.__dict__.get("executor")
         if executor is not None:
             with contextlib.suppress(BaseException):
                 executor.abandon()
 
     # --- entering -------------------------------------------------------------------------
 
-    def _check_entry(self) -> None:
+    def call(self, act: Callable[[], Result]) -> Result:
+        """Do what a call of the enqueuer is about. (Batches are asked for without this step.)"""
+        self.check_entry()
+        with self.lock:
+            try:
+                self.enter()
+                return act()
+            except BaseException as error:
+                self.leave(error)
+                raise
+
+    def check_entry(self) -> None:
+        """Refuse calls from a forked child, and from inside another call."""
         if os.getpid() != self._pid:
             raise ForkedEnqueuerError(
                 "this enqueuer belongs to the process that made it; a forked child has no "
@@ -259,65 +299,54 @@ class Lifecycle:
             )
 
     def _owns_lock(self) -> bool:
-        owned: bool = self._lock._is_owned()  # type: ignore[attr-defined]
+        owned: bool = self.lock._is_owned()  # type: ignore[attr-defined]
         return owned
 
-    def _enter(self) -> int:
+    def enter(self) -> int:
         """First act under the lock. (`with lock:` is safe from asynchronous exceptions, a context
         manager of our own would not be.)"""
-        if self._torn:
+        if self.state in TORN:
             self._mend()
         return threading.get_ident()
 
-    def _inside(self, act: Callable[[], Result]) -> Result:
-        """Do what a call is about, under the lock. (Batches are asked for without this step.)"""
-        try:
-            self._enter()
-            return act()
-        except BaseException as error:
-            self._leave(error)
-            raise
-
-    def _leave(self, error: BaseException) -> None:
+    def leave(self, error: BaseException) -> None:
         """An exception leaves a call. A step that an error tore is not mended but stopped; one that
         user code raised is not to be read as an end by whoever called."""
-        if self._torn and isinstance(error, ERRORS):
-            if self._stopping:
-                self._give_way()
+        if self.is_torn and isinstance(error, ERRORS):
+            if self.stopping:
+                self.give_way()
             else:
-                self._shut_down(ERROR_STOP_TIMEOUT_S)
+                self.shut_down()
         if isinstance(error, ENDINGS):
             raise as_raisable(error) from error
 
     def _mend(self) -> None:
         """Go on after an exception that came asynchronously inside a step."""
-        self._complete()
-        executor = self._executor
+        guest = self.guest
+        guest.complete()
+        executor = self.executor
         if executor is None:
-            self._torn = False
+            self.becomes("closed")
             return
-        if self._stopping:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
+        if self.stopping:
+            self.shut_down()
             return
         try:
             executor.reset()
-            self._resume()
+            guest.resume()
         except Exception:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
+            self.shut_down()
             raise
-        self._torn = False
+        self.becomes("mended")
 
-    def _be_running(self) -> None:
-        if self._stopping:
-            self._shut_down(ERROR_STOP_TIMEOUT_S)
-        if self._executor is None:
+    def be_running(self) -> None:
+        """Start, unless it runs."""
+        if self.stopping:
+            self.shut_down()
+        if self.executor is None:
             self._start()
-        if self._executor is None or self._stopping:
+        if self.executor is None or self.stopping:
             raise EnqueuerStopped("stop() was called while the enqueuer started")
-
-
-def _nothing() -> None:
-    pass
 
 
 def _queue_size(workers: int, given: int | None) -> int:
