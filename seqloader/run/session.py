@@ -258,8 +258,8 @@ class Session:
         guest = self.guest
         if self.is_torn:
             guest.spoil()
+        self.stopping = True  # first: one that is closing and not stopping would be mended
         self.becomes("close")
-        self.stopping = True
         call_users("executor.stop()", executor.stop, timeout_s)
         guest.forget()
         _users.pop(id(executor), None)

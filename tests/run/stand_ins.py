@@ -1,0 +1,121 @@
+"""Stand-ins for what the parts of a run have: an executor, a guest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from seqloader.randomness.context import Seeding
+from seqloader.run.options import Options, checked_options
+
+
+class Executor:
+    """Writes down what it is asked, and raises where it is told to."""
+
+    workers = 1
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.raising: dict[str, BaseException] = {}
+        self.during: dict[str, Callable[[], object]] = {}
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.during:
+            self.during.pop(name)()
+        if name in self.raising:
+            raise self.raising.pop(name)
+
+    def start(self, sequence: Any, seeding: Any) -> None:
+        self._call("start")
+
+    def submit(self, ticket: Any) -> None:
+        self._call("submit")
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        self._call("wait")
+
+    def collect(self) -> list[Any]:
+        self._call("collect")
+        return []
+
+    def alarmed(self) -> bool:
+        return False
+
+    def load(self, sequence: Any, *, in_place: bool) -> None:
+        self._call("load")
+
+    def discard(self, timeout_s: float | None = None) -> bool:
+        self._call("discard")
+        return True
+
+    def reset(self) -> None:
+        self._call("reset")
+
+    def wake(self) -> None:
+        self._call("wake")
+
+    def kill(self) -> None:
+        self._call("kill")
+
+    def stop(self, timeout_s: float) -> None:
+        self._call("stop")
+
+    def abandon(self) -> None:
+        self._call("abandon")
+
+
+class Guest:
+    """What runs in a session, and writes down what it is asked."""
+
+    sequence = "the Sequence"
+
+    def __init__(self) -> None:
+        self.seeding = Seeding(0, True)
+        self.calls: list[str] = []
+        self.during: dict[str, Callable[[], object]] = {}
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.during:
+            self.during.pop(name)()
+
+    def prepare(self) -> None:
+        self._call("prepare")
+
+    def complete(self) -> None:
+        self._call("complete")
+
+    def resume(self) -> None:
+        self._call("resume")
+
+    def spoil(self) -> None:
+        self._call("spoil")
+
+    def forget(self) -> None:
+        self._call("forget")
+
+    def ending(self) -> Callable[[], object]:
+        self._call("ending")
+        return lambda: self._call("end")
+
+
+def options(executor: Any) -> Options:
+    """As an enqueuer makes them of its arguments, with this executor."""
+    return checked_options(
+        use_multiprocessing=True,
+        workers=None,
+        max_queue_size=None,
+        max_queue_bytes=None,
+        seed=0,
+        executor=executor,
+        start_method=None,
+        timeout_s=None,
+        retries=0,
+        crash_retries=2,
+        on_error="raise",
+        worker_init=None,
+        worker_env=None,
+        threads_per_worker=None,
+        copy=False,
+    )

@@ -1,0 +1,180 @@
+"""The delivery of batches alone: the run it serves is a stand-in."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from run.stand_ins import Executor, Guest, options
+
+from seqloader import EnqueuerStopped
+from seqloader.order import Plan
+from seqloader.run.delivery import Delivery
+from seqloader.run.epoch import Epoch
+from seqloader.run.iterators import EpochIterator, StreamIterator
+from seqloader.run.session import Session
+from seqloader.run.states import EpochState
+from seqloader.stats import Counters
+
+
+class Answering(Executor):
+    """Answers each ticket with its index."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tickets: list[Any] = []
+
+    def submit(self, ticket: Any) -> None:
+        super().submit(ticket)
+        self.tickets.append(ticket)
+
+    def collect(self) -> list[Any]:
+        taken, self.tickets = self.tickets, []
+        return [
+            SimpleNamespace(
+                ticket=one, slot=0, busy_s=0.0, nbytes=8, open=lambda one=one: ("batch", one.index)
+            )
+            for one in reversed(taken)
+        ]
+
+
+class Course(Guest):
+    """A run whose epochs are all alike, and have no hooks."""
+
+    patience_s = 60.0
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__()
+        self.options = options(executor)
+        self.session = Session(self, self.options)
+        self.epoch: Any = None
+        self.stream: object = None
+        self.consumer = 0
+        self.empty_epochs = 0
+        self.counters = Counters()
+        self.ended = 0
+        self.length = 3
+
+    def begin_epoch(self) -> Epoch:
+        assert self.session.executor is not None
+        plan = Plan(self.length, epoch=self.ended)
+        self.epoch = Epoch(plan, self.session.executor, self.options, self.counters, limit=10)
+        return self.epoch
+
+    def end_epoch(self) -> None:
+        epoch, self.epoch = self.epoch, None
+        if epoch is not None:
+            if epoch.is_delivered:
+                epoch.becomes("complete")
+            epoch.becomes("end")
+            self.ended += 1
+
+    def forget(self) -> None:
+        super().forget()
+        self.epoch = None
+
+    def issue_warnings(self, epoch: Epoch) -> None:
+        assert not epoch.warnings
+
+    def busy(self) -> list[str]:
+        return []
+
+    def raise_stopped(self, epoch: Epoch) -> Any:
+        raise EnqueuerStopped("cut")
+
+    def is_own_stop(self, error: BaseException) -> bool:
+        return isinstance(error, EnqueuerStopped)
+
+
+@pytest.fixture
+def course() -> Course:
+    return Course(Answering())
+
+
+@pytest.fixture
+def delivery(course: Course) -> Delivery:
+    return Delivery(course)  # type: ignore[arg-type]
+
+
+def loop(delivery: Delivery) -> EpochIterator[Any]:
+    return EpochIterator(delivery, *delivery.begin_loop())
+
+
+def stream(delivery: Delivery) -> StreamIterator[Any]:
+    return StreamIterator(delivery, *delivery.join_stream())
+
+
+def test_a_loop_gets_the_batches_in_order_and_its_end(course, delivery):
+    iterator = loop(delivery)
+
+    assert [*iterator] == [("batch", 0), ("batch", 1), ("batch", 2)]
+    assert iterator.epoch.state is EpochState.COMPLETE
+    assert course.ended == 1
+    assert course.counters.delivered == 3
+    assert [*iterator] == []
+
+
+def test_a_stream_goes_on_over_epochs(course, delivery):
+    batches = stream(delivery)
+
+    assert [next(batches)[1] for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert course.ended == 2
+
+
+def test_what_was_shown_is_delivered_to_whoever_comes_next(course, delivery):
+    assert delivery.peek() == ("batch", 0)
+    assert course.epoch.state is EpochState.SHOWN
+    epoch = course.epoch
+
+    assert [*loop(delivery)] == [("batch", 0), ("batch", 1), ("batch", 2)]
+    assert epoch.state is EpochState.COMPLETE
+    assert course.counters.delivered == 3
+
+
+def test_a_later_loop_makes_the_earlier_stale(delivery):
+    earlier = loop(delivery)
+    next(earlier)
+    loop(delivery)
+
+    with pytest.raises(RuntimeError, match="stale"):
+        next(earlier)
+
+
+def test_a_loop_makes_a_stream_stale(delivery):
+    batches = stream(delivery)
+    next(batches)
+    loop(delivery)
+
+    with pytest.raises(RuntimeError, match="stale"):
+        next(batches)
+
+
+def test_after_a_stop_a_loop_says_so_and_a_stream_ends(course, delivery):
+    iterator = loop(delivery)
+    next(iterator)
+    course.session.stop(None)
+    with pytest.raises(EnqueuerStopped):
+        next(iterator)
+
+    batches = stream(delivery)
+    next(batches)
+    course.session.stop(None)
+    assert [*batches] == []
+
+
+def test_a_stream_of_nothing_is_an_error(course, delivery):
+    course.length = 0
+
+    with pytest.raises(ValueError, match="found nothing in epoch 0"):
+        next(stream(delivery))
+    assert not course.session.is_running
+
+
+def test_a_batch_that_was_found_and_not_taken_is_found_again(delivery):
+    iterator = loop(delivery)
+    found = delivery.next_of_epoch(iterator)  # and its thread never comes back
+
+    assert next(iterator) == ("batch", 0)
+    assert found.batch is None
+    assert [*iterator] == [("batch", 1), ("batch", 2)]
