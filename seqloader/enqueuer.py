@@ -1,4 +1,4 @@
-"""OrderedEnqueuer: the surface. What happens inside its calls is in consumption.py."""
+"""OrderedEnqueuer: the surface. What happens inside its calls is in run/."""
 
 from __future__ import annotations
 
