@@ -1,4 +1,4 @@
-"""What every executor must do. The enqueuer knows nothing else of it.
+"""What every executor must do. Nothing else is asked of it, but for `Diagnostics` if it has them.
 
 Actors
     consumer   the one thread that is inside a call of the enqueuer; it alone calls an executor,
@@ -17,20 +17,25 @@ Rules
         same promise where work can be killed; where it cannot (threads), what still runs is
         ignored, and the next `discard` waits for it.
     R5  `stop` returns within its timeout with nothing left behind that can be ended.
+    R6  Workers that have the consumer's own Sequence before them (threads) compute one at a time
+        where they set generators that it holds. Such an executor also has the two methods of
+        `SharesGenerators`, so that the consumer can compute a batch beside its workers.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from seqloader.randomness.context import Seeding
     from seqloader.randomness.drawn_values import Noticed
     from seqloader.tickets import Death, Outcome, Ticket
 
-__all__ = ["Executor"]
+__all__ = ["Executor", "SharesGenerators", "turn_of"]
 
 
 @runtime_checkable
@@ -86,3 +91,19 @@ class Executor(Protocol):
     def abandon(self) -> None:
         """As `stop`, without waiting or raising: for finalizers, and for forked children, where
         it only lets go of the child's own descriptors."""
+
+
+@runtime_checkable
+class SharesGenerators(Protocol):
+    """What rule R6 asks for besides. An executor that it is not about lacks both methods."""
+
+    def turn(self) -> AbstractContextManager[object]:
+        """Whoever holds this computes alone. Between `start` and `stop`, from any thread."""
+
+    def takes_turns(self) -> bool:
+        """Whether the Sequence holds generators now, so that the workers compute one at a time."""
+
+
+def turn_of(executor: Any) -> AbstractContextManager[object]:
+    """To be held by the consumer while it computes a batch beside `executor`, which may be None."""
+    return executor.turn() if isinstance(executor, SharesGenerators) else nullcontext()

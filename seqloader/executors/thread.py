@@ -246,12 +246,10 @@ class ThreadExecutor:
         # One store at the end: torn before it, the next reset comes to the same result.
         crew.open = {task for task in crew.open if not (task.claim(_CONSUMER) or task.ended)}
 
-    @property
     def turn(self) -> contextlib.AbstractContextManager[object]:
         """To be held by who computes a batch beside the threads, with generators set for it."""
         return self._started().turn
 
-    @property
     def takes_turns(self) -> bool:
         """Whether the threads compute one at a time: for the generators that they share."""
         return bool(self._started().computing.held)

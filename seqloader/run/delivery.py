@@ -21,6 +21,7 @@ from seqloader.errors import (
     WorkerStartError,
     as_raisable,
 )
+from seqloader.executors.diagnostics import diagnostics_of
 from seqloader.run import messages
 from seqloader.run.states import EpochState
 from seqloader.tickets import Lost, Raised
@@ -266,9 +267,7 @@ class Delivery:
         messages.issue(SlowBatchWarning(messages.slow_warning(ticket, waited_s, where)))
 
     def _holder(self, ticket: Ticket) -> tuple[int, int] | None:
-        ask = getattr(self._session.executor, "holder", None)
-        found: tuple[int, int] | None = None if ask is None else ask(ticket)
-        return found
+        return diagnostics_of(self._session.executor).holder(ticket)
 
     def _has_failed(self, error: BaseException) -> bool:
         """Whether this came out of `wait` because the executor cannot go on."""

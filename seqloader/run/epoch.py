@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import SeqloaderWarning, WorkerLostWarning
+from seqloader.executors.diagnostics import diagnostics_of
 from seqloader.order import Window
 from seqloader.randomness.drawn_values import Disagreements, Noticed
 from seqloader.run import messages
@@ -201,7 +202,8 @@ class Epoch:
     def _relieve(self, raised: Raised) -> bool:
         """Memory ran out: where the consumer holds some, collect garbage once and try again."""
         position = raised.ticket.position
-        batches = getattr(self._executor, "held_batches", 0)
+        known = diagnostics_of(self._executor)
+        batches = known.held_batches()
         if not batches:
             return False
         if position not in self._relieved:
@@ -209,8 +211,7 @@ class Epoch:
             gc.collect()
             self._try_again(raised.ticket)
             return True
-        nbytes = getattr(self._executor, "held_bytes", 0)
-        raised.error.add_note(messages.held_note(batches, nbytes))
+        raised.error.add_note(messages.held_note(batches, known.held_bytes()))
         return False
 
     def _note_lost(self, lost: Lost) -> None:
@@ -233,7 +234,7 @@ class Epoch:
 
     def _note_edits(self) -> None:
         """Workers are new: they may have imported other code than those before."""
-        for module, file in getattr(self._executor, "edited", list)():
+        for module, file in diagnostics_of(self._executor).edited():
             self.warnings.append(SeqloaderWarning(messages.edited_warning(module, file)))
 
     def _try_again(self, ticket: Ticket) -> None:

@@ -15,7 +15,6 @@ Actors and the rules of tearing, mending and stopping are in session.py. Further
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,8 @@ from seqloader.errors import (
     as_raisable,
 )
 from seqloader.executors.computing import Computing
+from seqloader.executors.diagnostics import diagnostics_of
+from seqloader.executors.protocol import SharesGenerators, turn_of
 from seqloader.order import Cursor
 from seqloader.randomness.context import Seeding
 from seqloader.randomness.drawn_orders import draw_orders
@@ -130,14 +131,14 @@ class Run:
         epoch, executor = self.epoch, self.session.executor
         return self.counters.snapshot(
             in_flight=0 if epoch is None else epoch.window.ahead,
-            held_bytes=getattr(executor, "held_bytes", 0),
+            held_bytes=diagnostics_of(executor).held_bytes(),
         )
 
     def compute(self, index: int, epoch: int) -> Any:
         """One batch, computed here as a worker would."""
         seeding = self.seeding
         # Threads may be computing with the generators that are set for this batch.
-        turn = getattr(self.session.executor, "turn", None) or contextlib.nullcontext()
+        turn = turn_of(self.session.executor)
         try:
             with turn:
                 self._settle_order()
@@ -239,7 +240,8 @@ class Run:
                 disagreements=self._disagreements,
             )
             epoch.fill()
-            if getattr(executor, "takes_turns", False) and not self._warned_turns:
+            in_turn = isinstance(executor, SharesGenerators) and executor.takes_turns()
+            if in_turn and not self._warned_turns:
                 self._warned_turns = True
                 epoch.warnings.append(SeqloaderWarning(messages.turns_warning()))
             # After `load`: the workers compute with what the Sequence was when the epoch began.
@@ -403,9 +405,7 @@ class Run:
 
     def busy(self) -> list[str]:
         """Who is at work on what."""
-        ask = getattr(self.session.executor, "busy", None)
-        found: list[str] = [] if ask is None else ask()
-        return found
+        return diagnostics_of(self.session.executor).busy()
 
     def raise_stopped(self, epoch: Epoch) -> NoReturn:
         """Our own `stop()` cut the epoch short."""

@@ -243,7 +243,7 @@ class ProcessExecutor:
         self._sources = None
         self._pool = None
 
-    # --- what else the enqueuer may ask ---------------------------------------------------
+    # --- diagnostics ----------------------------------------------------------------------
 
     def holder(self, ticket: Ticket) -> tuple[int, int] | None:
         """(slot, process id) of the worker that computes `ticket` now."""
@@ -258,12 +258,10 @@ class ProcessExecutor:
         """Which workers compute something or are not ready yet, in words."""
         return [] if self._pool is None else self._pool.busy()
 
-    @property
     def held_batches(self) -> int:
         """Batches that the consumer still refers to."""
         return 0 if self._pool is None else self._pool.arenas.held_batches
 
-    @property
     def held_bytes(self) -> int:
         """Bytes of the batches that the consumer still refers to."""
         return 0 if self._pool is None else self._pool.arenas.held_bytes
