@@ -10,6 +10,8 @@ Whoever writes an executor inherits them (pytest finds the tests by the class's 
         def make_executor(self):
             return MyExecutor(workers=2)
 
+`DiagnosticsConformance` is inherited in the same way, for an executor that has `Diagnostics`.
+
 Nothing here waits for luck: batches that must still be in work wait at a `Gate`, a folder that all
 processes see, and every call that could hang is made within a deadline, after which the test fails
 and shows what each thread was doing.
@@ -17,12 +19,15 @@ and shows what each thread was doing.
 
 from __future__ import annotations
 
-from seqloader.testing.conformance import ExecutorConformance
+from seqloader.testing.answers import AnswerRules
 from seqloader.testing.deadline import DEADLINE_S, collect, open_all, tickets, within
+from seqloader.testing.diagnostics import DiagnosticsConformance
 from seqloader.testing.gate import Gate
+from seqloader.testing.standstill import StandstillRules
 
 __all__ = [
     "DEADLINE_S",
+    "DiagnosticsConformance",
     "ExecutorConformance",
     "Gate",
     "collect",
@@ -30,3 +35,7 @@ __all__ = [
     "tickets",
     "within",
 ]
+
+
+class ExecutorConformance(AnswerRules, StandstillRules):
+    """Tests of one executor. Inherit, and override `make_executor`."""

@@ -12,11 +12,19 @@ from seqloader.randomness.drawn_values import Noticed
 from seqloader.tickets import Death, Lost, Outcome, Raised, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from seqloader.executors.protocol import Executor
 
-__all__ = ["DEADLINE_S", "all_stacks", "collect", "open_all", "tickets", "within"]
+__all__ = [
+    "DEADLINE_S",
+    "all_stacks",
+    "answers_to",
+    "collect",
+    "open_all",
+    "tickets",
+    "within",
+]
 
 DEADLINE_S: Final = 30.0
 """Time for anything that should take well under a second, workers' start included."""
@@ -76,6 +84,13 @@ def collect(executor: Executor, count: int, *, deadline_s: float = DEADLINE_S) -
         f"{[outcome.ticket for outcome in outcomes[:20]]}\n{all_stacks()}"
     )
     return outcomes
+
+
+def answers_to(executor: Executor, given: Sequence[Ticket]) -> list[Outcome]:
+    """Submit tickets, and collect as many outcomes."""
+    for ticket in given:
+        executor.submit(ticket)
+    return collect(executor, len(given))
 
 
 def tickets(count: int, *, epoch: int = 0, first: int = 0) -> list[Ticket]:

@@ -16,41 +16,35 @@ __all__ = [
     "ENDS",
     "FAULTS",
     "Contextual",
+    "Drawing",
     "Faulty",
-    "Gated",
     "Holey",
+    "Large",
     "Nested",
     "Numbered",
     "TwoPartFault",
 ]
 
 
-class Numbered(Sequence[Any]):
-    """Batch i is an array full of `scale` x i."""
+class Endless(Sequence[Any]):
+    """As many batches as any test asks for."""
 
-    def __init__(self, scale: int = 1) -> None:
+    def __len__(self) -> int:
+        return 10_000
+
+
+class Numbered(Endless):
+    """Batch i is an array full of `scale` x i, behind a gate if there is one."""
+
+    def __init__(self, scale: int = 1, gate: Gate | None = None) -> None:
         self.scale = scale
+        self.gate = gate
         self.table = np.zeros(4, np.int64)
 
-    def __len__(self) -> int:
-        return 10_000
-
     def __getitem__(self, index: int, /) -> Any:
+        if self.gate is not None:
+            self.gate.pass_through(index)
         return np.full(4, self.scale * index, np.int64) + self.table
-
-
-class Gated(Sequence[Any]):
-    """As `Numbered`, behind a gate."""
-
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-
-    def __len__(self) -> int:
-        return 10_000
-
-    def __getitem__(self, index: int, /) -> Any:
-        self.gate.pass_through(index)
-        return np.full(4, index, np.int64)
 
 
 class TwoPartFault(Exception):
@@ -81,21 +75,22 @@ class Faulty(Sequence[Any]):
         raise FAULTS[index // 2](f"fault {index}")
 
 
-class Holey(Sequence[Any]):
+class Holey(Endless):
     """Odd batches are None."""
-
-    def __len__(self) -> int:
-        return 100
 
     def __getitem__(self, index: int, /) -> Any:
         return None if index % 2 else np.full(4, index, np.int64)
 
 
-class Nested(Sequence[Any]):
-    """Batches that are nests of containers, arrays of several types, and other objects."""
+class Large(Endless):
+    """Batches of a MiB."""
 
-    def __len__(self) -> int:
-        return 100
+    def __getitem__(self, index: int, /) -> Any:
+        return np.full(1 << 20, index % 100, np.uint8)
+
+
+class Nested(Endless):
+    """Batches that are nests of containers, arrays of several types, and other objects."""
 
     def __getitem__(self, index: int, /) -> Any:
         return {
@@ -104,13 +99,20 @@ class Nested(Sequence[Any]):
         }
 
 
-class Contextual(Sequence[Any]):
+class Contextual(Endless):
     """Batches made of what `batch_context()` says."""
-
-    def __len__(self) -> int:
-        return 100
 
     def __getitem__(self, index: int, /) -> Any:
         context = batch_context()
         place = (context.epoch, context.position, context.index)
         return place, context.rng.bit_generator.random_raw(4)
+
+
+class Drawing(Endless):
+    """Batches drawn from a generator that the Sequence holds."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+
+    def __getitem__(self, index: int, /) -> Any:
+        return self.rng.integers(1 << 62, size=4)

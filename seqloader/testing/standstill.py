@@ -6,7 +6,15 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from seqloader.testing.deadline import DEADLINE_S, all_stacks, collect, open_all, tickets, within
+from seqloader.testing.deadline import (
+    DEADLINE_S,
+    all_stacks,
+    answers_to,
+    collect,
+    open_all,
+    tickets,
+    within,
+)
 from seqloader.testing.sequences import Numbered
 from seqloader.testing.trial import ExecutorTrial
 from seqloader.tickets import Ticket
@@ -32,10 +40,9 @@ class StandstillRules(ExecutorTrial):
 
         within(DEADLINE_S, executor.discard)
         assert list(executor.collect()) == []
-        for ticket in tickets(20, first=1_000):
-            executor.submit(ticket)
+        outcomes = answers_to(executor, tickets(20, first=1_000))
 
-        assert set(open_all(collect(executor, 20))) == set(range(1_000, 1_020))
+        assert set(open_all(outcomes)) == set(range(1_000, 1_020))
         executor.wait(0.0)
         assert list(executor.collect()) == []
 
@@ -56,9 +63,7 @@ class StandstillRules(ExecutorTrial):
 
         within(DEADLINE_S, executor.reset)  # the gate is closed still
         gate.open()
-        for ticket in tickets(20, first=1_000):
-            executor.submit(ticket)
-        outcomes = collect(executor, 20)
+        outcomes = answers_to(executor, tickets(20, first=1_000))
 
         assert set(open_all(outcomes)) == set(range(1_000, 1_020))
         within(DEADLINE_S, executor.discard)
@@ -71,9 +76,8 @@ class StandstillRules(ExecutorTrial):
             for ticket in tickets(10):
                 executor.submit(ticket)
             within(DEADLINE_S, step)
-        executor.submit(Ticket(0, 0, 77))
 
-        assert set(open_all(collect(executor, 1))) == {77}
+        assert set(open_all(answers_to(executor, [Ticket(0, 0, 77)]))) == {77}
 
     # Waiting
 
@@ -108,9 +112,7 @@ class StandstillRules(ExecutorTrial):
 
         for round_ in range(3):
             within(DEADLINE_S, executor.start, Numbered(scale=round_), self.seeding)
-            for ticket in tickets(10, first=1):
-                executor.submit(ticket)
-            batches = open_all(collect(executor, 10))
+            batches = open_all(answers_to(executor, tickets(10, first=1)))
             executor.submit(Ticket(0, 10, 99))  # left behind, and must not come up again
             within(DEADLINE_S, executor.stop, 5.0)
             within(DEADLINE_S, executor.stop, 5.0)
@@ -128,8 +130,7 @@ class StandstillRules(ExecutorTrial):
         gate.open()
         assert took_s < 5.0  # far below the gate's own patience; the rest is the machine's
         within(DEADLINE_S, executor.start, Numbered(), self.seeding)
-        executor.submit(Ticket(0, 0, 7))
-        assert set(open_all(collect(executor, 1))) == {7}
+        assert set(open_all(answers_to(executor, [Ticket(0, 0, 7)]))) == {7}
 
     def test_abandon_lets_go_without_waiting(self, tmp_path: Path) -> None:
         executor, gate = self.start_gated(tmp_path, submitted=50)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from seqloader.randomness.context import Seeding
 from seqloader.testing.deadline import DEADLINE_S, tickets, within
 from seqloader.testing.gate import Gate
-from seqloader.testing.sequences import Gated
+from seqloader.testing.sequences import Numbered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ class ExecutorTrial:
     def start_gated(self, folder: Path, *, submitted: int) -> tuple[Executor, Gate]:
         """Return an executor that has as much in work as it can, and the gate that holds it."""
         gate = Gate(folder)
-        executor = self.start(Gated(gate))
+        executor = self.start(Numbered(gate=gate))
         if executor.workers == 0:
             _skip("an executor that computes in wait() has nothing in work between calls")
         for ticket in tickets(submitted):

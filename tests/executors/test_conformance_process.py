@@ -1,15 +1,15 @@
-"""The rules of the executor protocol, kept by worker processes."""
+"""The rules of both executor protocols, kept by worker processes."""
 
 from __future__ import annotations
 
 from seqloader.executors.process.executor import ProcessExecutor
-from seqloader.testing import ExecutorConformance
+from seqloader.testing import DiagnosticsConformance, ExecutorConformance
 
 AHEAD = 5_000
 """As many tickets as a test of the suite submits before it collects."""
 
 
-class TestProcessExecutor(ExecutorConformance):
+class TestProcessExecutor(ExecutorConformance, DiagnosticsConformance):
     def make_executor(self):
         return ProcessExecutor(2, tickets_ahead=AHEAD)
 
@@ -19,6 +19,6 @@ class TestProcessExecutorWithCopies(ExecutorConformance):
         return ProcessExecutor(1, tickets_ahead=AHEAD, copy=True)
 
 
-class TestProcessExecutorThatForks(ExecutorConformance):
+class TestProcessExecutorThatForks(ExecutorConformance, DiagnosticsConformance):
     def make_executor(self):
         return ProcessExecutor(2, tickets_ahead=AHEAD, start_method="fork")

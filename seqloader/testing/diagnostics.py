@@ -1,0 +1,106 @@
+"""The rules of what an executor may tell of its work, as tests of those that do."""
+
+from __future__ import annotations
+
+import gc
+import time
+from typing import TYPE_CHECKING
+
+from seqloader.executors.diagnostics import Diagnostics, diagnostics_of
+from seqloader.testing.deadline import (
+    DEADLINE_S,
+    all_stacks,
+    answers_to,
+    collect,
+    open_all,
+    tickets,
+    within,
+)
+from seqloader.testing.sequences import Large, Numbered
+from seqloader.testing.trial import ExecutorTrial
+from seqloader.tickets import Ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from seqloader.executors.protocol import Executor
+
+__all__ = ["DiagnosticsConformance"]
+
+
+class DiagnosticsConformance(ExecutorTrial):
+    """Tests of an executor's `Diagnostics`. Inherit, and override `make_executor`."""
+
+    def test_it_tells_of_its_work_itself(self) -> None:
+        executor = self.make()
+
+        assert isinstance(executor, Diagnostics)
+        assert diagnostics_of(executor) is executor
+
+    def test_nothing_is_known_before_start_and_after_stop(self) -> None:
+        executor = self.make()
+        known = diagnostics_of(executor)
+        first = Ticket(0, 0, 0)
+
+        for _ in range(2):
+            assert (known.held_batches(), known.held_bytes()) == (0, 0)
+            assert (known.holder(first), known.busy(), known.edited()) == (None, [], [])
+            within(DEADLINE_S, executor.start, Numbered(), self.seeding)
+            open_all(answers_to(executor, [first]))
+            within(DEADLINE_S, executor.stop, 5.0)
+
+    def test_a_ticket_in_work_has_a_holder_and_others_have_none(self, tmp_path: Path) -> None:
+        executor, gate = self.start_gated(tmp_path, submitted=50)
+        known = diagnostics_of(executor)
+
+        arrived = gate.arrived()
+        holders = [known.holder(ticket) for ticket in tickets(50)]
+        slots = [holder[0] for holder in holders if holder is not None]
+        gate.open()
+
+        assert {index for index, holder in enumerate(holders) if holder is not None} <= arrived
+        assert len(set(slots)) == len(slots) <= executor.workers
+        assert all(0 <= slot < executor.workers for slot in slots)
+
+    def test_workers_are_busy_until_they_have_nothing_to_do(self, tmp_path: Path) -> None:
+        executor, gate = self.start_gated(tmp_path, submitted=1)
+        known = diagnostics_of(executor)
+
+        busy = known.busy()
+        gate.open()
+        open_all(collect(executor, 1))
+
+        assert all(isinstance(words, str) and words for words in busy)
+        assert len(busy) <= executor.workers
+        _await(executor, lambda: known.busy() == [])
+
+    def test_what_the_consumer_refers_to_is_held_until_it_lets_go(self) -> None:
+        executor = self.start(Large())
+        known = diagnostics_of(executor)
+
+        kept = open_all(answers_to(executor, tickets(3)))
+        batches, nbytes = known.held_batches(), known.held_bytes()
+        told = within(DEADLINE_S, known.held_bytes)  # by another thread
+        size = sum(batch.nbytes for batch in kept.values())
+        del kept
+        gc.collect()
+
+        assert (batches, nbytes) == (0, 0) or (batches == 3 and nbytes >= size)
+        assert told == nbytes
+        _await(executor, lambda: known.held_bytes() == 0)
+
+    def test_what_was_not_edited_is_not_told_of(self) -> None:
+        executor = self.start(Numbered())
+
+        open_all(answers_to(executor, tickets(2)))
+
+        assert diagnostics_of(executor).edited() == []
+
+
+def _await(executor: Executor, is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not is_so():
+        assert time.monotonic() < deadline, all_stacks()
+        executor.wait(0.01)  # it may learn of it only here
+        assert list(executor.collect()) == []
