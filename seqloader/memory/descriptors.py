@@ -15,7 +15,7 @@ from collections import deque
 from itertools import chain, repeat, starmap
 from typing import TYPE_CHECKING
 
-from seqloader.memory.memfile import REFUSALS, anonymous_file, memfd_flags
+from seqloader.memory.memfile import REFUSALS, memfd_flags, unlinked_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ those for its standard input or output."""
 
 
 class Descriptors:
-    """A set of open descriptors, all above 2."""
+    """A set of open descriptors, all above 2 and closed on exec."""
 
     __slots__ = ("_open",)
 
@@ -49,13 +49,15 @@ class Descriptors:
         """Make an anonymous memory file; the name is only shown."""
         for flags in memfd_flags():
             try:
-                self._open.extend(map(os.memfd_create, (name,), (flags,)))
+                return self.add(os.memfd_create, name, flags)
             except OSError as error:
                 if error.errno not in REFUSALS:
                     raise
-            else:
-                return self._lift(-1)
-        return self.add(anonymous_file, name)
+        return self.add(unlinked_file, name)
+
+    def duplicate(self, fd: int) -> int:
+        """Make another descriptor of what `fd` is open for."""
+        return self.add(fcntl.fcntl, fd, fcntl.F_DUPFD_CLOEXEC, ABOVE_STANDARD)
 
     def _lift(self, place: int) -> int:
         fd = self._open[place]
@@ -77,6 +79,12 @@ class Descriptors:
         """Close all. Idempotent."""
         while self._open:
             self._close(len(self._open))
+
+    def check(self) -> None:
+        """Assert what always holds between calls."""
+        assert len({*self._open}) == len(self._open), self._open
+        assert all(fd >= ABOVE_STANDARD for fd in self._open), self._open
+        assert not any(map(os.get_inheritable, self._open)), self._open
 
     def __del__(self) -> None:
         # Where an exception came before `close()` was called.

@@ -1,4 +1,5 @@
-"""Anonymous memory files: memory that has a descriptor and no name, so that nothing can be left.
+"""How anonymous memory files are made, by `Descriptors.memory`: memory that has a descriptor and no
+name, so that nothing can be left.
 
 `memfd_create` where the system has it. Elsewhere, or where the environment variable
 `SEQLOADER_WITHOUT` names `memfd`, a file that is unlinked as soon as it is open. (macOS's
@@ -8,14 +9,13 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import tempfile
 from typing import Final
 
 from seqloader.memory.fallbacks import without
 
-__all__ = ["FILE_SIZE_HINT", "REFUSALS", "above_standard", "anonymous_file", "memfd_flags"]
+__all__ = ["FILE_SIZE_HINT", "REFUSALS", "memfd_flags", "unlinked_file"]
 
 REFUSALS: Final = {errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EINVAL}
 """The kernel does not know the call or the flag, or a sandbox refuses it. Anything else, as too
@@ -37,35 +37,6 @@ _USABLE_SHM_BYTES: Final = 256 << 20
 disk is slower and has room."""
 
 
-def anonymous_file(name: str) -> int:
-    """Return the descriptor of an empty memory file: above 2, closed on exec, gone when closed.
-
-    Args:
-        name: shown by the system where it lists files; need not be unique.
-    """
-    for flags in memfd_flags():
-        try:
-            return above_standard(os.memfd_create(name, flags))
-        except OSError as error:
-            if error.errno not in REFUSALS:
-                raise
-    return above_standard(_unlinked_file(name))
-
-
-def above_standard(fd: int) -> int:
-    """Return `fd`, moved above 2 if need be.
-
-    A process whose standard descriptors are closed gets 0, 1 or 2 for its next file, and a child
-    would take it for its standard input or output.
-    """
-    if fd > 2:
-        return fd
-    try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-    finally:
-        os.close(fd)
-
-
 def memfd_flags() -> tuple[int, ...]:
     """Flags to try `os.memfd_create` with, in turn; none: it is not to be used."""
     if not hasattr(os, "memfd_create") or without("memfd"):
@@ -73,7 +44,8 @@ def memfd_flags() -> tuple[int, ...]:
     return os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL, os.MFD_CLOEXEC
 
 
-def _unlinked_file(name: str) -> int:
+def unlinked_file(name: str) -> int:
+    """The descriptor of an empty file that is gone when it is closed."""
     fd, path = tempfile.mkstemp(prefix=f"{name}-", dir=_roomy_folder())
     os.unlink(path)
     return fd

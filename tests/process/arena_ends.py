@@ -15,7 +15,7 @@ from seqloader.executors.process.wire.layouts import DEFINES
 from seqloader.executors.process.wire.records import COMPUTED, REPORT, Report
 from seqloader.executors.process.worker.arena import Arena
 from seqloader.executors.process.worker.encode import Encoder
-from seqloader.memory.memfile import anonymous_file
+from seqloader.memory.descriptors import Descriptors
 
 
 class Ends:
@@ -29,7 +29,8 @@ class Ends:
         copy: bool = False,
         available: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self.fd = anonymous_file("test-arena")
+        self.descriptors = Descriptors()
+        self.fd = self.descriptors.memory("test-arena")
         if size is None:
             size = make_sparse(self.fd)
         else:
@@ -44,7 +45,8 @@ class Ends:
 
     def close(self) -> None:
         arrays.install(None)
-        os.close(self.fd)
+        self.descriptors.check()
+        self.descriptors.close()
         # pytest keeps what a fixture gave until after the leak guard has looked
         del self.arenas, self.view, self.arena, self.encoder
 

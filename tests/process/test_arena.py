@@ -27,7 +27,6 @@ from seqloader import arrays
 from seqloader.executors.process.wire import blocks
 from seqloader.executors.process.wire.blocks import PAGE_BYTES
 from seqloader.executors.process.worker import arena as arena_module
-from seqloader.memory import headroom, memfile
 from seqloader.memory import mapping as mapping_module
 
 MIB = 1 << 20
@@ -300,9 +299,9 @@ def test_arena_keeps_to_the_limits_of_the_process(limit: str) -> None:
     limit_bytes = 4 << 30
     code = (
         f"import resource; resource.setrlimit(resource.{limit}, ({limit_bytes},) * 2);"
-        "from seqloader.memory.memfile import anonymous_file;"
+        "from seqloader.memory.descriptors import Descriptors; made = Descriptors();"
         "from seqloader.executors.process.wire.blocks import make_sparse;"
-        "print(make_sparse(anonymous_file('test'), 2))"
+        "print(make_sparse(made.memory('test'), 2))"
     )
 
     size = int(run_python(code))
@@ -313,9 +312,9 @@ def test_arena_keeps_to_the_limits_of_the_process(limit: str) -> None:
 def test_arena_needs_no_module_that_the_last_descriptor_would_load() -> None:
     code = (
         "import sys; sys.modules['resource'] = None;"
-        "from seqloader.memory.memfile import anonymous_file;"
+        "from seqloader.memory.descriptors import Descriptors; made = Descriptors();"
         "from seqloader.executors.process.wire.blocks import make_sparse;"
-        "print(make_sparse(anonymous_file('test'), 2))"
+        "print(make_sparse(made.memory('test'), 2))"
     )
 
     assert int(run_python(code)) >= 256 * MIB
@@ -551,27 +550,6 @@ Reuse.TestCase.settings = settings(
 TestReuse = Reuse.TestCase
 
 
-# --- memory files -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("without", ["", "memfd"])
-def test_memory_file_has_no_name_and_is_closed_on_exec(
-    monkeypatch: pytest.MonkeyPatch, without: str
-) -> None:
-    monkeypatch.setenv("SEQLOADER_WITHOUT", without)
-
-    fd = memfile.anonymous_file("test")
-
-    try:
-        assert fd > 2
-        assert not os.get_inheritable(fd)
-        assert "(deleted)" in os.readlink(f"/proc/self/fd/{fd}")
-        assert os.fstat(fd).st_size == 0
-        assert os.fstat(fd).st_nlink == 0
-    finally:
-        os.close(fd)
-
-
 def test_arena_works_in_an_unlinked_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQLOADER_WITHOUT", "memfd")
     ends = Ends()
@@ -580,46 +558,6 @@ def test_arena_works_in_an_unlinked_file(monkeypatch: pytest.MonkeyPatch) -> Non
         assert (ends.carry(batch_of(LARGE, n)) == n).all()
     assert ends.view.backed_bytes() == MIB
     ends.close()
-
-
-def test_small_or_absent_shm_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setenv("SEQLOADER_WITHOUT", "memfd")
-    monkeypatch.setattr(memfile, "_SHM", str(tmp_path / "absent"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-
-    fd = memfile.anonymous_file("test")
-
-    assert os.readlink(f"/proc/self/fd/{fd}").startswith(str(tmp_path))
-    os.close(fd)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_kernel_without_exec_seals_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    create = os.memfd_create
-
-    def old(name: str, flags: int) -> int:
-        if flags & 8:
-            raise OSError(errno.EINVAL, "no")
-        return create(name, flags)
-
-    monkeypatch.setattr(os, "memfd_create", old)
-
-    fd = memfile.anonymous_file("test")
-
-    assert "memfd:test" in os.readlink(f"/proc/self/fd/{fd}")
-    os.close(fd)
-
-
-def test_closed_standard_descriptors_are_not_taken() -> None:
-    code = (
-        "import os; os.close(0);"
-        "from seqloader.memory.memfile import anonymous_file, above_standard;"
-        "fd = anonymous_file('test'); assert fd > 2, fd; assert not os.get_inheritable(fd);"
-        "r, w = os.pipe(); assert r == 0; r = above_standard(r); assert r > 2;"
-        "print(os.path.exists('/proc/self/fd/0'))"
-    )
-
-    assert run_python(code) == "False\n"
 
 
 def test_arena_without_the_c_library_is_mapped_by_python(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -633,55 +571,3 @@ def test_arena_without_the_c_library_is_mapped_by_python(monkeypatch: pytest.Mon
 
     assert ends.backed_bytes() == MIB
     ends.close()
-
-
-# --- how much memory there is -----------------------------------------------------------------
-
-
-def test_available_memory_is_what_the_system_says() -> None:
-    available = headroom.available_bytes()
-
-    assert available is not None
-    assert 0 < available <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.mark.parametrize(
-    ("line", "folder", "files", "rest"),
-    [
-        (
-            "0::/a/b\n",
-            "a",
-            {"memory.max": "1000", "memory.current": "700", "memory.stat": "inactive_file 100\n"},
-            400,
-        ),
-        ("0::/a/b\n", "a/b", {"memory.max": "max", "memory.current": "700"}, None),
-        ("0::/host/path\n", ".", {"memory.max": "1000", "memory.current": "1700"}, 0),
-        (
-            "9:memory:/x\n0::/\n",
-            "memory/x",
-            {"memory.limit_in_bytes": "1000", "memory.usage_in_bytes": "300"},
-            700,
-        ),
-    ],
-)
-def test_rest_of_a_cgroup_is_its_limit_less_what_cannot_be_dropped(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Any,
-    line: str,
-    folder: str,
-    files: dict[str, str],
-    rest: int | None,
-) -> None:
-    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (tmp_path / folder / name).write_text(text)
-    own = tmp_path / "own"
-    own.write_text(line)
-    monkeypatch.setattr(headroom, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(headroom, "_OWN", own)
-    headroom._cgroups.cache_clear()
-
-    rests = [group.rest_bytes() for group in headroom._cgroups()]
-
-    headroom._cgroups.cache_clear()
-    assert rests == ([] if rest is None else [rest])

@@ -75,7 +75,7 @@ class PassedDescriptors:
         mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE  # the ends of a pipe differ in this
         identity = facts.st_dev, facts.st_ino, mode
         if identity not in self._numbers:
-            number = self._descriptors.add(fcntl.fcntl, fd, fcntl.F_DUPFD_CLOEXEC, 3)
+            number = self._descriptors.duplicate(fd)
             self._numbers[identity] = number
         self._met.add(self._numbers[identity])
         return self._numbers[identity]

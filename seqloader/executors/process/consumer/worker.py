@@ -385,7 +385,7 @@ def _inheritable() -> list[int]:
 
 
 def _duplicate(fd: int, owner: Descriptors) -> int:
-    return owner.add(fcntl.fcntl, fd, fcntl.F_DUPFD_CLOEXEC, 3) if _is_open(fd) else -1
+    return owner.duplicate(fd) if _is_open(fd) else -1
 
 
 def _is_open(fd: int) -> bool:
