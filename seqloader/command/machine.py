@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from seqloader import __version__
+from seqloader.memory.cpus import cpu_quota, cpus_by_affinity
 
 __all__ = ["Machine", "describe"]
 
@@ -54,8 +55,8 @@ def describe(distributions: Sequence[str] = ()) -> Machine:
     """The machine this process runs on, now; and the versions of these distributions."""
     return Machine(
         processor=_processor(),
-        cores_usable=_cores_usable(),
-        cores_quota=_cores_quota(),
+        cores_usable=cpus_by_affinity(),
+        cores_quota=cpu_quota(),
         memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -75,20 +76,6 @@ def _processor() -> str:
     if named is None:
         return platform.machine()
     return named[1] + (f" (model {family[1]})" if family else "")
-
-
-def _cores_usable() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _cores_quota() -> float | None:
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return None
-    return None if quota == "max" else int(quota) / int(period)
 
 
 def _version(distribution: str) -> str:

@@ -1,59 +1,43 @@
-"""How many CPUs this process may really use: affinity and the quota of its control groups."""
+"""How many CPUs this process may use: by affinity, and by the quota of its control groups."""
 
 from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["usable_cpus"]
+from seqloader.memory.cgroups import own_folders
 
-CGROUPS = Path("/sys/fs/cgroup")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["cpu_quota", "cpus_by_affinity", "usable_cpus"]
 
 
 def usable_cpus() -> int:
     """CPUs by affinity, or fewer where a control group's quota says so; at least 1."""
-    try:
-        count = len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):
-        count = os.cpu_count() or 1
-    quota = _quota()
+    count, quota = cpus_by_affinity(), cpu_quota()
     return max(1, count if quota is None else min(count, math.ceil(quota)))
 
 
-def _quota() -> float | None:
-    quotas = [quota for directory in _control_groups() if (quota := _read(directory)) is not None]
+def cpus_by_affinity() -> int:
+    """CPUs that this process may run on, whatever its quota of their time."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return os.cpu_count() or 1
+
+
+def cpu_quota() -> float | None:
+    """CPUs' worth of time that the control groups allow; None without a limit."""
+    quotas = [quota for folder, old in own_folders("cpu") if (quota := _quota(folder, old))]
     return min(quotas, default=None)
 
 
-def _control_groups() -> list[Path]:
-    """Our own group and its ancestors, as far as they can be seen."""
-    found = [CGROUPS, CGROUPS / "cpu"]
+def _quota(folder: Path, old: bool) -> float | None:
+    names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if old else ("cpu.max",)
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        top = CGROUPS / ("cpu" if controllers else "")
-        group = top / path.lstrip("/")
-        found += [group, *(parent for parent in group.parents if parent.is_relative_to(CGROUPS))]
-    return found
-
-
-def _read(directory: Path) -> float | None:
-    try:
-        quota, period = (directory / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (directory / "cpu.cfs_quota_us").read_text().strip()
-            period = (directory / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    try:
-        share = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):  # "max": no limit
+        quota, period = " ".join((folder / name).read_text() for name in names).split()
+        return max(0.0, int(quota) / int(period))  # -1: no limit
+    except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
         return None
-    return share if share > 0 else None

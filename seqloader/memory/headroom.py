@@ -10,23 +10,27 @@ import errno
 import functools
 import os
 import sys
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from seqloader.memory.cgroups import own_folders
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["available_bytes", "reserve"]
 
 _CANNOT: Final = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV, errno.EPERM}
 """The file system, or a sandbox, does not do this at all; else it is memory that is wanting."""
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_OWN = Path("/proc/self/cgroup")
+_FILES: Final = ("memory.max", "memory.current", "inactive_file")
+_OLD_FILES: Final = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def available_bytes() -> int | None:
     """Return the bytes that can be had without swapping; None where the system does not say."""
     if sys.platform != "linux":
         return _psutil_available()
-    rests = [group.rest_bytes() for group in _cgroups()]
+    rests = [limit.rest_bytes() for limit in _limits()]
     rests.append(_meminfo_available())
     return min((rest for rest in rests if rest is not None), default=None)
 
@@ -42,7 +46,9 @@ def reserve(fd: int, offset: int, nbytes: int) -> None:
                 raise
 
 
-class _Cgroup(NamedTuple):
+class _Limit(NamedTuple):
+    """Of the memory of a control group."""
+
     limit: Path
     usage: Path
     stat: Path
@@ -64,38 +70,13 @@ class _Cgroup(NamedTuple):
 
 
 @functools.cache
-def _cgroups() -> list[_Cgroup]:
-    """Every cgroup, ours and those above it, that has a limit now."""
-    groups = []
-    try:
-        lines = _OWN.read_text().splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if number == "0" and not controllers:
-            groups += [
-                _Cgroup(f / "memory.max", f / "memory.current", f / "memory.stat", "inactive_file")
-                for f in _folders(_CGROUPS, path)
-            ]
-        elif "memory" in controllers.split(","):
-            groups += [
-                _Cgroup(
-                    f / "memory.limit_in_bytes",
-                    f / "memory.usage_in_bytes",
-                    f / "memory.stat",
-                    "total_inactive_file",
-                )
-                for f in _folders(_CGROUPS / "memory", path)
-            ]
-    return [group for group in groups if group.rest_bytes() is not None]
-
-
-def _folders(mount: Path, path: str) -> list[Path]:
-    # In a container the path may be the host's, and the mount shows our own group as its root.
-    inner = mount / path.lstrip("/")
-    return [folder for folder in (inner, *inner.parents) if folder.is_relative_to(mount)]
+def _limits() -> list[_Limit]:
+    """Those that the control groups set now: ours, and those above it."""
+    found = []
+    for folder, old in own_folders("memory"):
+        limit, usage, cache = _OLD_FILES if old else _FILES
+        found.append(_Limit(folder / limit, folder / usage, folder / "memory.stat", cache))
+    return [limit for limit in found if limit.rest_bytes() is not None]
 
 
 def _meminfo_available() -> int | None:
