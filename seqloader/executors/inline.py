@@ -14,14 +14,12 @@ Not here: killing, respawning, `timeout_s`. What computes is the consumer itself
 
 from __future__ import annotations
 
-import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from seqloader.errors import as_raisable
 from seqloader.executors.computing import Computing
-from seqloader.executors.local_batch import LocalBatch, private_copy
-from seqloader.tickets import Raised
+from seqloader.executors.local_batch import answer_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +63,6 @@ class InlineExecutor:
         self._computing = Computing(sequence, seeding, seeded=seeded, worker=False)
 
     def submit(self, ticket: Ticket) -> None:
-        """Take a ticket."""
         self._queue.append(ticket)
 
     def wait(self, timeout_s: float | None) -> None:
@@ -77,24 +74,17 @@ class InlineExecutor:
         if self._woken:
             self._woken = False
         elif self._answer is None and self._queue and not self._ended:
-            # One store: an exception from outside comes before it or after it.
-            self._answer = self._compute(self._queue[0])
-
-    def _compute(self, ticket: Ticket) -> Outcome:
-        assert self._computing is not None, "submitted before start()"
-        begun = time.perf_counter()
-        try:
-            batch = self._computing.compute(ticket)
-            if self._copy:
-                # Now and not in open(), since the Sequence may use its memory for the next batch.
-                batch = private_copy(batch)
-            return LocalBatch(ticket, 0, batch, time.perf_counter() - begun)
-        except KeyboardInterrupt:
-            # Ctrl-C cannot be told from one that user code raised; it is the consumer's.
-            raise
-        except BaseException as error:
-            busy_s = time.perf_counter() - begun
-            return Raised(ticket, 0, as_raisable(error), busy_s=busy_s)
+            assert self._computing is not None, "submitted before start()"
+            ticket = self._queue[0]
+            # One store: an exception from outside comes before it or after it. (Ctrl-C cannot be
+            # told from a KeyboardInterrupt that user code raises; it is the consumer's.)
+            self._answer = answer_with(
+                partial(self._computing.compute, ticket),
+                ticket,
+                0,
+                copy=self._copy,
+                passing=(KeyboardInterrupt,),
+            )
 
     def collect(self) -> Iterable[Outcome]:
         """Hand out what `wait` computed."""
@@ -106,7 +96,6 @@ class InlineExecutor:
         return answered
 
     def alarmed(self) -> bool:
-        """There is nothing to be alarmed about."""
         return False
 
     def load(self, sequence: Any, *, in_place: bool) -> None:
@@ -115,7 +104,6 @@ class InlineExecutor:
             self._take_up(sequence)
 
     def discard(self, timeout_s: float | None = None) -> bool:
-        """Forget all tickets."""
         self.reset()
         return True
 
@@ -139,5 +127,8 @@ class InlineExecutor:
         self._computing = self._seeding = None
 
     def abandon(self) -> None:
-        """As `stop`."""
         self.stop(timeout_s=0.0)
+
+    def check(self) -> None:
+        """Assert what holds where no call was torn: an answer is that of the first ticket."""
+        assert self._answer is None or self._answer.ticket is self._queue[0]

@@ -1,19 +1,22 @@
-"""A batch computed in the consumer's own process.
-
-Shared by the executors that have no other process to send it from.
-"""
+"""A batch computed in the consumer's own process, by executors that have no other."""
 
 from __future__ import annotations
 
 import copy
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqloader.errors import as_raisable
+from seqloader.tickets import Raised
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seqloader.tickets import Ticket
 
-__all__ = ["LocalBatch", "array_nbytes", "private_copy"]
+__all__ = ["LocalBatch", "answer_with", "array_nbytes", "private_copy"]
 
 
 class LocalBatch:
@@ -36,6 +39,34 @@ class LocalBatch:
     def discard(self) -> None:
         """Let go of the batch."""
         self._batch = None
+
+
+def answer_with(
+    compute: Callable[[], Any],
+    ticket: Ticket,
+    slot: int,
+    *,
+    copy: bool,
+    passing: tuple[type[BaseException], ...] = (),
+) -> LocalBatch | Raised:
+    """The outcome of a ticket whose batch `compute()` returns.
+
+    Args:
+        copy: whether the batch gets memory of its own.
+        passing: exceptions that are nobody's outcome, and are raised.
+    """
+    begun = time.perf_counter()
+    try:
+        batch = compute()
+        if copy:
+            # Now and not in open(), since the Sequence may use its memory for the next batch.
+            batch = private_copy(batch)
+        return LocalBatch(ticket, slot, batch, time.perf_counter() - begun)
+    except passing:
+        raise
+    except BaseException as error:
+        busy_s = time.perf_counter() - begun
+        return Raised(ticket, slot, as_raisable(error), busy_s=busy_s)
 
 
 def array_nbytes(batch: Any) -> int:

@@ -2,27 +2,27 @@
 
 Actors
     consumer   one thread at a time, whichever calls the executor
-    worker     one thread per slot, one task at a time, never told to do anything but by the queue
+    worker     one thread per slot, one ticket at a time, never told to do anything but by the queue
 
-One task, time going down
+One ticket, time going down
     consumer                           worker
-    note the task, queue it   ====>    take it; claim it, or drop it where the consumer was first
+    queue it, with a box      ====>    take it, and say so; drop it if the crew has another box now
                                        batch = sequence[index]
-    collect the answer        <====    put the answer into the task's box, mark the task ended,
-                                       ring the bell
+    collect the answer        <====    put the answer into the box, say so, ring the bell
 
 Rules
     R1  No lock is ever held: every step that both sides see is one call into C that cannot be torn
-        (deque.append, deque.popleft, dict.setdefault, SimpleQueue.put). So an exception raised
+        (deque.append, deque.popleft, SimpleQueue.put), or one store. So an exception raised
         asynchronously in the consumer, between any two bytecodes, cannot leave a lock taken, as it
         can with a Condition: `with condition:` may be interrupted between taking its lock and
         having entered, and `condition.wait()` between giving the lock up and taking it back.
     R2  `wait` blocks on the bell, a lock used as a binary semaphore, and moves nothing: it rings
         after the answer is in its box, and whoever waits looks into the box first. A ring that
         was consumed and then interrupted is thus not missed.
-    R3  Whoever claims a task first has it, for good: a task claimed by the consumer is never run.
-        Only tasks that a worker claimed and has not ended can be in work.
-    R4  A generation of tasks is its box. `reset` opens a new one; what still runs fills the old.
+    R3  A box is a generation of tickets. `reset` gives the crew a new one, and only then looks who
+        is at work; a worker says that it is at work, and only then looks which box is the crew's.
+        So what was discarded is either seen to be in work or not begun.
+    R4  What still runs after a `reset` fills the old box, which nobody looks into.
     R5  Threads refer to the crew and never to the executor, so that dropping the executor ends
         them; each start has a crew of its own, which a thread stuck since before cannot disturb.
 
@@ -41,54 +41,35 @@ crew's `turn`. No thread waits for it while it holds anything that the consumer 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from seqloader.errors import WorkerStartError, as_raisable
+from seqloader.errors import WorkerStartError
 from seqloader.executors.computing import Computing
-from seqloader.executors.local_batch import LocalBatch, private_copy
+from seqloader.executors.local_batch import answer_with
 from seqloader.randomness.drawn_values import Noticed, Watch
-from seqloader.tickets import Raised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from seqloader.randomness.context import Seeding
     from seqloader.tickets import Outcome, Ticket
 
 __all__ = ["ThreadExecutor"]
 
-_CONSUMER: Final = "consumer"
-_WORKER: Final = "worker"
-
-
-class _Task:
-    """A ticket on its way through the threads."""
-
-    __slots__ = ("_owner", "box", "ended", "ticket")
-
-    def __init__(self, ticket: Ticket, box: _Box) -> None:
-        self.ticket = ticket
-        self.box = box
-        self.ended = False
-        self._owner: dict[None, str] = {}
-
-    def claim(self, claimant: str) -> bool:
-        """Whether the task is the claimant's; asking again gives the same answer."""
-        return self._owner.setdefault(None, claimant) is claimant
-
-
-_Box = deque[tuple[_Task, "Outcome | Noticed"]]
+_Box = deque["Outcome | Noticed"]
 
 
 class _Crew:
     """What the threads of one start share with the consumer."""
 
-    def __init__(self, sequence: Any, seeding: Seeding, copy: bool) -> None:
+    def __init__(self, sequence: Any, seeding: Seeding, workers: int, copy: bool) -> None:
         # Global generators belong to the whole process: threads would seed them for each other.
         self.seeding = replace(seeding, reseed_globals=False)
         self.seeded = seeding.reseed_globals
@@ -98,10 +79,10 @@ class _Crew:
         """Of the Sequence's state."""
         self.computing = self.take_up(sequence)
         self.copy = copy
-        self.queue: SimpleQueue[_Task | None] = SimpleQueue()  # None: a thread may leave
+        self.queue: SimpleQueue[tuple[Ticket, _Box] | None] = SimpleQueue()  # None: one may leave
         self.box: _Box = deque()
-        self.open: set[_Task] = set()
-        """Tasks not collected, and tasks of earlier generations that may still be in work."""
+        self.at_work: list[_Box | None] = [None] * workers
+        """For each slot, the box of the ticket that it has; see rule R3."""
         self.threads: list[threading.Thread] = []
         self.left: set[threading.Thread] = set()
         """Threads that have done their last work."""
@@ -123,17 +104,64 @@ class _Crew:
         except RuntimeError:  # it is ringing already
             pass
 
-    def listen(self, deadline: float | None) -> bool:
+    def listen(self, deadline: float) -> bool:
         """Block until the bell rings. False: the deadline came first."""
-        if deadline is None:
-            return self.bell.acquire()
-        return self.bell.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        return self.bell.acquire(timeout=_rest_s(deadline))
+
+    def is_idle(self) -> bool:
+        return all(box is None for box in self.at_work)
 
     def end(self) -> None:
         self.ending = True
         for _ in self.threads:
             self.queue.put(None)
         self.ring()
+
+    def raise_failure(self) -> None:
+        if self.failure is not None:
+            kind = type(self.failure).__name__
+            raise WorkerStartError(
+                f"worker_init failed in a worker thread: {kind}: {self.failure}. "
+                "It runs once in each worker, before its first batch"
+            ) from self.failure
+
+    # --- in the threads ---------------------------------------------------------------------
+
+    def work(self, slot: int, worker_init: Callable[[int], object] | None) -> None:
+        """Life of one thread."""
+        watch = Watch()
+        try:
+            if worker_init is not None:
+                worker_init(slot)
+            while not self.ending and (taken := self.queue.get()) is not None:
+                self.answer(slot, *taken, watch)
+                # A waiting thread must not keep alive what lies forgotten in an old box.
+                del taken
+        except BaseException as error:
+            self.failure = error
+        finally:
+            self.left.add(threading.current_thread())
+            self.ring()
+
+    def answer(self, slot: int, ticket: Ticket, box: _Box, watch: Watch) -> None:
+        self.at_work[slot] = box
+        try:
+            if box is self.box:
+                compute = partial(self.compute, ticket, box, watch)
+                # No variable holds the answer: an error's traceback refers to this frame, and they
+                # would be a cycle.
+                box.append(answer_with(compute, ticket, slot, copy=self.copy))
+        finally:
+            self.at_work[slot] = None
+            self.ring()
+
+    def compute(self, ticket: Ticket, box: _Box, watch: Watch) -> Any:
+        computing = self.computing
+        with self.turn if computing.takes_turns else contextlib.nullcontext():
+            batch = computing.compute(ticket, watch)
+        while watch.noticed:
+            box.append(watch.noticed.pop())
+        return batch
 
 
 class ThreadExecutor:
@@ -165,11 +193,11 @@ class ThreadExecutor:
     def start(self, sequence: Any, seeding: Seeding) -> None:
         """Start the threads. The Sequence is used as it is, by all of them."""
         assert self._crew is None, "started twice"
-        crew = self._crew = _Crew(sequence, seeding, self._copy)
+        crew = self._crew = _Crew(sequence, seeding, self.workers, self._copy)
         for slot in range(self.workers):
             thread = threading.Thread(
-                target=_work,
-                args=(crew, slot, self._worker_init),
+                target=crew.work,
+                args=(slot, self._worker_init),
                 name=f"seqloader-{slot}",
                 daemon=True,
             )
@@ -185,34 +213,22 @@ class ThreadExecutor:
                 ) from error
 
     def submit(self, ticket: Ticket) -> None:
-        """Take a ticket."""
         crew = self._started()
-        task = _Task(ticket, crew.box)
-        # Noted before it is queued: torn here, it is never run, and `reset` claims it.
-        crew.open.add(task)
-        crew.queue.put(task)
+        crew.queue.put((ticket, crew.box))
 
     def wait(self, timeout_s: float | None) -> None:
-        """Block until a thread has answered, `wake()` was called, or time is up."""
         crew = self._started()
-        deadline = None if timeout_s is None else _deadline(timeout_s)
+        deadline = _deadline(timeout_s)
         while not (crew.box or crew.woken or crew.failure or crew.ending):
             if not crew.listen(deadline):
                 return
         crew.woken = False
-        _raise_failure(crew)
+        crew.raise_failure()
 
-    def collect(self) -> Iterable[Outcome | Noticed]:
-        """Hand out what the threads have answered."""
+    def collect(self) -> list[Outcome | Noticed]:
         crew = self._started()
-        _raise_failure(crew)
-        outcomes = []
-        for _ in range(len(crew.box)):
-            task, outcome = crew.box.popleft()
-            if not isinstance(outcome, Noticed):
-                crew.open.discard(task)
-            outcomes.append(outcome)
-        return outcomes
+        crew.raise_failure()
+        return [crew.box.popleft() for _ in range(len(crew.box))]
 
     def alarmed(self) -> bool:
         """Whether a `worker_init` has failed."""
@@ -221,8 +237,7 @@ class ThreadExecutor:
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Use `sequence` from now on; its state is the threads' own anyway."""
         crew = self._started()
-        before = crew.computing
-        if in_place or not before.is_of(sequence):
+        if in_place or not crew.computing.is_of(sequence):
             crew.computing = crew.take_up(sequence)
 
     def discard(self, timeout_s: float | None = None) -> bool:
@@ -230,21 +245,16 @@ class ThreadExecutor:
         self.reset()
         if (crew := self._crew) is None:
             return True
-        deadline = None if timeout_s is None else _deadline(timeout_s)
-        while not (crew.ending or crew.woken or all(task.ended for task in crew.open)):
+        deadline = _deadline(timeout_s)
+        while not (crew.ending or crew.woken or crew.is_idle()):
             if not crew.listen(deadline):
                 return False
-        if all(task.ended for task in crew.open):
-            crew.open.clear()
         return True
 
     def reset(self) -> None:
         """Forget all tickets. What is being computed goes on, and nobody hears of it."""
-        if (crew := self._crew) is None:
-            return
-        crew.box = deque()
-        # One store at the end: torn before it, the next reset comes to the same result.
-        crew.open = {task for task in crew.open if not (task.claim(_CONSUMER) or task.ended)}
+        if (crew := self._crew) is not None:
+            crew.box = deque()
 
     def turn(self) -> contextlib.AbstractContextManager[object]:
         """To be held by who computes a batch beside the threads, with generators set for it."""
@@ -252,7 +262,7 @@ class ThreadExecutor:
 
     def takes_turns(self) -> bool:
         """Whether the threads compute one at a time: for the generators that they share."""
-        return bool(self._started().computing.held)
+        return self._started().computing.takes_turns
 
     def wake(self) -> None:
         """Make a blocked `wait` return, or else the next one."""
@@ -280,14 +290,22 @@ class ThreadExecutor:
         while not crew.left.issuperset(others) and crew.listen(deadline):
             pass
         for thread in crew.left.intersection(others):
-            thread.join(max(0.0, deadline - time.monotonic()))
+            thread.join(_rest_s(deadline))
         self._crew = None
 
     def abandon(self) -> None:
-        """Tell the threads to end, and let go of them."""
+        """Tell the threads to end, and forget them."""
         # Of the crew's calls none can block, also in a forked child, which has no such threads.
         self.kill()
         self._crew = None
+
+    def check(self) -> None:
+        """Assert what holds at any time."""
+        if (crew := self._crew) is not None:
+            assert len(crew.at_work) == self.workers >= len(crew.threads)
+            assert crew.left <= set(crew.threads)
+            for thread, box in zip(crew.threads, crew.at_work, strict=False):
+                assert thread not in crew.left or box is None, thread
 
     def __del__(self) -> None:
         self.abandon()
@@ -298,57 +316,9 @@ class ThreadExecutor:
         return self._crew
 
 
-def _deadline(timeout_s: float) -> float:
-    return time.monotonic() + min(timeout_s, threading.TIMEOUT_MAX)
+def _deadline(timeout_s: float | None) -> float:
+    return math.inf if timeout_s is None else time.monotonic() + timeout_s
 
 
-def _raise_failure(crew: _Crew) -> None:
-    if crew.failure is not None:
-        kind = type(crew.failure).__name__
-        raise WorkerStartError(
-            f"worker_init failed in a worker thread: {kind}: {crew.failure}. "
-            "It runs once in each worker, before its first batch"
-        ) from crew.failure
-
-
-# --- In the threads -----------------------------------------------------------------------------
-
-
-def _work(crew: _Crew, slot: int, worker_init: Callable[[int], object] | None) -> None:
-    """Life of one thread."""
-    watch = Watch()
-    try:
-        if worker_init is not None:
-            worker_init(slot)
-        while not crew.ending and (task := crew.queue.get()) is not None:
-            if task.claim(_WORKER):
-                _answer(crew, slot, task, watch)
-            # A waiting thread must not keep alive what lies forgotten in an old task's box.
-            del task
-    except BaseException as error:
-        crew.failure = error
-    finally:
-        crew.left.add(threading.current_thread())
-        crew.ring()
-
-
-def _answer(crew: _Crew, slot: int, task: _Task, watch: Watch) -> None:
-    begun = time.perf_counter()
-    try:
-        computing = crew.computing
-        with crew.turn if computing.takes_turns else contextlib.nullcontext():
-            batch = computing.compute(task.ticket, watch)
-        while watch.noticed:
-            task.box.append((task, watch.noticed.pop()))
-        if crew.copy:
-            # Now and not in open(), since the Sequence may use its memory for another batch.
-            batch = private_copy(batch)
-        answer = LocalBatch(task.ticket, slot, batch, time.perf_counter() - begun)
-        task.box.append((task, answer))
-    except BaseException as error:
-        # No variable holds the answer: its traceback holds this frame, and they would be a cycle.
-        busy_s = time.perf_counter() - begun
-        task.box.append((task, Raised(task.ticket, slot, as_raisable(error), busy_s=busy_s)))
-    finally:
-        task.ended = True
-        crew.ring()
+def _rest_s(deadline: float) -> float:
+    return min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)

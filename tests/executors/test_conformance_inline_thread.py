@@ -26,25 +26,33 @@ from seqloader.testing import (
     tickets,
     within,
 )
+from seqloader.testing.deadline import answers_to
 from seqloader.tickets import Ticket
 
 
-class TestInlineExecutor(ExecutorConformance):
+class CheckedConformance(ExecutorConformance):
+    def teardown_method(self):
+        for executor in self._made:
+            executor.check()
+        super().teardown_method()
+
+
+class TestInlineExecutor(CheckedConformance):
     def make_executor(self):
         return InlineExecutor()
 
 
-class TestInlineExecutorWithCopies(ExecutorConformance):
+class TestInlineExecutorWithCopies(CheckedConformance):
     def make_executor(self):
         return InlineExecutor(copy=True)
 
 
-class TestThreadExecutor(ExecutorConformance):
+class TestThreadExecutor(CheckedConformance):
     def make_executor(self):
         return ThreadExecutor(3)
 
 
-class TestThreadExecutorWithOneThreadAndCopies(ExecutorConformance):
+class TestThreadExecutorWithOneThreadAndCopies(CheckedConformance):
     def make_executor(self):
         return ThreadExecutor(1, copy=True)
 
@@ -92,6 +100,7 @@ def run():
 
     yield start
     for executor in started:
+        executor.check()
         executor.stop(5.0)
 
 
@@ -104,9 +113,17 @@ def kind(executor):
 
 
 def compute(executor, index=0):
-    executor.submit(Ticket(0, index, index))
-    (outcome,) = collect(executor, 1)
-    return outcome
+    return answers_to(executor, [Ticket(0, index, index)])[0]
+
+
+def stuck(run, folder, *, workers, submitted):
+    """A thread executor whose workers all stand at a gate."""
+    gate = Gate(folder)
+    executor = run(ThreadExecutor(workers), Calls(gate.pass_through))
+    for ticket in tickets(submitted):
+        executor.submit(ticket)
+    gate.wait_arrived(workers)
+    return executor, gate
 
 
 def our_threads():
@@ -302,9 +319,7 @@ def test_threads_compute_at_the_same_time(run):
     barrier = threading.Barrier(3, timeout=DEADLINE_S)
     executor = run(ThreadExecutor(3), Calls(lambda index: barrier.wait()))
 
-    for ticket in tickets(3):
-        executor.submit(ticket)
-    outcomes = collect(executor, 3)
+    outcomes = answers_to(executor, tickets(3))
 
     assert len(open_all(outcomes)) == 3
     assert {outcome.slot for outcome in outcomes} == {0, 1, 2}
@@ -324,17 +339,13 @@ def test_dropping_the_executor_ends_its_threads():
 
 
 def test_a_thread_that_stop_left_behind_leaves_when_its_batch_ends(run, tmp_path):
-    gate = Gate(tmp_path)
-    executor = run(ThreadExecutor(2), Calls(gate.pass_through))
-    for ticket in tickets(10):
-        executor.submit(ticket)
-    gate.wait_arrived(2)
-    stuck = our_threads()
+    executor, gate = stuck(run, tmp_path, workers=2, submitted=10)
+    threads = our_threads()
 
     executor.stop(0.05)
     assert len(our_threads()) == 2
     gate.open()
-    for thread in stuck:
+    for thread in threads:
         thread.join(DEADLINE_S)
 
     assert our_threads() == []
@@ -343,11 +354,7 @@ def test_a_thread_that_stop_left_behind_leaves_when_its_batch_ends(run, tmp_path
 
 
 def test_discard_waits_for_what_an_earlier_reset_left_in_work(run, tmp_path):
-    gate = Gate(tmp_path)
-    executor = run(ThreadExecutor(2), Calls(gate.pass_through))
-    for ticket in tickets(2):
-        executor.submit(ticket)
-    gate.wait_arrived(2)
+    executor, gate = stuck(run, tmp_path, workers=2, submitted=2)
 
     executor.reset()
     discarding = threading.Thread(target=executor.discard, daemon=True)
@@ -363,10 +370,7 @@ def test_discard_waits_for_what_an_earlier_reset_left_in_work(run, tmp_path):
 
 
 def test_kill_frees_a_discard_that_waits_for_a_stuck_thread(run, tmp_path):
-    gate = Gate(tmp_path)
-    executor = run(ThreadExecutor(1), Calls(gate.pass_through))
-    executor.submit(Ticket(0, 0, 0))
-    gate.wait_arrived(1)
+    executor, gate = stuck(run, tmp_path, workers=1, submitted=1)
     discarding = threading.Thread(target=executor.discard, daemon=True)
     discarding.start()
 
@@ -399,9 +403,7 @@ def test_worker_init_runs_once_in_each_thread_before_its_first_batch(run):
         slots.append(slot)
 
     executor = run(ThreadExecutor(3, worker_init=init), Calls(lambda index: place.slot))
-    for ticket in tickets(30):
-        executor.submit(ticket)
-    outcomes = collect(executor, 30)
+    outcomes = answers_to(executor, tickets(30))
 
     assert all(outcome.slot == outcome.open() for outcome in outcomes)
     executor.stop(5.0)
@@ -449,88 +451,74 @@ def test_a_thread_executor_needs_a_worker_and_a_start():
         executor.submit(Ticket(0, 0, 0))
 
 
-class Rattle(Exception):
-    """Raised from a signal handler, at a random instant."""
+@pytest.fixture
+def struck():
+    """Calls a function; says whether an exception was raised inside it, at a random instant."""
+    dice, armed = random.Random(3), []
+
+    def strike(signum, frame):
+        if armed:
+            raise armed.pop()
+
+    def call(function, error, within_s):
+        signal.setitimer(signal.ITIMER_REAL, dice.uniform(1e-6, within_s))
+        try:
+            armed.append(error)
+            function()
+            armed.clear()
+        except error:
+            return True
+        finally:
+            armed.clear()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return False
+
+    previous = signal.signal(signal.SIGALRM, strike)
+    yield call
+    signal.signal(signal.SIGALRM, previous)
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("executor", executors(), ids=kind)
-def test_exceptions_raised_at_random_instants_in_wait_lose_and_double_nothing(executor, run):
-    inside = False
-    rattled = 0
-
-    def rattle(signum, frame):
-        nonlocal rattled
-        if inside:
-            rattled += 1
-            raise KeyboardInterrupt
-
-    def work(index):
-        return sum(range(300)) and index
-
-    run(executor, Calls(work))
+def test_exceptions_raised_at_random_instants_in_wait_lose_and_double_nothing(
+    executor, run, struck
+):
+    run(executor, Calls(lambda index: sum(range(300)) and index))
     answered = Counter()
-    dice = random.Random(3)
-    previous = signal.signal(signal.SIGALRM, rattle)
-    try:
-        for position in range(2_000):
-            executor.submit(Ticket(0, position, position))
-            signal.setitimer(signal.ITIMER_REAL, dice.uniform(1e-6, 6e-5))
-            try:
-                inside = True
-                executor.wait(1.0)
-                inside = False
-            except KeyboardInterrupt:
-                pass
-            finally:
-                inside = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            answered.update(outcome.ticket.index for outcome in executor.collect())
-        left = 2_000 - answered.total()
-        answered.update(outcome.ticket.index for outcome in collect(executor, left))
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+    strikes = 0
 
-    assert rattled > 20
+    for position in range(2_000):
+        executor.submit(Ticket(0, position, position))
+        strikes += struck(lambda: executor.wait(1.0), KeyboardInterrupt, 6e-5)
+        answered.update(outcome.ticket.index for outcome in executor.collect())
+    left = 2_000 - answered.total()
+    answered.update(outcome.ticket.index for outcome in collect(executor, left))
+
+    assert strikes > 20
     assert answered == Counter(range(2_000))
 
 
+class Torn(Exception):
+    """Raised from a signal handler."""
+
+
 @pytest.mark.chaos
-def test_calls_torn_at_random_instants_are_mended_by_reset(run):
-    armed = False
-
-    def rattle(signum, frame):
-        if armed:
-            raise Rattle
-
+def test_calls_torn_at_random_instants_are_mended_by_reset(run, struck):
     executor = run(ThreadExecutor(2), Calls(lambda index: index))
-    dice = random.Random(4)
-    torn = 0
-    previous = signal.signal(signal.SIGALRM, rattle)
-    try:
-        for _ in range(300):
-            signal.setitimer(signal.ITIMER_REAL, dice.uniform(1e-6, 3e-4))
-            try:
-                armed = True
-                for ticket in tickets(5):
-                    executor.submit(ticket)
-                executor.wait(1.0)
-                list(executor.collect())
-                executor.discard()
-                armed = False
-            except Rattle:
-                torn += 1
-            finally:
-                armed = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            executor.reset()
-            for ticket in tickets(5, first=1_000):
-                executor.submit(ticket)
-            assert set(open_all(collect(executor, 5))) == set(range(1_000, 1_005))
-            within(DEADLINE_S, executor.discard)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+    strikes = 0
 
-    assert torn > 20
+    def work():
+        for ticket in tickets(5):
+            executor.submit(ticket)
+        executor.wait(1.0)
+        list(executor.collect())
+        executor.discard()
+
+    for _ in range(300):
+        strikes += struck(work, Torn, 3e-4)
+        executor.reset()
+        outcomes = answers_to(executor, tickets(5, first=1_000))
+        assert set(open_all(outcomes)) == set(range(1_000, 1_005))
+        within(DEADLINE_S, executor.discard)
+
+    assert strikes > 20
