@@ -15,7 +15,6 @@ Not here: killing, respawning, `timeout_s`. What computes is the consumer itself
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from seqloader.executors.computing import Computing
@@ -79,11 +78,7 @@ class InlineExecutor:
             # One store: an exception from outside comes before it or after it. (Ctrl-C cannot be
             # told from a KeyboardInterrupt that user code raises; it is the consumer's.)
             self._answer = answer_with(
-                partial(self._computing.compute, ticket),
-                ticket,
-                0,
-                copy=self._copy,
-                passing=(KeyboardInterrupt,),
+                self._computing.compute, ticket, 0, self._copy, (KeyboardInterrupt,)
             )
 
     def collect(self) -> Iterable[Outcome]:

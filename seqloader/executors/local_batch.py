@@ -42,14 +42,13 @@ class LocalBatch:
 
 
 def answer_with(
-    compute: Callable[[], Any],
+    compute: Callable[[Ticket], Any],
     ticket: Ticket,
     slot: int,
-    *,
     copy: bool,
     passing: tuple[type[BaseException], ...] = (),
 ) -> LocalBatch | Raised:
-    """The outcome of a ticket whose batch `compute()` returns.
+    """The outcome of a ticket whose batch `compute(ticket)` returns.
 
     Args:
         copy: whether the batch gets memory of its own.
@@ -57,7 +56,7 @@ def answer_with(
     """
     begun = time.perf_counter()
     try:
-        batch = compute()
+        batch = compute(ticket)
         if copy:
             # Now and not in open(), since the Sequence may use its memory for the next batch.
             batch = private_copy(batch)

@@ -147,15 +147,15 @@ class _Crew:
         self.at_work[slot] = box
         try:
             if box is self.box:
-                compute = partial(self.compute, ticket, box, watch)
+                compute = partial(self.compute, box, watch)
                 # No variable holds the answer: an error's traceback refers to this frame, and they
                 # would be a cycle.
-                box.append(answer_with(compute, ticket, slot, copy=self.copy))
+                box.append(answer_with(compute, ticket, slot, self.copy))
         finally:
             self.at_work[slot] = None
             self.ring()
 
-    def compute(self, ticket: Ticket, box: _Box, watch: Watch) -> Any:
+    def compute(self, box: _Box, watch: Watch, ticket: Ticket) -> Any:
         computing = self.computing
         with self.turn if computing.takes_turns else contextlib.nullcontext():
             batch = computing.compute(ticket, watch)
