@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["byte_bounds", "empty", "install", "is_plain", "stack", "zeros"]
+__all__ = ["byte_bounds", "empty", "install", "is_plain", "lengths_of", "stack", "zeros"]
 
 SMALL_BYTES: Final = 32_768
 """Below, copying costs less than keeping track of a block."""
@@ -98,17 +98,22 @@ def _held(shape: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any] | None:
         return None
     kind = np.dtype(dtype)
     try:
-        lengths: tuple[int, ...] = (operator.index(shape),)
+        lengths = lengths_of(shape)
     except TypeError:
-        try:
-            lengths = tuple(map(operator.index, shape))
-        except TypeError:
-            return None
+        return None
     nbytes = kind.itemsize * math.prod(lengths)
     if nbytes < SMALL_BYTES or min(lengths, default=0) < 0 or not is_plain(kind):
         return None
     hold = _memory.hold(nbytes)
     return None if hold is None else np.ndarray(lengths, kind, hold)
+
+
+def lengths_of(shape: Any) -> tuple[int, ...]:
+    """A shape as a tuple; an integer is one of one axis."""
+    try:
+        return (operator.index(shape),)
+    except TypeError:
+        return tuple(map(operator.index, shape))
 
 
 def is_plain(dtype: np.dtype[Any]) -> bool:

@@ -29,7 +29,9 @@ _OLD_FILES: Final = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_in
 def available_bytes() -> int | None:
     """Return the bytes that can be had without swapping; None where the system does not say."""
     if sys.platform != "linux":
-        return _psutil_available()
+        import psutil  # not above: it takes long, and every worker imports this module
+
+        return int(psutil.virtual_memory().available)
     rests = [limit.rest_bytes() for limit in _limits()]
     rests.append(_meminfo_available())
     return min((rest for rest in rests if rest is not None), default=None)
@@ -85,12 +87,3 @@ def _meminfo_available() -> int | None:
             if line.startswith(b"MemAvailable:"):
                 return int(line.split()[1]) * 1024
     return None
-
-
-def _psutil_available() -> int | None:
-    try:
-        import psutil
-    except ImportError:
-        return None
-    available: int = psutil.virtual_memory().available
-    return available

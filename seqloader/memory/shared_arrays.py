@@ -24,7 +24,6 @@ import contextlib
 import ctypes
 import errno
 import math
-import operator
 import os
 import sys
 import weakref
@@ -32,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from seqloader.arrays import byte_bounds, is_plain
+from seqloader.arrays import byte_bounds, is_plain, lengths_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -94,7 +93,7 @@ def shared_empty(shape: Any, dtype: npt.DTypeLike = float, order: str = "C") -> 
         )
     if order not in ("C", "F"):
         raise ValueError(f'order must be "C" or "F", not {order!r}')
-    lengths = _lengths(shape)
+    lengths = lengths_of(shape)
     nbytes = kind.itemsize * math.prod(lengths)
     if nbytes <= 0 or min(lengths, default=0) < 0 or sys.platform == "win32":
         return np.empty(lengths, kind, order)  # type: ignore[call-overload, no-any-return]
@@ -246,10 +245,3 @@ def _explained(error: OSError, nbytes: int) -> Exception:
             "one large array and hold slices of it, or raise `ulimit -n` (RLIMIT_NOFILE)"
         )
     return OSError(error.errno, what)
-
-
-def _lengths(shape: Any) -> tuple[int, ...]:
-    try:
-        return (operator.index(shape),)
-    except TypeError:
-        return tuple(map(operator.index, shape))

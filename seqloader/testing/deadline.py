@@ -16,15 +16,7 @@ if TYPE_CHECKING:
 
     from seqloader.executors.protocol import Executor
 
-__all__ = [
-    "DEADLINE_S",
-    "all_stacks",
-    "answers_to",
-    "collect",
-    "open_all",
-    "tickets",
-    "within",
-]
+__all__ = ["DEADLINE_S", "all_stacks", "answers_to", "collect", "open_all", "tickets", "within"]
 
 DEADLINE_S: Final = 30.0
 """Time for anything that should take well under a second, workers' start included."""

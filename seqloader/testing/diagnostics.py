@@ -16,7 +16,7 @@ from seqloader.testing.deadline import (
     tickets,
     within,
 )
-from seqloader.testing.sequences import Large, Numbered
+from seqloader.testing.sequences import Numbered
 from seqloader.testing.trial import ExecutorTrial
 from seqloader.tickets import Ticket
 
@@ -54,14 +54,14 @@ class DiagnosticsConformance(ExecutorTrial):
         executor, gate = self.start_gated(tmp_path, submitted=50)
         known = diagnostics_of(executor)
 
-        arrived = gate.arrived()
-        holders = [known.holder(ticket) for ticket in tickets(50)]
-        slots = [holder[0] for holder in holders if holder is not None]
+        found = [(ticket.index, known.holder(ticket)) for ticket in tickets(50)]
+        holders = {index: holder for index, holder in found if holder is not None}
+        slots = {slot for slot, _ in holders.values()}
         gate.open()
 
-        assert {index for index, holder in enumerate(holders) if holder is not None} <= arrived
-        assert len(set(slots)) == len(slots) <= executor.workers
-        assert all(0 <= slot < executor.workers for slot in slots)
+        assert set(holders) <= gate.arrived()
+        assert len(slots) == len(holders)
+        assert slots <= set(range(executor.workers))
 
     def test_workers_are_busy_until_they_have_nothing_to_do(self, tmp_path: Path) -> None:
         executor, gate = self.start_gated(tmp_path, submitted=1)
@@ -71,31 +71,23 @@ class DiagnosticsConformance(ExecutorTrial):
         gate.open()
         open_all(collect(executor, 1))
 
-        assert all(isinstance(words, str) and words for words in busy)
+        assert all(busy)
         assert len(busy) <= executor.workers
+        assert known.edited() == []
         _await(executor, lambda: known.busy() == [])
 
     def test_what_the_consumer_refers_to_is_held_until_it_lets_go(self) -> None:
-        executor = self.start(Large())
+        executor = self.start(Numbered(size=1 << 17))
         known = diagnostics_of(executor)
 
         kept = open_all(answers_to(executor, tickets(3)))
-        batches, nbytes = known.held_batches(), known.held_bytes()
-        told = within(DEADLINE_S, known.held_bytes)  # by another thread
-        size = sum(batch.nbytes for batch in kept.values())
+        batches = known.held_batches()
+        nbytes = within(DEADLINE_S, known.held_bytes)  # in another thread
         del kept
         gc.collect()
 
-        assert (batches, nbytes) == (0, 0) or (batches == 3 and nbytes >= size)
-        assert told == nbytes
+        assert (batches, nbytes) == (0, 0) or (batches == 3 and nbytes >= 3 << 20)
         _await(executor, lambda: known.held_bytes() == 0)
-
-    def test_what_was_not_edited_is_not_told_of(self) -> None:
-        executor = self.start(Numbered())
-
-        open_all(answers_to(executor, tickets(2)))
-
-        assert diagnostics_of(executor).edited() == []
 
 
 def _await(executor: Executor, is_so: Callable[[], bool]) -> None:

@@ -12,18 +12,7 @@ from seqloader.sequence import Sequence
 if TYPE_CHECKING:
     from seqloader.testing.gate import Gate
 
-__all__ = [
-    "ENDS",
-    "FAULTS",
-    "Contextual",
-    "Drawing",
-    "Faulty",
-    "Holey",
-    "Large",
-    "Nested",
-    "Numbered",
-    "TwoPartFault",
-]
+__all__ = ["ENDS", "FAULTS", "Contextual", "Drawing", "Faulty", "Holey", "Nested", "Numbered"]
 
 
 class Endless(Sequence[Any]):
@@ -36,15 +25,15 @@ class Endless(Sequence[Any]):
 class Numbered(Endless):
     """Batch i is an array full of `scale` x i, behind a gate if there is one."""
 
-    def __init__(self, scale: int = 1, gate: Gate | None = None) -> None:
+    def __init__(self, scale: int = 1, gate: Gate | None = None, size: int = 4) -> None:
         self.scale = scale
         self.gate = gate
-        self.table = np.zeros(4, np.int64)
+        self.table = np.zeros(size, np.int64)
 
     def __getitem__(self, index: int, /) -> Any:
         if self.gate is not None:
             self.gate.pass_through(index)
-        return np.full(4, self.scale * index, np.int64) + self.table
+        return self.scale * index + self.table
 
 
 class TwoPartFault(Exception):
@@ -80,13 +69,6 @@ class Holey(Endless):
 
     def __getitem__(self, index: int, /) -> Any:
         return None if index % 2 else np.full(4, index, np.int64)
-
-
-class Large(Endless):
-    """Batches of a MiB."""
-
-    def __getitem__(self, index: int, /) -> Any:
-        return np.full(1 << 20, index % 100, np.uint8)
 
 
 class Nested(Endless):
