@@ -4,7 +4,7 @@ Nothing is imported here, because every worker process imports this package. Wha
 is of use to whoever tries out or measures a Sequence is found here when it is first named:
 
     pickle_state    a Sequence, taken apart as it is sent to the workers; says what cannot be
-    StatePickler    the same step by step, of anything that a Sequence holds
+    pickle_part     the same of anything that a Sequence holds, and says only that it cannot be
     dumps           a batch, pickled as a worker sends it; says what cannot be
     guard_life      this process ends with the one that holds the other end of a pipe
 """
@@ -15,16 +15,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seqloader.executors.process.consumer.sending import StatePickler, pickle_state
+    from seqloader.executors.process.consumer.sending import pickle_part, pickle_state
     from seqloader.executors.process.wire.pickling import dumps
     from seqloader.executors.process.worker.life import guard_life
 
-__all__ = ["StatePickler", "dumps", "guard_life", "pickle_state"]
+__all__ = ["dumps", "guard_life", "pickle_part", "pickle_state"]
 
 _LATER = {
-    "StatePickler": "seqloader.executors.process.consumer.sending",
     "dumps": "seqloader.executors.process.wire.pickling",
     "guard_life": "seqloader.executors.process.worker.life",
+    "pickle_part": "seqloader.executors.process.consumer.sending",
     "pickle_state": "seqloader.executors.process.consumer.sending",
 }
 

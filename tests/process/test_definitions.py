@@ -23,7 +23,7 @@ import pytest
 
 from seqloader.executors.process.consumer import script as consumer_script
 from seqloader.executors.process.consumer.sending import pickle_state
-from seqloader.executors.process.wire.definitions import functions, names, numbers
+from seqloader.executors.process.wire.definitions import modules, names, numbers
 from seqloader.executors.process.wire.definitions.pickler import dumps
 
 ROOT = Path(__file__).parents[2]
@@ -249,9 +249,9 @@ def test_a_module_that_a_program_has_put_into_sys_modules_travels_by_value(monke
 
 
 def test_modules_of_the_standard_library_are_installed_and_tests_are_not():
-    assert functions.is_installed("functools")
-    assert functions.is_installed("numpy")
-    assert not functions.is_installed(__name__)
+    assert modules.is_installed("functools")
+    assert modules.is_installed("numpy")
+    assert not modules.is_installed(__name__)
 
 
 # The script's names.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 import sys
 import time
@@ -16,7 +15,7 @@ import numpy as np
 
 from seqloader.command import words
 from seqloader.command.check.finding import Finding, Question, note, ok, problem
-from seqloader.executors import StatePickler, pickle_state
+from seqloader.executors import pickle_part, pickle_state
 
 __all__ = ["Change", "Held", "Pickled", "changes", "look_at", "pickled", "unpicklable"]
 
@@ -167,28 +166,18 @@ def _attributes(sequence: Any) -> dict[str, Any]:
 
 def _print_of(value: Any, blind: frozenset[int] = frozenset()) -> Print:
     kind = "random generator" if isinstance(value, _generators()) else type(value).__name__
-    head = io.BytesIO()
-    pickler = _Blind(head)
-    pickler.blind = blind
     try:
-        pickler.dump(value)
-        objects = [head.getvalue(), *(each.pickled() for each in pickler.externals)]
+        sent = pickle_part(value, blind)
+        objects = [sent.head.tobytes(), *(each.pickled() for each in sent.externals)]
     except Exception:
         return Print(kind)
     digest = blake2b(digest_size=16)
     for data in objects:
         digest.update(data)
-    for buffer in pickler.buffers:
+    for buffer in sent.buffers:
         digest.update(np.ascontiguousarray(buffer[:: 1 + buffer.nbytes // WHOLE_BYTES]).data)
-    arrays = sum(buffer.nbytes for buffer in pickler.buffers)
+    arrays = sum(buffer.nbytes for buffer in sent.buffers)
     return Print(kind, sum(map(len, objects)), arrays, digest.digest())
-
-
-class _Blind(StatePickler):
-    blind: frozenset[int]
-
-    def persistent_id(self, obj: Any) -> Any:
-        return 0 if id(obj) in self.blind else super().persistent_id(obj)
 
 
 def _generators() -> tuple[type, ...]:

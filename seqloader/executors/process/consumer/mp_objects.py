@@ -23,7 +23,6 @@ import sys
 from multiprocessing import context, get_start_method, process, reduction
 from typing import TYPE_CHECKING, Any, Final
 
-from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
 from seqloader.executors.process.wire.passed import PassedDescriptor, rebuild_arena
 from seqloader.executors.process.wire.settings import Parent
 from seqloader.memory.descriptors import Descriptors
@@ -31,7 +30,7 @@ from seqloader.memory.descriptors import Descriptors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MpPickler", "PassedDescriptors", "as_parent", "reduce_shared_tensor", "tracker_fd"]
+__all__ = ["PassedDescriptors", "as_parent", "reduce_shared", "tracker_fd"]
 
 _SYNCHRONIZE: Final = "multiprocessing.synchronize"
 _REDUCERS: Final = frozenset({"multiprocessing.connection", "multiprocessing.sharedctypes"})
@@ -93,17 +92,9 @@ class PassedDescriptors:
         self._descriptors.close()
 
 
-class MpPickler(DefinitionPickler):
-    """Pickles definitions, and objects of multiprocessing. Inside `pickling`."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        """Reduce objects of multiprocessing to what a worker can open."""
-        reduced = _reduce(obj)
-        return super().reducer_override(obj) if reduced is NotImplemented else reduced
-
-
-def _reduce(obj: Any) -> Any:
-    """How to send `obj`, if it is multiprocessing's and pickle's own way will not do.
+def reduce_shared(obj: Any) -> Any:
+    """How a worker gets `obj`, if it is multiprocessing's and pickle's own way will not do, or a
+    tensor in shared memory; else NotImplemented. Inside `pickling`.
 
     Raises:
         PicklingError: it was made for forked children only.
@@ -117,7 +108,7 @@ def _reduce(obj: Any) -> Any:
         )
     reducer = reduction.ForkingPickler._extra_reducers.get(kind)  # type: ignore[attr-defined]
     if reducer is None:
-        return NotImplemented
+        return _reduce_shared_tensor(obj)
     if reducer.__module__ == "multiprocessing.heap":
         passed: Any = context.get_spawning_popen()
         return rebuild_arena, (kind, obj.size, passed.duplicate_for_child(obj.fd))
@@ -125,10 +116,12 @@ def _reduce(obj: Any) -> Any:
         memory = getattr(obj, "_untyped_storage", obj)
         return reducer(obj) if memory.is_shared() else NotImplemented
     shared = hasattr(obj, "_wrapper") or reducer.__module__ == "multiprocessing.connection"
-    return reducer(obj) if shared and reducer.__module__ in _REDUCERS else NotImplemented
+    if shared and reducer.__module__ in _REDUCERS:
+        return reducer(obj)
+    return _reduce_shared_tensor(obj)
 
 
-def reduce_shared_tensor(tensor: Any) -> Any:
+def _reduce_shared_tensor(tensor: Any) -> Any:
     """Reduce a tensor that the user has put into shared memory, by `share_memory_()`, to that."""
     torch: Any = sys.modules.get("torch")
     if torch is None or type(tensor) is not torch.Tensor or tensor.device.type != "cpu":

@@ -22,8 +22,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from seqloader.executors.process.wire.definitions import names, script
-from seqloader.executors.process.wire.definitions.pickler import IN_WORKERS, DefinitionPickler
+from seqloader.executors.process.wire.definitions import script
+from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
+from seqloader.executors.process.wire.definitions.scope import IN_WORKERS, Globals, Scope
 from seqloader.executors.process.wire.settings import ScriptFacts
 
 __all__ = ["pickle_names", "script_facts"]
@@ -77,14 +78,14 @@ def _is_definition(name: str, value: Any) -> bool:
 
 def _entry(name: str, value: Any) -> tuple[bytes | str, Iterable[str]]:
     file = _Bounded()
-    pickler = _NamePickler(file, value)
+    definition = _Definition(value)
     try:
-        pickler.dump(value)
+        DefinitionPickler(file, definition.reduce, scope=definition.scope).dump(value)
     except _TooLarge:
         return f"it is larger than {MOST_BYTES:,} bytes", ()
     except Exception as error:
         return f"it cannot be pickled ({type(error).__name__}: {_words(error)})", ()
-    return file.getvalue(), pickler.used
+    return file.getvalue(), definition.scope.named
 
 
 def _words(error: Exception) -> str:
@@ -105,16 +106,14 @@ class _Bounded(io.BytesIO):
         return super().write(data)
 
 
-class _NamePickler(DefinitionPickler):
-    """Pickles one definition, and refers to the script's others by their names."""
+class _Definition:
+    """One of the script's, while it is pickled: it refers to the others by their names."""
 
-    def __init__(self, file: io.BytesIO, root: object) -> None:
-        super().__init__(file)
-        self._root = root
-        self.used: dict[str, None] = {}
-        """Names of global variables that its code uses."""
+    def __init__(self, value: object) -> None:
+        self._value = value
+        self.scope = Scope(Globals.NAMED)
 
-    def reducer_override(self, obj: Any) -> Any:
+    def reduce(self, obj: Any) -> Any:
         """By name, if it is another one of the script's; refuse what is large or runs code."""
         if script.is_of_script(type(obj).__module__):
             _refuse_own_reduction(obj)
@@ -123,30 +122,14 @@ class _NamePickler(DefinitionPickler):
                 raise _TooLarge
         elif not isinstance(obj, (type, FunctionType, ModuleType)):
             _refuse_foreign(obj)
-        if obj is not self._root:
-            name = self._name_of(obj)
-            if name:
-                self.used[name] = None
-                return script.find, (name,)
-        return super().reducer_override(obj)
-
-    def _name_of(self, obj: Any) -> str:
-        if isinstance(obj, ModuleType) or not script.is_of_script(getattr(obj, "__module__", None)):
-            return ""
-        return script.name_in_script(obj)
-
-    def globals_used(
-        self, namespace: dict[str, Any], used: Iterable[str], annotated: Iterable[str]
-    ) -> tuple[dict[str, Any], list[str]]:
-        """All by name."""
-        if not script.is_script_namespace(namespace):
-            return super().globals_used(namespace, used, annotated)
-        found = [name for name in used if name in namespace]
-        found += [
-            name for name in annotated if name in namespace and self.is_light(namespace[name])
-        ]
-        self.used.update(dict.fromkeys(found))
-        return {}, [*found, *(["*"] if names.asks_for_all(used, namespace) else [])]
+        if obj is self._value or isinstance(obj, ModuleType):
+            return NotImplemented
+        of_script = script.is_of_script(getattr(obj, "__module__", None))
+        name = script.name_in_script(obj) if of_script else ""
+        if not name:
+            return NotImplemented
+        self.scope.named[name] = None
+        return script.find, (name,)
 
 
 def _refuse_foreign(obj: Any) -> None:

@@ -13,7 +13,6 @@ always, that costs nothing.
 from __future__ import annotations
 
 import copyreg
-import functools
 import io
 import pickle
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -24,29 +23,27 @@ from numpy.typing import NDArray
 from seqloader.arrays import is_plain
 from seqloader.errors import ERRORS, as_raisable
 from seqloader.executors.process.consumer.change import Kept, is_flat, is_large
-from seqloader.executors.process.consumer.mp_objects import (
-    MpPickler,
-    PassedDescriptors,
-    reduce_shared_tensor,
-)
+from seqloader.executors.process.consumer.mp_objects import PassedDescriptors, reduce_shared
 from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.culprit import find_culprit
-from seqloader.executors.process.wire.definitions.pickler import dumps
+from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler, dumps
 from seqloader.executors.process.wire.definitions.registrations import with_reductions
-from seqloader.executors.process.wire.dense import (
+from seqloader.executors.process.wire.memmap import FileMap, file_map_of
+from seqloader.executors.process.wire.overlaps import Regions, find_regions
+from seqloader.executors.process.wire.refusals import explain_sent, is_known_kind
+from seqloader.executors.process.wire.views import (
+    Region,
     has_default_reduction,
     reduce_dense,
+    reduce_view,
     with_attributes,
 )
-from seqloader.executors.process.wire.memmap import FileMap, file_map_of, reduce_view
-from seqloader.executors.process.wire.overlaps import Region, Regions, find_regions
-from seqloader.executors.process.wire.refusals import explain_sent, is_known_kind
 from seqloader.memory.shared_arrays import SharedMemory, memory_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
-__all__ = ["SMALL_BYTES", "Pickled", "StatePickler", "pickle_function", "pickle_state"]
+__all__ = ["SMALL_BYTES", "Pickled", "pickle_function", "pickle_part", "pickle_state"]
 
 SMALL_BYTES: Final = 1 << 16
 """Arrays below it travel inside the head: a mapping's page faults would cost more than a copy."""
@@ -72,38 +69,30 @@ def pickle_state(
     """
     with (passed or PassedDescriptors()).pickling():
         try:
-            head, pickler = _pickled(sequence, kept, Regions())
-            regions = pickler.find_regions()
+            state = _State(kept)
+            pickled = state.take_apart(with_reductions(sequence))
+            regions = state.find_regions()
             if regions:
-                head, pickler = _pickled(sequence, kept, regions)
+                pickled = _State(kept, regions).take_apart(with_reductions(sequence))
         except ERRORS as error:
-            explained = _explained(error, sequence, "sequence", "the Sequence", StatePickler)
+            explained = _explained(error, sequence, "sequence", "the Sequence", _trial_pickler)
             if explained is error:
                 raise
             raise explained from error
-    return Pickled(
-        np.frombuffer(head.getbuffer(), np.uint8),
-        pickler.buffers,
-        list(pickler.externals),
-        list(pickler.shared),
-    )
+    return pickled
 
 
-def _pickled(
-    sequence: Any, kept: Iterable[Kept], regions: Regions
-) -> tuple[io.BytesIO, StatePickler]:
-    head = io.BytesIO()
-    pickler = StatePickler(head, kept, regions)
-    pickler.dump(with_reductions(sequence))
-    return head, pickler
+def pickle_part(obj: Any, blind_to: Container[int] = ()) -> Pickled:
+    """Take apart what a Sequence holds, but for objects with these ids."""
+    return _State(blind_to=blind_to).take_apart(obj)
 
 
 def pickle_function(function: Any, name: str) -> bytes:
     """The pickle of a function for workers. `name`: what messages call it."""
     try:
-        return dumps(function, MpPickler)
+        return dumps(function, reduce_shared)
     except ERRORS as error:
-        explained = _explained(error, function, name, name, MpPickler)
+        explained = _explained(error, function, name, name, _function_pickler)
         if explained is error:
             raise
         raise explained from error
@@ -125,19 +114,18 @@ def _explained(
     return raisable
 
 
-class StatePickler(MpPickler):
-    """Pickles into `file` what is not large, and collects the rest."""
+class _State:
+    """What a Sequence holds, found while it is pickled: most is beside the pickle."""
 
     def __init__(
-        self, file: Any, kept: Iterable[Kept] = (), regions: Regions | None = None
+        self,
+        kept: Iterable[Kept] = (),
+        regions: Regions | None = None,
+        blind_to: Container[int] = (),
     ) -> None:
-        self.buffers: list[NDArray[np.uint8]] = []
-        # Not a bound method: that would be a cycle, which keeps all that was pickled alive.
-        super().__init__(
-            file, protocol=5, buffer_callback=functools.partial(_is_small, self.buffers)
-        )
-        self.externals: list[Kept] = []
-        self.shared: dict[SharedMemory, int] = {}
+        self._buffers: list[NDArray[np.uint8]] = []
+        self._externals: list[Kept] = []
+        self._shared: dict[SharedMemory, int] = {}
         """The memory of shared arrays, numbered."""
         self._kept = list(kept)
         self._kept_by_id = {id(one.container): one for one in self._kept}
@@ -145,33 +133,40 @@ class StatePickler(MpPickler):
         """Large containers by id, kept alive: number of the external, None where not flat."""
         self._file_maps: dict[int, FileMap | None] = {}
         self._regions = regions
+        self._blind_to = blind_to
         self._arrays: list[NDArray[Any]] = []
         """Whose memory is sent, so far. Kept alive: no other array gets their addresses."""
         self._views = False
         """Whether one of them may lie in memory of another."""
 
+    def take_apart(self, obj: Any) -> Pickled:
+        """Take an object apart. Once only."""
+        head = io.BytesIO()
+        self.pickler(head).dump(obj)
+        data = np.frombuffer(head.getbuffer(), np.uint8)
+        return Pickled(data, self._buffers, self._externals, list(self._shared))
+
+    def pickler(self, file: io.BytesIO) -> DefinitionPickler:
+        """One that writes into `file` what is not beside it."""
+        return DefinitionPickler(
+            file, self._reduce, stand_in=self._stand_in, buffer_callback=self._is_small
+        )
+
+    def find_regions(self) -> Regions:
+        """The regions that arrays pickled here share: to be pickled again with them."""
+        return find_regions(self._arrays) if self._views else Regions()
+
     # Called for every object, so that aliasing is kept wherever it is.
-    def persistent_id(self, obj: Any) -> int | tuple[int] | None:
+    def _stand_in(self, obj: Any) -> int | tuple[int] | None:
         """The number of the external that stands for the object, if one does; of shared memory,
         its number in a tuple."""
+        if self._blind_to and id(obj) in self._blind_to:
+            return 0
         if is_large(obj):
             return self._external(obj)
         if type(obj) is SharedMemory:
-            return (self.shared.setdefault(obj, len(self.shared)),)
+            return (self._shared.setdefault(obj, len(self._shared)),)
         return None
-
-    def reducer_override(self, obj: Any) -> Any:
-        """Reduce arrays to what the worker can map."""
-        if isinstance(obj, np.ndarray):
-            reduced = self._reduce_array(obj)
-            if reduced is not NotImplemented:
-                return reduced
-        else:
-            for reduce in (reduce_shared_tensor, self._reduce_tensor):
-                reduced = reduce(obj)
-                if reduced is not NotImplemented:
-                    return reduced
-        return super().reducer_override(obj)
 
     def _external(self, container: Any) -> int | None:
         if id(container) not in self._seen:
@@ -179,22 +174,25 @@ class StatePickler(MpPickler):
             if kept is None and is_flat(container):
                 kept = Kept(container)
             if kept is not None:
-                self.externals.append(kept)
-            number = None if kept is None else len(self.externals) - 1
+                self._externals.append(kept)
+            number = None if kept is None else len(self._externals) - 1
             self._seen[id(container)] = container, number
         return self._seen[id(container)][1]
 
     def _recall(self, container: Any) -> Kept | None:
         """What was kept of it for the version before, if it still holds the same."""
         kept = self._kept_by_id.get(id(container))
-        if kept is None and len(self.externals) < len(self._kept):
+        if kept is None and len(self._externals) < len(self._kept):
             # A `__getstate__` may build a new container of the same elements each time.
-            kept = self._kept[len(self.externals)]
+            kept = self._kept[len(self._externals)]
         return kept if kept is not None and kept.same(container) else None
 
-    def find_regions(self) -> Regions:
-        """The regions that arrays pickled here share: to be pickled again with them."""
-        return find_regions(self._arrays) if self._views else Regions()
+    def _reduce(self, obj: Any) -> Any:
+        """Reduce arrays to what the worker can map."""
+        if isinstance(obj, np.ndarray):
+            return self._reduce_array(obj)
+        reduced = reduce_shared(obj)
+        return self._reduce_tensor(obj) if reduced is NotImplemented else reduced
 
     def _reduce_array(self, array: NDArray[Any]) -> Any:
         cls = type(array)
@@ -235,16 +233,23 @@ class StatePickler(MpPickler):
             return reduced
         return rebuild, (array, *rest)
 
+    def _is_small(self, buffer: pickle.PickleBuffer) -> bool:
+        """Whether a buffer travels inside the pickle; otherwise it is kept."""
+        raw = buffer.raw()
+        if raw.nbytes < SMALL_BYTES:
+            return True
+        self._buffers.append(np.frombuffer(raw, np.uint8))
+        return False
+
+
+def _trial_pickler(file: io.BytesIO) -> DefinitionPickler:
+    return _State().pickler(file)
+
+
+def _function_pickler(file: io.BytesIO) -> DefinitionPickler:
+    return DefinitionPickler(file, reduce_shared)
+
 
 def _is_kept_by_numpy(array: NDArray[Any]) -> bool:
     """Whether numpy's own pickle of a small array keeps its strides and its read-only flag."""
     return array.flags.forc and (array.flags.writeable or array.dtype.kind in "biufc")
-
-
-def _is_small(large: list[NDArray[np.uint8]], buffer: pickle.PickleBuffer) -> bool:
-    """Whether a buffer travels inside the pickle; otherwise it is added to `large`."""
-    raw = buffer.raw()
-    if raw.nbytes < SMALL_BYTES:
-        return True
-    large.append(np.frombuffer(raw, np.uint8))
-    return False

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import gc
-import io
 import sys
 import types
 import weakref
@@ -18,46 +17,30 @@ from seqloader.randomness.held_generators import reduce_own_generator
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FAITHFUL_REDUCERS"]
+__all__ = ["faithful_reducer"]
+
+
+def faithful_reducer(kind: type) -> Callable[[Any], Any] | None:
+    """What reduces objects of the type, if it is one of these. It answers NotImplemented where
+    pickle's own way will do."""
+    module, reducer = _BY_NAME.get(kind.__name__, _NONE)
+    return reducer if module in (None, kind.__module__) else None
+
+
+def _refuse(obj: Any) -> Any:
+    raise TypeError(f"cannot pickle {type(obj).__name__!r} object")
 
 
 def _reduce_text_file(file: Any) -> Any:
     # cloudpickle sends the contents, in a StringIO: positions then count other things, and a large
     # file is in every worker's memory. The standard streams of a process are known by their names.
-    if type(file) is not io.TextIOWrapper or file is sys.stdout or file is sys.stderr:
-        return NotImplemented
-    raise TypeError(f"cannot pickle {type(file).__name__!r} object")
-
-
-def _refuse_memoryview(view: Any) -> Any:
-    # cloudpickle sends a copy of the bytes.
-    if type(view) is memoryview:
-        raise TypeError("cannot pickle 'memoryview' object")
-    return NotImplemented
-
-
-def _refuse_proxy(proxy: Any) -> Any:
-    # A proxy answers pickle's questions as the object itself does, and would arrive as one.
-    if type(proxy) in weakref.ProxyTypes:
-        raise TypeError("cannot pickle 'weakproxy' object")
-    return NotImplemented
-
-
-def _refuse_library(library: Any) -> Any:
-    # Pickled, it has the address of the library in another process.
-    kind = type(library)
-    if kind.__module__ == "ctypes":
-        raise TypeError(f"cannot pickle {kind.__name__!r} object")
-    return NotImplemented
+    return NotImplemented if file is sys.stdout or file is sys.stderr else _refuse(file)
 
 
 def _reduce_dict_view(view: Any) -> Any:
     # cloudpickle sends a view of another dictionary, made of the elements.
-    kind = type(view)
-    if kind.__module__ != "builtins" and not kind.__name__.startswith("odict_"):
-        return NotImplemented
     (mapping,) = gc.get_referents(view)
-    return _view_of, (mapping, kind.__name__)
+    return _view_of, (mapping, type(view).__name__)
 
 
 def _view_of(mapping: Any, name: str) -> Any:
@@ -67,8 +50,6 @@ def _view_of(mapping: Any, name: str) -> Any:
 
 def _reduce_mappingproxy(proxy: Any) -> Any:
     # cloudpickle sends a proxy of a copy. `singledispatch` adds to the one that it shows.
-    if type(proxy) is not types.MappingProxyType:
-        return NotImplemented
     (mapping,) = gc.get_referents(proxy)
     return types.MappingProxyType, (mapping,)
 
@@ -76,12 +57,8 @@ def _reduce_mappingproxy(proxy: Any) -> Any:
 def _reduce_weak_container(weak: Any) -> Any:
     # Filled again, it would be empty by the time that it arrives, if nothing else of what is sent
     # refers to the elements. Here something does: in the consumer it is what was not sent.
-    kind = type(weak)
-    if kind is weakref.WeakSet:
-        return kind, (), list(weak), None, None, fill_weak_container
-    if kind is weakref.WeakKeyDictionary or kind is weakref.WeakValueDictionary:
-        return kind, (), dict(weak.items()), None, None, fill_weak_container
-    return NotImplemented
+    elements = dict(weak.items()) if hasattr(weak, "items") else list(weak)
+    return type(weak), (), elements, None, None, fill_weak_container
 
 
 def fill_weak_container(weak: Any, elements: Any) -> None:
@@ -90,25 +67,28 @@ def fill_weak_container(weak: Any, elements: Any) -> None:
     weak.held = elements
 
 
-FAITHFUL_REDUCERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "CDLL": _refuse_library,
-    "CallableProxyType": _refuse_proxy,
-    "ProxyType": _refuse_proxy,
-    "PyDLL": _refuse_library,
-    "Generator": reduce_own_generator,
-    "Random": reduce_own_generator,
-    "RandomState": reduce_own_generator,
-    "TextIOWrapper": _reduce_text_file,
-    "WeakKeyDictionary": _reduce_weak_container,
-    "WeakSet": _reduce_weak_container,
-    "WeakValueDictionary": _reduce_weak_container,
-    "dict_items": _reduce_dict_view,
-    "dict_keys": _reduce_dict_view,
-    "dict_values": _reduce_dict_view,
-    "mappingproxy": _reduce_mappingproxy,
-    "memoryview": _refuse_memoryview,
-    "odict_items": _reduce_dict_view,
-    "odict_keys": _reduce_dict_view,
-    "odict_values": _reduce_dict_view,
+_NONE: Final = None, None
+_BY_NAME: Final[dict[str, tuple[str | None, Callable[[Any], Any] | None]]] = {
+    # Pickled, these have the address of a library in another process.
+    "CDLL": ("ctypes", _refuse),
+    "PyDLL": ("ctypes", _refuse),
+    # A proxy answers pickle's questions as the object itself does, and would arrive as one.
+    "CallableProxyType": ("weakref", _refuse),
+    "ProxyType": ("weakref", _refuse),
+    # cloudpickle sends a copy of the bytes.
+    "memoryview": ("builtins", _refuse),
+    "TextIOWrapper": ("_io", _reduce_text_file),
+    "Generator": (None, reduce_own_generator),
+    "Random": (None, reduce_own_generator),
+    "RandomState": (None, reduce_own_generator),
+    "WeakKeyDictionary": ("weakref", _reduce_weak_container),
+    "WeakSet": (weakref.WeakSet.__module__, _reduce_weak_container),
+    "WeakValueDictionary": ("weakref", _reduce_weak_container),
+    "mappingproxy": ("builtins", _reduce_mappingproxy),
+    **{
+        f"{kind}dict_{view}": ("builtins", _reduce_dict_view)
+        for kind in ("", "o")
+        for view in ("items", "keys", "values")
+    },
 }
-"""By the name of the type."""
+"""By the name of the type, since not all are imported; and its module, None: any."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from seqloader.executors.process.wire.dense import is_worth_overlapping
+from seqloader.executors.process.wire.views import is_worth_overlapping
 
 __all__ = [
     "rebuild_jax",

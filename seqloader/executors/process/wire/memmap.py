@@ -8,34 +8,33 @@ from __future__ import annotations
 
 import mmap
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from seqloader.arrays import byte_bounds
+from seqloader.executors.process.wire.views import address_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from seqloader.executors.process.wire.overlaps import Region
-    from seqloader.memory.shared_arrays import SharedMemory
-
-__all__ = ["FileMap", "file_map_of", "open_map", "rebuild_view", "reduce_view"]
+__all__ = ["FileMap", "file_map_of", "open_map"]
 
 _WORKER_MODES: Final = {"r": "r", "r+": "r+", "w+": "r+"}
 """"w+" would empty the file; "c" is missing, since its private changes exist in memory alone."""
 
 
+@dataclass
 class FileMap:
     """Stands for one mapping of the consumer in a pickle; loads as an array of its bytes."""
 
-    def __init__(self, path: str, mode: str, offset: int, nbytes: int, address: int) -> None:
-        self.path = path
-        self.mode = mode
-        self.offset = offset
-        self.nbytes = nbytes
-        self.address = address
-        """Where the consumer has it. Does not travel."""
+    path: str
+    mode: str
+    offset: int
+    nbytes: int
+    address: int
+    """Where the consumer has it. Does not travel."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_map, (self.path, self.mode, self.offset, self.nbytes)
@@ -68,16 +67,12 @@ def _file_map(array: Any, mapping: mmap.mmap) -> FileMap | None:
     if mode is None or array.filename is None:
         return None
     path = os.path.abspath(array.filename)
-    address = _address(np.frombuffer(mapping, np.uint8))
+    address = address_of(np.frombuffer(mapping, np.uint8))
     if not os.path.exists(path) or _is_deleted(address):
         return None
     # numpy keeps the offset that was asked for; the mapping starts at the boundary before it.
     offset = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
     return FileMap(path, mode, offset, len(mapping), address)
-
-
-def _address(array: NDArray[Any]) -> int:
-    return int(array.__array_interface__["data"][0])
 
 
 def _lies_in(array: NDArray[Any], found: FileMap) -> bool:
@@ -98,37 +93,3 @@ def _is_deleted(address: int) -> bool:
     except OSError:
         pass  # no such file on this platform: the name was looked up, that must do
     return False
-
-
-def reduce_view(array: NDArray[Any], found: FileMap | SharedMemory | Region) -> tuple[Any, ...]:
-    """Reduce to a call of `rebuild_view`: `found` holds its memory, and is known to the worker."""
-    return rebuild_view, (
-        found,
-        type(array),
-        array.dtype,
-        array.shape,
-        array.strides,
-        _address(array) - found.address,
-        array.flags.writeable,
-    )
-
-
-def rebuild_view(
-    whole: Any,
-    cls: type[NDArray[Any]],
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
-    strides: tuple[int, ...],
-    start: int,
-    writeable: bool,
-) -> NDArray[Any]:
-    """The array that lies at byte `start` of what was mapped."""
-    array: Any = np.ndarray(shape, dtype, whole, start, strides)
-    if cls is not np.ndarray:
-        array = array.view(cls)
-    if isinstance(array, np.memmap):  # what `__array_finalize__` could not see
-        for name in ("_mmap", "filename", "offset", "mode"):
-            setattr(array, name, getattr(whole, name))
-    if not writeable:
-        array.flags.writeable = False
-    return array  # type: ignore[no-any-return]

@@ -14,52 +14,22 @@ times as large as the elements that it replaces; else only from those arrays tha
 from __future__ import annotations
 
 import bisect
-import pickle
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import numpy as np
-
 from seqloader.arrays import byte_bounds
+from seqloader.executors.process.wire.views import Region
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-__all__ = ["Region", "Regions", "extent_of", "find_regions"]
+__all__ = ["Regions", "find_regions"]
 
 _MOST_GROWTH: Final = 4
 """Times the elements' bytes that a region may take. See the note."""
 _FREE_BYTES: Final = 1 << 16
 """Regions up to it may be made whatever the elements take."""
-
-
-class Region:
-    """A range of memory that several arrays view. In a pickle it is a buffer, once."""
-
-    def __init__(self, address: int, nbytes: int, arrays: list[NDArray[Any]]) -> None:
-        self.address = address
-        self.nbytes = nbytes
-        self._arrays = arrays
-        """Keep the memory alive."""
-        self._writeable = any(array.flags.writeable for array in arrays)
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        return {
-            "version": 3,
-            "shape": (self.nbytes,),
-            "typestr": "|u1",
-            "data": (self.address, not self._writeable),
-        }
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return rebuild_region, (pickle.PickleBuffer(np.asarray(self).data),)
-
-
-def rebuild_region(memory: Any) -> NDArray[np.uint8]:
-    """The bytes of a region, for `rebuild_view` to lay arrays over."""
-    return np.frombuffer(memory, np.uint8)
 
 
 class Regions:
@@ -97,12 +67,6 @@ class _Range(NamedTuple):
     @property
     def is_filled(self) -> bool:
         return self.high - self.low <= self.array.nbytes
-
-
-def extent_of(array: NDArray[Any]) -> int:
-    """Bytes from the first of its elements in memory to the end of the last."""
-    low, high = byte_bounds(array)
-    return high - low
 
 
 def find_regions(arrays: Iterable[NDArray[Any]]) -> Regions:

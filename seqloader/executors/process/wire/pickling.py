@@ -15,8 +15,6 @@ what the first one rebuilt.
 
 from __future__ import annotations
 
-import functools
-import importlib
 import io
 import pickle
 from types import FunctionType
@@ -27,49 +25,42 @@ import numpy as np
 from seqloader.arrays import is_plain
 from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.definitions import numbers, script
-from seqloader.executors.process.wire.dense import (
+from seqloader.executors.process.wire.faithful import faithful_reducer
+from seqloader.executors.process.wire.views import (
     attributes_of,
+    extent_of,
     has_default_reduction,
     is_worth_overlapping,
     reduce_dense,
+    reduce_view,
     with_attributes,
 )
-from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
-from seqloader.executors.process.wire.memmap import reduce_view
-from seqloader.executors.process.wire.overlaps import extent_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from seqloader.executors.process.wire.overlaps import Regions
 
-__all__ = ["dumps", "dumps_arrays", "dumps_whole", "loads"]
+__all__ = ["dumps", "dumps_whole", "loads"]
 
 
-def dumps(obj: object, *, name: str = "batch") -> tuple[bytes, list[pickle.PickleBuffer]]:
+def dumps(
+    obj: object, *, name: str = "batch", regions: Regions | None = None
+) -> tuple[bytes, list[pickle.PickleBuffer]]:
     """Pickle `obj`, leaving the memory of its arrays outside.
 
     Args:
         obj: What a worker sends to the consumer. (Not for the way there: classes that came from
             the consumer are sent as references to it.)
         name: What an error message calls it.
+        regions: Memory of which some of its arrays are sent as views.
 
     Raises:
         pickle.PicklingError: It cannot be pickled; the message names the smallest part that
             cannot, and what to do.
     """
     buffers: list[pickle.PickleBuffer] = []
-    return _dumps(obj, name, buffers), buffers
-
-
-def dumps_arrays(obj: object, regions: Regions) -> tuple[bytes, list[pickle.PickleBuffer]]:
-    """As `dumps`, for a nest of nothing but arrays, some of which are views of regions."""
-    buffers: list[pickle.PickleBuffer] = []
-    file = io.BytesIO()
-    pickler = _ArrayPickler(file, protocol=5, buffer_callback=buffers.append)
-    pickler.regions = regions
-    pickler.dump(obj)
-    return file.getvalue(), buffers
+    return _dumps(obj, name, buffers, regions), buffers
 
 
 def dumps_whole(obj: object, *, name: str = "object") -> bytes:
@@ -82,11 +73,33 @@ def loads(data: Any, buffers: Iterable[Any] = ()) -> Any:
     return pickle.loads(data, buffers=buffers)
 
 
-def _dumps(obj: object, name: str, buffers: list[pickle.PickleBuffer] | None) -> bytes:
-    result = _attempt(obj, buffers)
+def _dumps(
+    obj: object, name: str, buffers: list[Any] | None, regions: Regions | None = None
+) -> bytes:
+    result = _attempt(_Pickler, obj, buffers, regions)
+    if isinstance(result, (pickle.PicklingError, TypeError, AttributeError)):
+        result = _attempt(_definition_pickler, obj, buffers)
     if isinstance(result, bytes):
         return result
     raise pickle.PicklingError(_explained(obj, name, result)) from result
+
+
+def _attempt(
+    make_pickler: Callable[..., pickle.Pickler], obj: object, buffers: list[Any] | None, *more: Any
+) -> bytes | Exception:
+    """The pickle, or why there is none."""
+    callback = None
+    if buffers is not None:
+        buffers.clear()
+        callback = buffers.append
+    file = io.BytesIO()
+    try:
+        make_pickler(file, callback, *more).dump(obj)
+    except MemoryError:  # says nothing about the object
+        raise
+    except Exception as error:
+        return error
+    return file.getvalue()
 
 
 def _explained(obj: object, name: str, error: Exception) -> str:
@@ -101,77 +114,45 @@ def _explained(obj: object, name: str, error: Exception) -> str:
 
 def _trial_pickler(file: io.BytesIO) -> pickle.Pickler:
     """One that tells what can be pickled, and copies no memory."""
-    return _definition_pickler()(file, protocol=5, buffer_callback=lambda _: None)
-
-
-def _attempt(obj: object, buffers: list[pickle.PickleBuffer] | None) -> bytes | Exception:
-    """The pickle, or why there is none."""
-    result = _attempt_with(_Pickler, obj, buffers)
-    if isinstance(result, (pickle.PicklingError, TypeError, AttributeError)):
-        result = _attempt_with(_definition_pickler(), obj, buffers)
-    return result
-
-
-def _attempt_with(
-    pickler: Callable[..., pickle.Pickler], obj: object, buffers: list[pickle.PickleBuffer] | None
-) -> bytes | Exception:
-    callback = None
-    if buffers is not None:
-        buffers.clear()
-        callback = buffers.append
-    file = io.BytesIO()
-    try:
-        pickler(file, protocol=5, buffer_callback=callback).dump(obj)
-    except MemoryError:  # says nothing about the object
-        raise
-    except Exception as error:
-        return error
-    return file.getvalue()
+    return _definition_pickler(file, lambda _: None)
 
 
 class _Pickler(pickle.Pickler):
+    def __init__(
+        self,
+        file: io.BytesIO,
+        buffer_callback: Callable[[Any], Any] | None,
+        regions: Regions | None = None,
+    ) -> None:
+        super().__init__(file, 5, buffer_callback=buffer_callback)
+        self._regions = regions
+
     def reducer_override(self, obj: Any) -> Any:
+        if self._regions is not None and type(obj) is np.ndarray:
+            region = self._regions.find(obj)
+            if region is not None:
+                return reduce_view(obj, region)
         return _reduce(obj)
 
 
-class _ArrayPickler(pickle.Pickler):
-    regions: Regions
+def _definition_pickler(
+    file: io.BytesIO, buffer_callback: Callable[[Any], Any] | None
+) -> pickle.Pickler:
+    # Imported here: most batches hold nothing that they are needed for.
+    from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
+    from seqloader.executors.process.wire.definitions.scope import Globals, Scope
 
-    def reducer_override(self, obj: Any) -> Any:
-        region = self.regions.find(obj) if type(obj) is np.ndarray else None
-        return _reduce(obj) if region is None else reduce_view(obj, region)
-
-
-@functools.cache
-def _definition_pickler() -> Callable[..., pickle.Pickler]:
-    # Imported here: most batches hold nothing that it is needed for.
-    module = importlib.import_module("seqloader.executors.process.wire.definitions.pickler")
-    base: Any = module.DefinitionPickler
-
-    class ReturnPickler(base):  # type: ignore[misc]
-        def reducer_override(self, obj: Any) -> Any:
-            reduced = _reduce(obj)
-            if reduced is not NotImplemented:
-                return reduced
-            return super().reducer_override(obj)
-
-        def script_namespace(self) -> dict[str, Any]:
-            """Of functions made in the worker: the consumer's globals are not touched."""
-            stands_in: dict[str, Any] = self.copied_namespace(script.namespace())
-            return stands_in
-
-        def globals_used(
-            self, namespace: dict[str, Any], used: Iterable[str], annotated: Iterable[str]
-        ) -> tuple[dict[str, Any], list[str]]:
-            return super().globals_used(namespace, used, ())[0], []
-
-    return ReturnPickler
+    scope = Scope(Globals.COPIED)
+    made: pickle.Pickler = DefinitionPickler(
+        file, _reduce, scope=scope, buffer_callback=buffer_callback
+    )
+    return made
 
 
 def _reduce(obj: Any) -> Any:
     """How to send `obj` where pickle's own way will not do; else NotImplemented."""
     kind = type(obj)
-    reducer = _REDUCERS.get(kind.__name__)
+    reducer = _ARRAYS.get(kind.__name__) or faithful_reducer(kind)
     if reducer is not None:
         return reducer(obj)
     if kind is FunctionType or issubclass(kind, type) or numbers.came_here(obj):
@@ -198,8 +179,7 @@ def _reduce_subclass(array: Any) -> Any:
     return with_attributes(array, reduce_dense(array, cls))
 
 
-_REDUCERS: dict[str, Callable[[Any], Any]] = {
-    **FAITHFUL_REDUCERS,
+_ARRAYS: dict[str, Callable[[Any], Any]] = {
     "ArrayImpl": foreign.reduce_jax,
     "EagerTensor": foreign.reduce_tensorflow,
     "Tensor": foreign.reduce_torch,

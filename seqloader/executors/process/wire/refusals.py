@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from seqloader.executors.process.wire.culprit import Culprit, type_name
-from seqloader.executors.process.wire.definitions.functions import is_installed
+from seqloader.executors.process.wire.definitions.modules import is_installed
 
 __all__ = ["KINDS", "Kind", "explain_batch", "explain_sent", "is_known_kind"]
 

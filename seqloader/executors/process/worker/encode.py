@@ -22,7 +22,6 @@ import numpy as np
 
 from seqloader.executors.process.wire import pickling
 from seqloader.executors.process.wire.blocks import size_class
-from seqloader.executors.process.wire.dense import is_worth_overlapping
 from seqloader.executors.process.wire.layouts import (
     BUFFER,
     DEFINES,
@@ -37,7 +36,8 @@ from seqloader.executors.process.wire.layouts import (
     align,
     dumps_layout,
 )
-from seqloader.executors.process.wire.overlaps import extent_of, find_regions
+from seqloader.executors.process.wire.overlaps import find_regions
+from seqloader.executors.process.wire.views import extent_of, is_worth_overlapping
 from seqloader.executors.process.worker.parts import Part, find_buffer_parts, find_parts
 
 if TYPE_CHECKING:
@@ -258,11 +258,8 @@ class Encoder:
 
     def _encode_pickled(self, box: list[Any], regions: Regions | None = None) -> Encoded:
         arena = self._arena
-        if regions is None:
-            data, buffers = pickling.dumps(box[0])
-        else:
-            data, buffers = pickling.dumps_arrays(box[0], regions)
-            regions = None
+        data, buffers = pickling.dumps(box[0], regions=regions)
+        regions = None
         raw: memoryview | None
         raws = [buffer.raw() for buffer in buffers]
         parts: list[Part] = []

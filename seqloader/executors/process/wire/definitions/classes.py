@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import _abc  # type: ignore[import-not-found]
 import abc
+import contextlib
 import enum
 import operator
 import pickle
 import sys
 import threading
+from collections.abc import Iterator
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.executors.process.wire.definitions import numbers, script
 from seqloader.executors.process.wire.definitions.builtin import builtin_method, is_made_in_c
-from seqloader.executors.process.wire.definitions.functions import bring_along
 from seqloader.executors.process.wire.definitions.members import keep_unnamed, named_only
 from seqloader.executors.process.wire.definitions.registrations import (
     register_with,
@@ -32,7 +33,7 @@ from seqloader.executors.process.wire.definitions.registrations import (
 )
 
 if TYPE_CHECKING:
-    from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
+    from seqloader.executors.process.wire.definitions.scope import Scope
 
 __all__ = ["reduce_class"]
 
@@ -52,7 +53,7 @@ _BYTE_ORDERS: Final = ("__ctype_be__", "__ctype_le__")
 """The same type with its bytes in that order."""
 
 
-def reduce_class(pickler: DefinitionPickler, cls: type) -> Any:
+def reduce_class(scope: Scope, cls: type) -> Any:
     """A class that its module does not have under its name, or that of a script."""
     if is_made_in_c(cls):
         raise pickle.PicklingError(
@@ -93,7 +94,7 @@ def reduce_class(pickler: DefinitionPickler, cls: type) -> Any:
     from seqloader.executors.process.wire.definitions import names
 
     named = names.used_by_annotations(annotations)
-    used = pickler.globals_used(_namespace_of(cls), (), named)
+    used = scope.globals_used(_namespace_of(cls), (), named)
     made = (numbers.take_number(cls), name, _meta_of(cls), cls.__name__, cls.__bases__, first)
     return make_class, made, (own, subclasses, abstract, used), None, None, fill_class
 
@@ -192,16 +193,11 @@ def make_class(
     made: type | None = numbers.known(number)
     if made is None:
         made = _create(meta, own_name, bases, dict(first))
-        numbers.remember(number, made)
-        _half_made.add(number)
-        script.bind(name, made)
+        numbers.enter(number, name, made, empty=True)
     elif script.replaces() and numbers.came_here(made) and made.__bases__ != bases:
         builtin_method(type(made), "__setattr__")(made, "__bases__", bases)
     return made
 
-
-_half_made: set[str] = set()
-"""Numbers of classes that are made, but not yet filled."""
 
 _filled: dict[str, frozenset[str]] = {}
 """By a class's number: the attributes that the last state gave it."""
@@ -212,7 +208,7 @@ def _create(meta: type[type], name: str, bases: tuple[type, ...], first: dict[st
     if not issubclass(meta, type):
         meta = type(meta)
     new = builtin_method(meta, "__new__")
-    with _silent(_owner(bases, meta)):
+    with _kept_still(bases):
         made: type = new(meta, name, bases, first)
     if _is_ctypes(meta):
         builtin_method(meta, "__init__")(made, name, bases, first)
@@ -221,48 +217,34 @@ def _create(meta: type[type], name: str, bases: tuple[type, ...], first: dict[st
     return made
 
 
-def _owner(bases: tuple[type, ...], meta: type[type]) -> type | None:
-    """The class whose `__init_subclass__` a class with these bases inherits; None: object's."""
-    for base in bases:
-        for owner in base.__mro__:
-            if owner is not object and "__init_subclass__" in owner.__dict__:
-                return owner
-    return None
+@contextlib.contextmanager
+def _kept_still(bases: tuple[type, ...]) -> Iterator[None]:
+    """Meanwhile, the `__init_subclass__` that a class of these bases inherits does nothing, in
+    this thread."""
+    owners = (one for base in bases for one in base.__mro__ if one is not object)
+    owner = next((one for one in owners if "__init_subclass__" in one.__dict__), object)
+    if is_made_in_c(owner):  # object's, for one, does nothing
+        yield
+        return
+    original = owner.__dict__["__init_subclass__"]
+    here = threading.get_ident()
 
+    def init_subclass(cls: type, /, **keywords: object) -> None:
+        if threading.get_ident() != here:
+            original.__get__(None, cls)(**keywords)
 
-class _silent:  # noqa: N801
-    """While it is entered, the `__init_subclass__` of a class does nothing, in this thread."""
-
-    def __init__(self, owner: type | None) -> None:
-        self._owner = owner
-
-    def __enter__(self) -> None:
-        owner = self._owner
-        if owner is None:
-            return
-        original = self._original = owner.__dict__["__init_subclass__"]
-        here = threading.get_ident()
-
-        def init_subclass(cls: type, /, **keywords: object) -> None:
-            if threading.get_ident() != here:
-                original.__get__(None, cls)(**keywords)
-
-        try:
-            type.__setattr__(owner, "__init_subclass__", classmethod(init_subclass))
-        except TypeError:  # a type made in C
-            self._owner = None
-
-    def __exit__(self, *exc: object) -> None:
-        if self._owner is not None:
-            type.__setattr__(self._owner, "__init_subclass__", self._original)
+    type.__setattr__(owner, "__init_subclass__", classmethod(init_subclass))
+    try:
+        yield
+    finally:
+        type.__setattr__(owner, "__init_subclass__", original)
 
 
 def fill_class(cls: type, state: tuple[dict[str, Any], list[type], list[abc.ABCMeta], Any]) -> None:
     """Give a class its attributes, and the script's namespace what it names."""
-    number = numbers.number_of(cls)
-    if number not in _half_made and not (script.replaces() and numbers.came_here(cls)):
+    if not numbers.is_to_be_filled(cls):
         return
-    _half_made.discard(number)
+    number = numbers.number_of(cls)
     own, subclasses, abstract, used = state
     set_attribute = builtin_method(type(cls), "__setattr__")
     for name in _filled.get(number, frozenset()) - own.keys():
@@ -278,4 +260,4 @@ def fill_class(cls: type, state: tuple[dict[str, Any], list[type], list[abc.ABCM
     for subclass in subclasses:
         register_with(subclass, [cls])  # type: ignore[list-item]
     register_with(cls, abstract)
-    bring_along(_namespace_of(cls), used)
+    script.bring_along(_namespace_of(cls), used)

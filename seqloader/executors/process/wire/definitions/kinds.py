@@ -13,7 +13,6 @@ import functools
 import gc
 import logging
 import pickle
-import threading
 import typing
 import weakref
 from collections.abc import Callable
@@ -22,22 +21,18 @@ from typing import Any, Final
 import numpy as np
 
 from seqloader.executors.process.wire.definitions import numbers, script
-from seqloader.executors.process.wire.definitions.functions import is_made_by_hand
-from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
+from seqloader.executors.process.wire.definitions.builtin import is_made_in_c
+from seqloader.executors.process.wire.faithful import faithful_reducer
 
-__all__ = ["reducer_of"]
-
-_HEAP_TYPE: Final = 1 << 9
-"""Flag of types that are made by a class statement."""
+__all__ = ["KNOWN_BY_NAME", "reducer_of"]
 
 
 def reducer_of(kind: type) -> Callable[[Any], Any] | None:
     """What reduces objects of one of these kinds; it answers NotImplemented where pickle's own way
     will do. None: it is none of them."""
-    reducer = _REDUCERS.get(kind) or FAITHFUL_REDUCERS.get(kind.__name__)
-    if reducer is None:
-        derived = (base for base in kind.__mro__ if base in _WITH_SUBCLASSES)
-        reducer = next((_REDUCERS[base] for base in derived), None)
+    reducer = _REDUCERS.get(kind) or faithful_reducer(kind)
+    if reducer is None and any(base in _DESCRIPTORS for base in kind.__mro__):
+        reducer = _reduce_descriptor
     if reducer is None and _reduces_itself(kind) and _is_foreign(kind):
         reducer = _reduce_named
     return reducer
@@ -51,14 +46,6 @@ def _is_foreign(kind: type) -> bool:
     return kind.__module__ != "builtins" and not script.is_of_script(kind.__module__)
 
 
-def _is_imported(obj: Any, name: object) -> bool:
-    """Whether a worker finds the object by importing its module."""
-    module: Any = getattr(obj, "__module__", None)
-    if script.is_of_script(module) or script.look_up(module, name) is not obj:
-        return False
-    return not is_made_by_hand(module)
-
-
 def _numbered(obj: Any, make: Callable[..., Any], *parts: Any) -> tuple[Any, ...]:
     name = script.name_in_script(obj)
     return make_numbered, (numbers.take_number(obj), name, make, *parts)
@@ -69,8 +56,7 @@ def make_numbered(number: str, name: str, make: Callable[..., Any], *parts: Any)
     made = numbers.known(number)
     if made is None:
         made = make(*parts)
-        numbers.remember(number, made)
-        script.bind(name, made)
+        numbers.enter(number, name, made)
     return made
 
 
@@ -78,20 +64,14 @@ def make_numbered(number: str, name: str, make: Callable[..., Any], *parts: Any)
 
 
 def _reduce_cached(cached: Any) -> Any:
-    if _is_imported(cached, getattr(cached, "__qualname__", None)):
+    function = getattr(cached, "__wrapped__", None)
+    if not any(part is function for part in gc.get_referents(cached)):
         return NotImplemented
     options = cached.cache_parameters()
-    function = next(
-        (part for part in gc.get_referents(cached) if part is getattr(cached, "__wrapped__", None)),
-        None,
-    )
-    if function is None:
-        return NotImplemented
     attributes = dict(vars(cached))
     attributes.pop("cache_parameters", None)  # made anew with the wrapping
-    return *_numbered(
-        cached, make_cached, options["maxsize"], options["typed"], function
-    ), attributes
+    parts = options["maxsize"], options["typed"], function
+    return *_numbered(cached, make_cached, *parts), attributes
 
 
 def make_cached(maxsize: int | None, typed: bool, function: Callable[..., Any]) -> Any:
@@ -99,41 +79,24 @@ def make_cached(maxsize: int | None, typed: bool, function: Callable[..., Any]) 
     return functools.lru_cache(maxsize, typed)(function)
 
 
-def _reduce_cached_property(prop: Any) -> Any:
-    attributes = dict(vars(prop))
-    lock = attributes.pop("lock", None)  # up to Python 3.11
-    return make_cached_property, (type(prop), lock is not None), attributes
+def _reduce_descriptor(descriptor: Any) -> Any:
+    attributes = dict(getattr(descriptor, "__dict__", {}))
+    parts: tuple[Any, ...]
+    if isinstance(descriptor, property):
+        parts = descriptor.fget, descriptor.fset, descriptor.fdel, descriptor.__doc__
+    elif isinstance(descriptor, functools.cached_property):
+        parts = (descriptor.func,)
+        attributes.pop("lock", None)  # up to Python 3.11; made anew
+    else:
+        parts = (descriptor.__func__,)
+    return make_descriptor, (type(descriptor), *parts), attributes or None
 
 
-def make_cached_property(kind: Any, locks: bool) -> Any:
-    """In the worker: one without its function yet."""
+def make_descriptor(kind: Any, *parts: Any) -> Any:
+    """In the worker. The `__init__` of a class derived from these does not run again."""
     made = kind.__new__(kind)
-    if locks:
-        made.lock = threading.RLock()
-    return made
-
-
-def _reduce_property(prop: Any) -> Any:
-    parts = type(prop), prop.fget, prop.fset, prop.fdel, prop.__doc__
-    return make_property, parts, dict(vars(prop)) if hasattr(prop, "__dict__") else None
-
-
-def make_property(kind: Any, *parts: Any) -> Any:
-    """In the worker."""
-    made = kind.__new__(kind)
-    property.__init__(made, *parts)
-    return made
-
-
-def _reduce_wrapped_method(method: Any) -> Any:
-    return make_wrapped_method, (type(method), method.__func__), dict(vars(method))
-
-
-def make_wrapped_method(kind: Any, function: Any) -> Any:
-    """In the worker: a class method or static method, or one of a class derived from them."""
-    base = classmethod if issubclass(kind, classmethod) else staticmethod
-    made = kind.__new__(kind)
-    base.__init__(made, function)
+    base = next(base for base in kind.__mro__ if base in _DESCRIPTORS)
+    base.__init__(made, *parts)
     return made
 
 
@@ -147,9 +110,8 @@ def _reduce_ufunc(ufunc: Any) -> Any:
 
 def make_ufunc(function: Any, nin: int, nout: int, identity: Any) -> Any:
     """In the worker."""
-    if identity is None:
-        return np.frompyfunc(function, nin, nout)
-    return np.frompyfunc(function, nin, nout, identity=identity)
+    options = {} if identity is None else {"identity": identity}
+    return np.frompyfunc(function, nin, nout, **options)
 
 
 def _reduce_named(obj: Any) -> Any:
@@ -160,7 +122,7 @@ def _reduce_named(obj: Any) -> Any:
     if not isinstance(reduced, str):
         return reduced
     kind = type(obj)
-    if not hasattr(obj, "__dict__") or not kind.__flags__ & _HEAP_TYPE:
+    if not hasattr(obj, "__dict__") or is_made_in_c(kind):
         raise pickle.PicklingError(
             f"it says that it is found as {obj.__module__}.{reduced}, and a worker does not run "
             "the script: make it in a module that can be imported"
@@ -172,29 +134,23 @@ def _reduce_named(obj: Any) -> Any:
 
 
 def _reduce_new_type(new_type: Any) -> Any:
-    if _is_imported(new_type, new_type.__qualname__):
-        return NotImplemented
     parts = new_type.__name__, new_type.__supertype__
     attributes = {"__qualname__": new_type.__qualname__, "__module__": new_type.__module__}
     return *_numbered(new_type, typing.NewType, *parts), attributes
 
 
 def _reduce_type_variable(variable: Any) -> Any:
-    if _is_imported(variable, variable.__name__):
-        return NotImplemented
-    name, constraints = variable.__name__, ()
     options: dict[str, Any] = {}
     if isinstance(variable, (typing.TypeVar, typing.ParamSpec)):
         options["bound"] = variable.__bound__
         options["covariant"] = variable.__covariant__
         options["contravariant"] = variable.__contravariant__
-    if isinstance(variable, typing.TypeVar):
-        constraints = variable.__constraints__
     if getattr(variable, "__infer_variance__", False):
         options["infer_variance"] = True
     if getattr(variable, "has_default", bool)():
         options["default"] = variable.__default__
-    parts = type(variable), name, constraints, options, variable.__module__
+    constraints = getattr(variable, "__constraints__", ())
+    parts = type(variable), variable.__name__, constraints, options, variable.__module__
     return _numbered(variable, make_type_variable, *parts)
 
 
@@ -208,8 +164,6 @@ def make_type_variable(
 
 
 def _reduce_type_alias(alias: Any) -> Any:
-    if _is_imported(alias, alias.__name__):
-        return NotImplemented
     parts = alias.__name__, alias.__value__, alias.__type_params__
     return _numbered(alias, make_type_alias, *parts)
 
@@ -243,26 +197,21 @@ def make_dead_reference() -> Any:
 
 
 def _reduce_context_variable(variable: contextvars.ContextVar[Any]) -> Any:
-    missing: list[Any] = []
-    default = _value(contextvars.Context().run, variable, missing)
-    now = _value(lambda get: get(), variable, missing)
+    default, now = contextvars.Context().run(_value_of, variable), _value_of(variable)
     return _numbered(variable, make_context_variable, variable.name, default, now)
 
 
-def _value(run: Callable[..., Any], variable: Any, missing: list[Any]) -> list[Any]:
+def _value_of(variable: contextvars.ContextVar[Any]) -> list[Any]:
     try:
-        return [run(variable.get)]
+        return [variable.get()]
     except LookupError:
-        return missing
+        return []
 
 
 def make_context_variable(name: str, default: list[Any], now: list[Any]) -> Any:
     """In the worker: with the value that it has where the Sequence is sent."""
-    made: Any = (
-        contextvars.ContextVar(name, default=default[0])
-        if default
-        else contextvars.ContextVar(name)
-    )
+    options = {"default": default[0]} if default else {}
+    made: contextvars.ContextVar[Any] = contextvars.ContextVar(name, **options)
     if now and not (default and now[0] is default[0]):
         made.set(now[0])
     return made
@@ -272,31 +221,30 @@ def _reduce_logger(logger: logging.Logger) -> Any:
     return logging.getLogger, () if isinstance(logger, logging.RootLogger) else (logger.name,)
 
 
-_REDUCERS: Final[dict[type, Callable[[Any], Any]]] = {
+_NAMED: Final[dict[type, Callable[[Any], Any]]] = {
     type(functools.lru_cache(int)): _reduce_cached,
-    functools.cached_property: _reduce_cached_property,
-    property: _reduce_property,
-    classmethod: _reduce_wrapped_method,
-    staticmethod: _reduce_wrapped_method,
-    np.ufunc: _reduce_ufunc,
     typing.NewType: _reduce_new_type,
     typing.TypeVar: _reduce_type_variable,
     typing.ParamSpec: _reduce_type_variable,
     typing.TypeVarTuple: _reduce_type_variable,
-    type(dataclasses.MISSING): _reduce_sentinel,
-    type(dataclasses.KW_ONLY): _reduce_sentinel,
+}
+if hasattr(typing, "TypeAliasType"):
+    _NAMED[typing.TypeAliasType] = _reduce_type_alias
+
+KNOWN_BY_NAME: Final = frozenset(_NAMED)
+"""Kinds that a module has under their names: what a worker can import is not taken apart."""
+
+_DESCRIPTORS: Final = frozenset({property, classmethod, staticmethod, functools.cached_property})
+"""Classes may be derived from them, which pickle would rebuild without their function."""
+
+_SENTINELS: Final = ("MISSING", "KW_ONLY", "_HAS_DEFAULT_FACTORY", "_FIELD")
+
+_REDUCERS: Final[dict[type, Callable[[Any], Any]]] = {
+    **_NAMED,
+    **dict.fromkeys((type(getattr(dataclasses, name)) for name in _SENTINELS), _reduce_sentinel),
+    np.ufunc: _reduce_ufunc,
     weakref.ref: _reduce_weak_reference,
     contextvars.ContextVar: _reduce_context_variable,
     logging.Logger: _reduce_logger,
     logging.RootLogger: _reduce_logger,
 }
-
-for _name in ("_HAS_DEFAULT_FACTORY", "_FIELD"):
-    _REDUCERS[type(getattr(dataclasses, _name))] = _reduce_sentinel
-if hasattr(typing, "TypeAliasType"):
-    _REDUCERS[typing.TypeAliasType] = _reduce_type_alias
-
-_WITH_SUBCLASSES: Final = frozenset(
-    {property, classmethod, staticmethod, functools.cached_property}
-)
-"""Of which classes may be derived that pickle would rebuild without their function."""

@@ -26,18 +26,18 @@ def used_by_code(code: CodeType) -> tuple[str, ...]:
     """Names that the code, or code nested in it, reads or writes as global variables."""
     found = _used.get(code)
     if found is None:
-        found = tuple(dict.fromkeys(_walk(code)))
-        _used[code] = found
+        instructions = (one for part in _nested(code) for one in dis.get_instructions(part))
+        used = (one.argval for one in instructions if one.opname in _OPERATIONS)
+        found = _used[code] = tuple(dict.fromkeys(used))
     return found
 
 
-def _walk(code: CodeType) -> Iterator[str]:
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in _OPERATIONS:
-            yield instruction.argval
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    """The code itself, and all code inside it."""
+    yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from used_by_code(constant)
+            yield from _nested(constant)
 
 
 def used_by_annotations(annotations: object) -> list[str]:
@@ -77,7 +77,7 @@ def submodules(code: CodeType, values: Iterable[Any]) -> list[str]:
     packages = [value.__name__ for value in values if _is_package(value)]
     if not packages:
         return []
-    attributes = set(_attributes(code))
+    attributes = {name for part in _nested(code) for name in part.co_names}
     found: dict[str, None] = {}
     while packages:
         package = packages.pop()
@@ -91,10 +91,3 @@ def submodules(code: CodeType, values: Iterable[Any]) -> list[str]:
 
 def _is_package(value: Any) -> bool:
     return isinstance(value, ModuleType) and "__path__" in vars(value)
-
-
-def _attributes(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _attributes(constant)

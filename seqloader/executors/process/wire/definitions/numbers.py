@@ -3,44 +3,29 @@ taken over where it is rebuilt."""
 
 from __future__ import annotations
 
+import functools
 import os
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-__all__ = ["came_here", "known", "number_of", "remember", "take_number"]
+from seqloader.executors.process.wire.definitions import script
 
-
-class _Entry:
-    __slots__ = ("came", "number", "refer")
-
-    def __init__(self, obj: Any, number: str, *, came: bool) -> None:
-        self.number = number
-        self.came = came
-        try:
-            self.refer: Any = weakref.ref(obj, _Forget(id(obj), number))
-        except TypeError:  # no weak reference can be had: it is kept
-            self.refer = lambda: obj
+__all__ = ["came_here", "enter", "is_to_be_filled", "known", "number_of", "take_number"]
 
 
-class _Forget:
-    """Removes an entry with its object. It runs anywhere, the garbage collector included."""
-
-    __slots__ = ("key", "number")
-
-    def __init__(self, key: int, number: str) -> None:
-        self.key = key
-        self.number = number
-
-    def __call__(self, reference: object) -> None:
-        _by_number.pop(self.number, None)
-        entry = _by_id.get(self.key)
-        if entry is not None and entry.number == self.number:
-            _by_id.pop(self.key, None)
+class _Entry(NamedTuple):
+    number: str
+    came: bool
+    refer: Callable[[], Any]
+    """The object, as long as it lives."""
 
 
 # By id and not by equality: a metaclass may define another one.
 _by_id: dict[int, _Entry] = {}
 _by_number: dict[str, _Entry] = {}
+_empty: set[str] = set()
+"""Numbers of functions and classes that were made here, but have no attributes yet."""
 
 
 def number_of(obj: object) -> str:
@@ -57,16 +42,8 @@ def came_here(obj: object) -> bool:
 
 def take_number(obj: object) -> str:
     """The object's number, a new one if it has none."""
-    number = number_of(obj)
-    if number:
-        return number
     # Random, so that no two processes give the same, forked ones included.
-    return _enter(obj, os.urandom(12).hex(), came=False)
-
-
-def remember(number: str, obj: object) -> None:
-    """Note an object that was rebuilt under the number of its original."""
-    _enter(obj, number, came=True)
+    return number_of(obj) or _note(obj, os.urandom(12).hex(), came=False)
 
 
 def known(number: str) -> Any:
@@ -75,8 +52,42 @@ def known(number: str) -> Any:
     return None if entry is None else entry.refer()
 
 
-def _enter(obj: object, number: str, *, came: bool) -> str:
-    entry = _Entry(obj, number, came=came)
-    mine = _by_id.setdefault(id(obj), entry)  # another thread may have been first
+def enter(number: str, name: str, obj: object, *, empty: bool = False) -> None:
+    """Note what was rebuilt under the number of its original, and bind it to its name, if it has
+    one in the script. `empty`: its attributes are still to come."""
+    _note(obj, number, came=True)
+    if empty:
+        _empty.add(number)
+    script.bind(name, obj)
+
+
+def is_to_be_filled(obj: object) -> bool:
+    """Whether a function or class takes the attributes that have come for it: one that was there
+    before does so with a new state only, and the original never."""
+    number = number_of(obj)
+    if number in _empty:
+        _empty.discard(number)
+        return True
+    return not number or (script.replaces() and came_here(obj))
+
+
+def _note(obj: object, number: str, *, came: bool) -> str:
+    refer: Callable[[], Any]
+    try:
+        refer = weakref.ref(obj, functools.partial(_forget, id(obj), number))
+    except TypeError:  # no weak reference can be had: it is kept
+
+        def refer() -> Any:
+            return obj
+
+    mine = _by_id.setdefault(id(obj), _Entry(number, came, refer))  # another thread may be first
     _by_number[mine.number] = mine
     return mine.number
+
+
+def _forget(key: int, number: str, _: object) -> None:
+    """Remove an entry with its object. It runs anywhere, the garbage collector included."""
+    _by_number.pop(number, None)
+    entry = _by_id.get(key)
+    if entry is not None and entry.number == number:
+        _by_id.pop(key, None)

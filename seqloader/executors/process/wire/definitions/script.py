@@ -15,6 +15,7 @@ from typing import Any, Final
 __all__ = [
     "NAMES",
     "bind",
+    "bring_along",
     "find",
     "is_of_script",
     "is_script_namespace",
@@ -107,6 +108,13 @@ def bind(name: str, obj: object) -> None:
     """Have the script's namespace know a rebuilt object by its name."""
     if name:
         namespace()[name] = obj
+
+
+def bring_along(names: dict[str, Any], used: tuple[dict[str, Any], list[str]]) -> None:
+    """In the worker: global variables that code uses, and names of those to be found later."""
+    values, later = used
+    set_globals(names, values)
+    wanted.update(dict.fromkeys(later))
 
 
 def set_globals(names: dict[str, Any], values: dict[str, Any]) -> None:
