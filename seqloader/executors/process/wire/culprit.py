@@ -23,7 +23,7 @@ import numpy as np
 from seqloader.errors import ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["Culprit", "Place", "find_culprit", "kind_of", "type_name"]
 
@@ -34,10 +34,20 @@ _LONGEST_KEY: Final = 80
 
 _ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})
 _ALWAYS_FINE: Final = _ATOMS | {type(...), type(NotImplemented), range, slice, pickle.PickleBuffer}
-_PARTIAL: Final = (".func", ".args", ".keywords", "")
+_ARGUMENT_LABELS: Final[tuple[tuple[Any, str], ...]] = (
+    ((type, types.FunctionType, types.CodeType), ""),
+    ((types.MethodType, types.BuiltinMethodType, types.MethodWrapperType), ".__self__"),
+    (functools.partial, ".func"),
+    (collections.defaultdict, ".default_factory"),
+    (BaseException, ".args[{number}]"),
+    ((set, frozenset), " (its elements)"),
+    ((list, collections.deque, types.MappingProxyType), ""),
+    ((enumerate, filter, map, reversed, zip), " (what it runs over)"),
+)
+"""What an argument of the function that rebuilds it is called, by what is rebuilt."""
+
+_PARTIAL_STATE: Final = (".func", ".args", ".keywords", "")
 _PROPERTY: Final = ("", ".fget", ".fset", ".fdel", ".__doc__")
-_ITERATORS: Final = frozenset({enumerate, filter, map, reversed, zip})
-_METHODS: Final = (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)
 
 
 class Place(NamedTuple):
@@ -119,8 +129,7 @@ class _Search:
     def __init__(self, make_pickler: Callable[[io.BytesIO], Any]) -> None:
         self._make_pickler = make_pickler
         self._pickler = make_pickler(io.BytesIO())
-        self._persistent_id = getattr(self._pickler, "persistent_id", lambda _: None)
-        self._table = getattr(self._pickler, "dispatch_table", {})
+        self._table = self._pickler.dispatch_table
         self._seen: dict[int, object] = {}
         """By id, kept alive: so that no other object gets the id."""
         self.way: list[tuple[Place, object]] = []
@@ -156,7 +165,7 @@ class _Search:
 
     def _parts(self, place: Place, obj: Any) -> Iterator[tuple[Place, object]]:
         """What pickle would save of `obj`; raises what pickle would raise for it."""
-        if self._persistent_id(obj) is not None:
+        if self._pickler.persistent_id(obj) is not None:
             return iter(())
         kind = type(obj)
         if kind is dict:
@@ -170,8 +179,7 @@ class _Search:
             self._make_pickler(io.BytesIO()).dump(obj)
             return iter(())
         if issubclass(kind, np.ndarray) and obj.dtype.hasobject:
-            flat = np.asarray(obj).flat
-            return ((place.at(f".flat[{n}]"), part) for n, part in enumerate(flat))
+            return _of_items(place.at(".flat"), np.asarray(obj).flat)
         return _of_reduced(place, obj, reduced)
 
     def _reduce(self, obj: Any) -> Any:
@@ -179,12 +187,9 @@ class _Search:
         if reduced is not NotImplemented:
             return reduced
         kind = type(obj)
-        reducer = self._table.get(kind)
-        if reducer is not None:
-            return reducer(obj)
-        if issubclass(kind, (type, types.FunctionType)):
-            return None
-        return obj.__reduce_ex__(5)
+        if kind in self._table:
+            return self._table[kind](obj)
+        return None if issubclass(kind, (type, types.FunctionType)) else obj.__reduce_ex__(5)
 
 
 # --- what a reduction holds, and what to call it ----------------------------------------------
@@ -192,7 +197,7 @@ class _Search:
 
 def _of_items(place: Place, items: Any) -> Iterator[tuple[Place, object]]:
     for number, part in enumerate(items):
-        if type(part) not in _ATOMS:
+        if type(part) not in _ATOMS:  # a million numbers need no label each
             yield place.at(f"[{number}]"), part
 
 
@@ -220,36 +225,23 @@ def _of_reduced(
         yield place.at(" (what sets its state)"), setter
 
 
-def _argument_labels(obj: object, func: object, args: tuple[Any, ...]) -> list[str]:
+def _argument_labels(obj: object, func: object, args: tuple[Any, ...]) -> Iterable[str]:
     kind = type(obj)
-    count = len(args)
-    if issubclass(kind, (type, types.FunctionType, types.CodeType)):
-        return [""] * count
-    if kind in _METHODS:
-        own: Any = obj
-        return [".__self__" if arg is own.__self__ else ".__func__" for arg in args]
+    for kinds, label in _ARGUMENT_LABELS:
+        if issubclass(kind, kinds):
+            return [label.format(number=number) for number in range(len(args))]
     if kind is property:
-        return list(_PROPERTY)
-    if issubclass(kind, functools.partial):
-        return [".func"] * count
-    if issubclass(kind, collections.defaultdict):
-        return [".default_factory"] * count
-    if issubclass(kind, BaseException):
-        return [f".args[{number}]" for number in range(count)]
-    if issubclass(kind, (set, frozenset)):
-        return [" (its elements)"] * count
-    if issubclass(kind, (list, collections.deque, types.MappingProxyType)):
-        return [""] * count
-    if kind in _ITERATORS or func is iter:
-        return [" (what it runs over)"] * count
-    fields = _static(kind, "_fields")
-    if issubclass(kind, tuple) and isinstance(fields, tuple) and count == len(fields) + 1:
-        return ["", *(f".{name}" for name in fields)]
+        return _PROPERTY
+    if func is iter:
+        return [" (what it runs over)"] * len(args)
     if issubclass(kind, tuple):
-        return [""] * count
+        fields = _static(kind, "_fields")
+        named = isinstance(fields, tuple) and len(args) == len(fields) + 1
+        return ["", *(f".{name}" for name in fields)] if named else [""] * len(args)
     held = _own_attributes(obj)
     return [
-        _label_held(held, arg) or f" (argument {number} of its __reduce__)"
+        next((f".{name}" for name, value in held.items() if value is arg), "")
+        or f" (argument {number} of its __reduce__)"
         for number, arg in enumerate(args)
     ]
 
@@ -265,9 +257,8 @@ def _of_state(place: Place, obj: object, state: Any) -> Iterator[tuple[Place, ob
         yield from _of_class(obj, state)
         return
     if issubclass(kind, functools.partial) and type(state) is tuple and len(state) == 4:
-        for label, part in zip(_PARTIAL, state, strict=True):
-            if part is not None:
-                yield place.at(label), part
+        for label, part in zip(_PARTIAL_STATE, state, strict=True):
+            yield place.at(label), part
         return
     names = _static(kind, "__dataclass_fields__")
     if type(state) is list and isinstance(names, dict) and len(names) == len(state):
@@ -276,31 +267,24 @@ def _of_state(place: Place, obj: object, state: Any) -> Iterator[tuple[Place, ob
     if not all(part is None or type(part) is dict for part in both):
         yield place.at(" (what its __getstate__ returns)"), state
         return
-    for fields in both:
-        for name, value in (fields or {}).items():
-            if type(value) in _ATOMS:
-                continue
-            if type(name) is str:
-                yield place.at(f".{name}"), value
-            else:
-                yield place.at(f"[{_key(name)}]"), value
+    for name, value in (pair for fields in both for pair in (fields or {}).items()):
+        yield place.at(f".{name}" if type(name) is str else f"[{_key(name)}]"), value
 
 
 def _of_function(place: Place, function: Any, state: Any) -> Iterator[tuple[Place, object]]:
     """The state of a function, as `definitions.functions` makes it."""
     attributes, own, cells, (used, _), _ = state
-    code, who = function.__code__, function.__qualname__
-    inside = Place(_path_of(place, function), "", who, "function")
-    names = {id(cell): name for cell, name in zip(
-        function.__closure__ or (), code.co_freevars, strict=False)}  # fmt: skip
+    code, who = function.__code__, str(function.__qualname__)
+    # It is known by its name, where the way to it led through classes and globals.
+    inside = Place(who if place.kind else place.path, "", who, "function")
+    closure = zip(map(id, function.__closure__ or ()), code.co_freevars, strict=False)
+    names = dict(closure)
     for cell, part in cells:
         yield inside.at(f" (its variable {names.get(id(cell))})"), part
     defaults = own["__defaults__"] or ()
     arguments = code.co_varnames[: code.co_argcount][code.co_argcount - len(defaults) :]
-    for argument, part in [
-        *zip(arguments, defaults, strict=False),
-        *(own["__kwdefaults__"] or {}).items(),
-    ]:
+    by_name = {**dict(zip(arguments, defaults, strict=False)), **(own["__kwdefaults__"] or {})}
+    for argument, part in by_name.items():
         yield inside.at(f" (the default of its argument {argument})"), part
     for argument, part in own["__annotations__"].items():
         yield inside.at(f" (the annotation of {argument})"), part
@@ -322,11 +306,6 @@ def _of_class(cls: Any, state: Any) -> Iterator[tuple[Place, object]]:
         yield Place(variable, "global", name), part
 
 
-def _path_of(place: Place, function: Any) -> str:
-    """A function is known by its name, where the way to it led through classes and globals."""
-    return place.path if not place.kind else str(function.__qualname__)
-
-
 def _own_attributes(obj: object) -> dict[str, object]:
     """Its `__dict__`, past a class that answers by code."""
     try:
@@ -334,10 +313,6 @@ def _own_attributes(obj: object) -> dict[str, object]:
     except Exception:
         return {}
     return held if type(held) is dict else {}
-
-
-def _label_held(held: dict[str, object], part: object) -> str:
-    return next((f".{name}" for name, value in held.items() if value is part), "")
 
 
 def _static_name(cls: Any) -> str:

@@ -25,7 +25,6 @@ from seqloader.errors import WorkerError, WorkerTraceback, as_raisable
 from seqloader.executors.process.wire import pickling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
 __all__ = ["pack", "unpack"]
@@ -87,11 +86,11 @@ def unpack(data: bytes) -> BaseException:
     try:
         failure: _Failure = pickle.loads(data)
         built: dict[int, BaseException] = {}
-        error = _rebuild(failure.records, 0, built)
-        for number in range(1, len(failure.records)):
-            _rebuild(failure.records, number, built)
-        for number, record in enumerate(failure.records):
-            _link(built[number], record, built)
+        for number, record in reversed([*enumerate(failure.records)]):  # see R4
+            error = built[number] = _revive(record, [built[one] for one in record.members])
+            for name, other in record.links.items():
+                _set(error, name, built[other])
+            _set(error, "__suppress_context__", record.suppress_context)
         _set(_last(error), "__cause__", WorkerTraceback(failure.traceback))
         return as_raisable(error)
     except BaseException as reason:
@@ -107,70 +106,59 @@ def _records(error: BaseException) -> list[_Record]:
     found = [error]
     numbers = {id(error): 0}
 
-    def number(other: BaseException) -> int | None:
-        if id(other) not in numbers:
-            if len(found) == _MOST_EXCEPTIONS:
-                return None
+    def number(other: BaseException) -> int:
+        """Its number; 0 where there is no room for it."""
+        if id(other) not in numbers and len(found) < _MOST_EXCEPTIONS:
             numbers[id(other)] = len(found)
             found.append(other)
-        return numbers[id(other)]
+        return numbers.get(id(other), 0)
 
     records: list[_Record] = []
-    for this in found:  # grows meanwhile
-        here = len(records)
-        members: list[int | None] = []
-        if _is_group(this):
-            members = [number(member) for member in _get(this, "exceptions")]
-        links = {name: number(other) for name, other in _links(this)}
-        record = _try_record(this)
-        left_out = members.count(None)
+    for here, this in enumerate(found):  # grows meanwhile
+        grouped = _get(this, "exceptions") if _is_group(this) else ()
+        members = [number(member) for member in grouped]
+        linked = {name: _get(this, name) for name in ("__cause__", "__context__")}
+        links = {name: number(other) for name, other in linked.items() if other is not None}
+        record = _record(this)
+        left_out = sum(id(member) not in numbers for member in grouped)
         if left_out:
             record.notes.append(f"seqloader: {left_out} more exceptions of this group were cut")
         records.append(
             record._replace(
-                links={name: to for name, to in links.items() if to is not None and to > here},
+                links={name: to for name, to in links.items() if to > here},
                 suppress_context=_get(this, "__suppress_context__"),
-                members=[to for to in members if to is not None and to > here],
+                members=[to for to in members if to > here],
             )
         )
     return records
 
 
-def _links(error: BaseException) -> Iterator[tuple[str, BaseException]]:
-    for name in ("__cause__", "__context__"):
-        other = _get(error, name)
-        if other is not None:
-            yield name, other
-
-
-def _try_record(error: BaseException) -> _Record:
+def _record(error: BaseException) -> _Record:
     """A record without its place in the chain."""
     record = _stand_in(error, "")
     try:
-        record.notes.extend(_notes(error))
-        notes, why = _add_forms(error, record.forms)
-        record.notes.extend(notes)
-        return record._replace(why=why)
+        notes = _dict_of(error).get("__notes__")
+        if isinstance(notes, (list, tuple)):
+            record.notes.extend(map(_text, notes))
+        return record._replace(why=_add_forms(error, record))
     except BaseException as reason:
         return record._replace(why=f"taking it apart raised {_describe(reason)}")
 
 
-def _add_forms(error: BaseException, forms: list[bytes]) -> tuple[list[str], str]:
-    """Append what can be sent for `error`; return notes on what was lost, and why."""
+def _add_forms(error: BaseException, record: _Record) -> str:
+    """Append what can be sent for `error`, and notes on what is lost; say why there is no more."""
+    forms = record.forms
     why = "" if _is_group(error) else _add_copyable(error, forms)
     if forms and len(forms[0]) > _SECOND_FORM_BYTES:
-        return [], why
+        return why
     parts = _take_apart(error)
-    reason = _add_parts(parts, forms)
-    if not reason or forms:
-        return [], why
+    if not _add_parts(parts, forms) or forms:
+        return why
     try:
         pickling.dumps_whole(parts.cls)
     except BaseException as refusal:
-        return [], f"its class cannot be pickled: {_describe(refusal)}"
-    parts, notes = _sieve(parts)
-    reason = _add_parts(parts, forms)
-    return notes, reason or why
+        return f"its class cannot be pickled: {_describe(refusal)}"
+    return _add_parts(_sieve(parts, record.notes), forms) or why
 
 
 def _add_copyable(error: BaseException, forms: list[bytes]) -> str:
@@ -220,9 +208,8 @@ def _take_apart(error: BaseException) -> _Parts:
     return _Parts(cls, args, fields)
 
 
-def _sieve(parts: _Parts) -> tuple[_Parts, list[str]]:
+def _sieve(parts: _Parts, notes: list[str]) -> _Parts:
     """The parts that can be pickled, and a note on each that cannot."""
-    notes = []
 
     def travels(value: object, name: str) -> bool:
         try:
@@ -237,12 +224,7 @@ def _sieve(parts: _Parts) -> tuple[_Parts, list[str]]:
         for number, value in enumerate(parts.args)
     )
     fields = {name: value for name, value in parts.fields.items() if travels(value, str(name))}
-    return _Parts(parts.cls, args, fields), notes
-
-
-def _notes(error: BaseException) -> list[str]:
-    notes = _dict_of(error).get("__notes__")
-    return [_text(note) for note in notes] if isinstance(notes, (list, tuple)) else []
+    return _Parts(parts.cls, args, fields)
 
 
 def _stand_in(error: BaseException, why: str) -> _Record:
@@ -271,14 +253,6 @@ def _trim(whole: TracebackType | None) -> TracebackType | None:
 # In the consumer.
 
 
-def _rebuild(records: list[_Record], number: int, built: dict[int, BaseException]) -> BaseException:
-    if number not in built:
-        record = records[number]
-        members = [_rebuild(records, member, built) for member in record.members]
-        built[number] = _revive(record, members)
-    return built[number]
-
-
 def _revive(record: _Record, members: list[BaseException]) -> BaseException:
     why = record.why
     for form in record.forms:
@@ -289,15 +263,14 @@ def _revive(record: _Record, members: list[BaseException]) -> BaseException:
             if issubclass(type(value), BaseException):
                 error: BaseException = value
                 _dict_of(error).pop("__notes__", None)
-                for note in record.notes:
-                    BaseException.add_note(error, note)
-                return error
+                break
             why = f"unpickling it gave {_type_name(value)}"
         except BaseException as reason:
             why = f"unpickling it raised {_describe(reason)}"
-    error = _worker_error(record.type_name, record.text, why)
+    else:
+        error = _worker_error(record.type_name, record.text, why)
     for note in record.notes:
-        error.add_note(note)
+        BaseException.add_note(error, note)
     return error
 
 
@@ -316,12 +289,6 @@ def _put_together(parts: _Parts, members: list[BaseException]) -> BaseException:
     for name, value in fields.items():
         object.__setattr__(error, name, value)
     return error
-
-
-def _link(error: BaseException, record: _Record, built: dict[int, BaseException]) -> None:
-    for name, number in record.links.items():
-        _set(error, name, built[number])
-    _set(error, "__suppress_context__", record.suppress_context)
 
 
 def _last(error: BaseException) -> BaseException:

@@ -16,7 +16,6 @@ counted from the start of the body in the primary block (part 0), from `Part.ski
 
 from __future__ import annotations
 
-import pickle
 import struct
 from typing import Any, Final, NamedTuple
 
@@ -34,8 +33,6 @@ __all__ = [
     "Leaf",
     "Part",
     "align",
-    "dumps_layout",
-    "loads_layout",
 ]
 
 PICKLED: Final = 0
@@ -93,15 +90,3 @@ class Layout(NamedTuple):
 def align(nbytes: int) -> int:
     """Round up to a multiple of `ALIGNMENT`."""
     return (nbytes + ALIGNMENT - 1) & -ALIGNMENT
-
-
-def dumps_layout(layout: Layout) -> bytes:
-    """Return the definition of `layout`."""
-    structure, leaves, parts = layout
-    return pickle.dumps((structure, [tuple(leaf) for leaf in leaves], parts), 5)
-
-
-def loads_layout(definition: bytes) -> Layout:
-    """Return the layout of a definition."""
-    structure, leaves, parts = pickle.loads(definition)
-    return Layout(structure, [Leaf(*leaf) for leaf in leaves], parts)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import pickle
 import struct
-from itertools import starmap
 from typing import Final, NamedTuple
 
 __all__ = ["ALIGNMENT", "Manifest", "SharedFile", "Span", "aligned", "read_manifest"]
@@ -21,9 +21,8 @@ ALIGNMENT: Final = mmap.ALLOCATIONGRANULARITY
 """Every span starts at a multiple of it, so that each can be mapped, and given back, by itself."""
 
 _MAGIC: Final = int.from_bytes(b"seqstate", "little")
-_FIXED: Final = struct.Struct("=QQQQQQQQQ")
-"""magic, version, offset and nbytes of the head and of the names, number of buffers, of externals,
-of shared files."""
+_HEAD: Final = struct.Struct("=QQ")
+"""Magic; bytes of the pickle that follows."""
 
 
 class Span(NamedTuple):
@@ -62,11 +61,8 @@ class Manifest(NamedTuple):
 
     def encode(self) -> bytes:
         """As it is written to the state file."""
-        parts = (*self.buffers, *self.externals, *self.shared)
-        numbers = [number for part in parts for number in part]
-        counts = len(self.buffers), len(self.externals), len(self.shared)
-        fixed = _FIXED.pack(_MAGIC, self.version, *self.head, *self.names, *counts)
-        return fixed + struct.pack(f"={len(numbers)}Q", *numbers)
+        pickled = pickle.dumps(self, protocol=5)
+        return _HEAD.pack(_MAGIC, len(pickled)) + pickled
 
 
 def aligned(offset: int) -> int:
@@ -76,18 +72,7 @@ def aligned(offset: int) -> int:
 
 def read_manifest(fd: int, offset: int) -> Manifest:
     """The manifest that was written at `offset` of the state file."""
-    magic, version, *places = _FIXED.unpack(os.pread(fd, _FIXED.size, offset))
+    magic, nbytes = _HEAD.unpack(os.pread(fd, _HEAD.size, offset))
     assert magic == _MAGIC, f"there is no manifest at offset {offset}"
-    n_buffers, n_externals, n_shared = places[4:]
-    count = 2 * (n_buffers + n_externals) + 4 * n_shared
-    numbers = iter(struct.unpack(f"={count}Q", os.pread(fd, 8 * count, offset + _FIXED.size)))
-    spans = [Span(next(numbers), next(numbers)) for _ in range(n_buffers + n_externals)]
-    shared = zip(numbers, numbers, numbers, numbers, strict=True)
-    return Manifest(
-        version,
-        Span(*places[:2]),
-        tuple(spans[:n_buffers]),
-        tuple(spans[n_buffers:]),
-        tuple(starmap(SharedFile, shared)),
-        Span(*places[2:4]),
-    )
+    manifest: Manifest = pickle.loads(os.pread(fd, nbytes, offset + _HEAD.size))
+    return manifest
