@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import gc
 import importlib
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,7 @@ import pytest
 
 from seqloader import OrderedEnqueuer
 from seqloader.executors.process.consumer.sending import pickle_state
+from seqloader.executors.process.wire import pickling
 
 ROOT = Path(__file__).parents[2]
 LOCK = threading.Lock()
@@ -36,6 +38,16 @@ class Holder:
 class Frozen:
     number: int
     lock: object
+
+
+class Slotted:
+    __slots__ = ("lock", "value")
+
+
+def slotted():
+    made = Slotted()
+    made.value, made.lock = 1, LOCK
+    return made
 
 
 class Listed:
@@ -86,10 +98,20 @@ def said_of(sequence):
         (lambda: property(held()), ".x.fget (its variable lock)"),
         (lambda: types.MappingProxyType({"a": LOCK}), '.x["a"]'),
         (lambda: type("Some", (set,), {})([LOCK]), ".x (its elements)[0]"),
+        (lambda: type("Some", (dict,), {})(a=LOCK), '.x["a"]'),
+        (slotted, ".x.lock"),
+        (lambda: np.array([0, LOCK], dtype=object), ".x.flat[1]"),
     ],
 )
-def test_way_to_the_culprit_is_named(make, place):
-    assert said_of(Holder(x=make())).startswith(f"sequence{place}, a _thread.lock, cannot")
+def test_way_to_the_culprit_is_named_on_both_ways(make, place):
+    holder = Holder(x=make())
+
+    with pytest.raises(pickle.PicklingError) as caught:
+        pickling.dumps(holder)
+
+    assert said_of(holder).startswith(f"sequence{place}, a _thread.lock, cannot")
+    assert str(caught.value).startswith(f"batch{place}, a _thread.lock, cannot be pickled")
+    assert isinstance(caught.value.__cause__, Exception)
 
 
 @pytest.mark.parametrize("size", [8, 60_000])

@@ -27,17 +27,8 @@ _MOST_SOURCES: Final = 2000
 
 def imports(imported: Iterable[tuple[str, str]]) -> Imports:
     """Where a worker that starts now looks for modules, of which these are imported."""
-    places: dict[str, list[str]] = {}
-    files: dict[str, str] = {}
-    for name, file in imported:
-        if "." in name:
-            continue
-        entry = _entry(name, file)
-        if entry:
-            places.setdefault(entry, []).append(name)
-        else:
-            files[name] = file
-    return Imports(_path(), places, files)
+    path = [path for entry in sys.path if isinstance(entry, str) for path in _absolute(entry)]
+    return Imports(path, {name: file for name, file in imported if "." not in name})
 
 
 def imported_files() -> list[tuple[str, str]]:
@@ -58,18 +49,6 @@ def imported_files() -> list[tuple[str, str]]:
                 file = next(reversed(_absolute(file)), file)
             found.append((name, file))
     return found
-
-
-def _entry(name: str, file: str) -> str | None:
-    """The entry of a path under which `file` is the module of that name, if it can be one."""
-    folder, _, base = file.rpartition(os.sep)
-    if base.startswith("__init__."):
-        folder, _, base = folder.rpartition(os.sep)
-    return (folder or os.sep) if base.partition(".")[0] == name else None
-
-
-def _path() -> list[str]:
-    return [path for entry in sys.path if isinstance(entry, str) for path in _absolute(entry)]
 
 
 def _absolute(path: str) -> list[str]:

@@ -18,13 +18,11 @@ class Imports(NamedTuple):
 
     path: list[str]
     """`sys.path`, without relative entries."""
-    places: dict[str, list[str]]
-    """Top-level modules that the consumer has imported, by the entry they were found in."""
     files: dict[str, str]
-    """Those that are on no path under their name, and the file of each."""
+    """Top-level modules that the consumer has imported, and the file of each."""
 
 
-def begin(path: list[str], places: dict[str, list[str]], files: dict[str, str]) -> None:
+def begin(path: list[str], files: dict[str, str]) -> None:
     """Import from there, from now on. The first act of a fresh interpreter.
 
     It runs before anything of seqloader can be imported: as a code object, with no globals. What
@@ -35,7 +33,6 @@ def begin(path: list[str], places: dict[str, list[str]], files: dict[str, str]) 
     import sys
 
     sys.path[:] = path
-    entry_of = {name: entry for entry, names in places.items() for name in names}
 
     class Imported:
         """Finds what the consumer has imported; gone from there, it is looked for as usual."""
@@ -46,10 +43,6 @@ def begin(path: list[str], places: dict[str, list[str]], files: dict[str, str]) 
                 return None
             # Each is answered once: a package that puts its own folder on the path and imports
             # its name again (OpenCV does) wants what is in there.
-            entry = entry_of.pop(name, None)
-            if entry is not None:
-                spec = external.PathFinder.find_spec(name, [entry], target)
-                return spec if spec is not None and spec.has_location else None
             file = files.pop(name, None)
             if file is None or not os.path.isfile(file):
                 return None

@@ -90,11 +90,7 @@ def reduce_class(scope: Scope, cls: type) -> Any:
         own = named_only(cls, own)
     subclasses = registered(cls) if isinstance(cls, abc.ABCMeta) else []
     abstract = registered_with(cls)
-    # Here, and not above: a worker rebuilds classes, and rarely sends any.
-    from seqloader.executors.process.wire.definitions import names
-
-    named = names.used_by_annotations(annotations)
-    used = scope.globals_used(_namespace_of(cls), (), named)
+    used = scope.globals_used(_namespace_of(cls), (), annotations)
     made = (numbers.take_number(cls), name, _meta_of(cls), cls.__name__, cls.__bases__, first)
     return make_class, made, (own, subclasses, abstract, used), None, None, fill_class
 

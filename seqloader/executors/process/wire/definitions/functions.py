@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import marshal
 from types import CellType, CodeType, FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.executors.process.wire.definitions import numbers, script
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["reduce_cell", "reduce_code", "reduce_function"]
 
+_NAMES: Final = ("__name__", "__qualname__", "__module__", "__doc__")
+_DEFAULTS: Final = ("__defaults__", "__kwdefaults__")
+
 
 def reduce_function(scope: Scope, function: FunctionType) -> Any:
     """A function that its module does not have under its name, or that of a script."""
-    # Here, and not above: a worker rebuilds functions, and rarely sends any.
-    from seqloader.executors.process.wire.definitions import names
-
     home = scope.namespace_of(function.__globals__)
     name = script.name_in_script(function) if home is None else ""
     number = numbers.take_number(function) if name else ""
@@ -27,26 +27,13 @@ def reduce_function(scope: Scope, function: FunctionType) -> Any:
     scope.expect_cells(cells)
     contents = [(cell, cell.cell_contents) for cell in cells if not _is_empty(cell)]
     code = function.__code__
-    used = names.used_by_code(code)
-    annotations = _annotations(function)
-    state = (
-        function.__dict__,
-        {
-            "__name__": function.__name__,
-            "__qualname__": function.__qualname__,
-            "__module__": function.__module__,
-            "__doc__": function.__doc__,
-            "__defaults__": function.__defaults__,
-            "__kwdefaults__": function.__kwdefaults__,
-            "__annotations__": annotations,
-            "__type_params__": getattr(function, "__type_params__", ()),
-        },
-        contents,
-        scope.globals_used(function.__globals__, used, names.used_by_annotations(annotations)),
-        names.submodules(
-            code, [*_values(function.__globals__, used), *(value for _, value in contents)]
-        ),
-    )
+    own = {name: getattr(function, name) for name in (*_NAMES, *_DEFAULTS)}
+    own["__annotations__"] = annotations = _annotations(function)
+    if getattr(function, "__type_params__", ()):
+        own["__type_params__"] = function.__type_params__  # type: ignore[attr-defined]
+    held = [value for _, value in contents]
+    used, imported = scope.needs_of(function.__globals__, code, annotations, held)
+    state = function.__dict__, own, contents, used, imported
     return make_function, (number, name, code, home, cells), state, None, None, fill_function
 
 
@@ -55,10 +42,6 @@ def _annotations(function: FunctionType) -> dict[str, Any]:
         return function.__annotations__
     except Exception:  # they are evaluated only now, from Python 3.14 on
         return {}
-
-
-def _values(namespace: dict[str, Any], used: tuple[str, ...]) -> list[Any]:
-    return [namespace[name] for name in used if name in namespace]
 
 
 def make_function(
@@ -95,8 +78,7 @@ def fill_function(function: FunctionType, state: tuple[Any, ...]) -> None:
         cell.cell_contents = value
     function.__dict__.update(attributes)
     for name, value in own.items():
-        if name != "__type_params__" or value:
-            setattr(function, name, value)
+        setattr(function, name, value)
 
 
 # Code.

@@ -6,7 +6,7 @@ import enum
 import importlib
 import sys
 from collections.abc import Iterable
-from types import CellType, ModuleType
+from types import CellType, CodeType, ModuleType
 from typing import Any, Final
 
 import cloudpickle
@@ -81,8 +81,18 @@ class Scope:
             self._namespaces[id(namespace)] = namespace, own
         return self._namespaces[id(namespace)][1]
 
+    def needs_of(
+        self, namespace: dict[str, Any], code: CodeType, annotations: object, held: Iterable[Any]
+    ) -> tuple[tuple[dict[str, Any], list[str]], list[str]]:
+        """What `globals_used` says of code, and submodules that it reaches by attributes of those
+        packages, or of what is `held` in its cells."""
+        used = names.used_by_code(code)
+        values = [namespace[name] for name in used if name in namespace]
+        imported = names.submodules(code, [*values, *held])
+        return self.globals_used(namespace, used, annotations), imported
+
     def globals_used(
-        self, namespace: dict[str, Any], used: Iterable[str], annotated: Iterable[str]
+        self, namespace: dict[str, Any], used: Iterable[str], annotations: object
     ) -> tuple[dict[str, Any], list[str]]:
         """Global variables to bring along for code, and names for the worker to find later."""
         home = self.namespace_of(namespace)
@@ -91,7 +101,7 @@ class Scope:
         found = {name: namespace[name] for name in used if name in namespace}
         if home is not None:
             return found, []
-        for name in annotated:
+        for name in names.used_by_annotations(annotations):
             if name in namespace and self._is_light(namespace[name]):
                 found[name] = namespace[name]
         later = ["*"] if names.asks_for_all(used, namespace) else []
