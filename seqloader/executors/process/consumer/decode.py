@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +16,8 @@ from seqloader.executors.process.wire.layouts import (
     PART,
     PICKLE_HEAD,
     PICKLED,
-    Layout,
     Part,
+    loads_layout,
 )
 from seqloader.executors.process.wire.records import Report
 from seqloader.tickets import RebuildError
@@ -144,7 +143,7 @@ def _recipe(view: ArenaView, report: Report) -> tuple[_Recipe, int]:
 
 def _read_definition(view: ArenaView, report: Report) -> tuple[_Recipe, int]:
     nbytes, start = HEAD.unpack(view.read(report.offset, HEAD.size))
-    layout: Layout = pickle.loads(view.read(report.offset + HEAD.size, nbytes))
+    layout = loads_layout(view.read(report.offset + HEAD.size, nbytes))
     leaves = [(leaf.shape, leaf.dtype, leaf.offset, leaf.strides) for leaf in layout.leaves]
     places = [leaf.part for leaf in layout.leaves]
     return _Recipe(leaves, places, layout.parts, _builder(layout.structure, len(leaves))), start

@@ -25,6 +25,7 @@ import numpy as np
 from seqloader.executors.process.wire.definitions import script
 from seqloader.executors.process.wire.definitions.pickler import DefinitionPickler
 from seqloader.executors.process.wire.definitions.scope import IN_WORKERS, Globals, Scope
+from seqloader.executors.process.wire.refusals import text_of
 from seqloader.executors.process.wire.settings import ScriptFacts
 
 __all__ = ["pickle_names", "script_facts"]
@@ -84,15 +85,8 @@ def _entry(name: str, value: Any) -> tuple[bytes | str, Iterable[str]]:
     except _TooLarge:
         return f"it is larger than {MOST_BYTES:,} bytes", ()
     except Exception as error:
-        return f"it cannot be pickled ({type(error).__name__}: {_words(error)})", ()
+        return f"it cannot be pickled ({type(error).__name__}: {text_of(error)})", ()
     return file.getvalue(), definition.scope.named
-
-
-def _words(error: Exception) -> str:
-    try:
-        return str(error)[:300]
-    except Exception:
-        return "its text cannot be had"
 
 
 class _TooLarge(Exception):

@@ -16,6 +16,7 @@ counted from the start of the body in the primary block (part 0), from `Part.ski
 
 from __future__ import annotations
 
+import pickle
 import struct
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +34,8 @@ __all__ = [
     "Leaf",
     "Part",
     "align",
+    "dumps_layout",
+    "loads_layout",
 ]
 
 PICKLED: Final = 0
@@ -90,3 +93,14 @@ class Layout(NamedTuple):
 def align(nbytes: int) -> int:
     """Round up to a multiple of `ALIGNMENT`."""
     return (nbytes + ALIGNMENT - 1) & -ALIGNMENT
+
+
+def dumps_layout(layout: Layout) -> bytes:
+    """Return the definition of `layout`."""
+    return pickle.dumps(layout, 5)
+
+
+def loads_layout(definition: bytes) -> Layout:
+    """Return the layout of a definition."""
+    layout: Layout = pickle.loads(definition)
+    return layout

@@ -64,10 +64,6 @@ class _Range(NamedTuple):
     high: int
     array: NDArray[Any]
 
-    @property
-    def is_filled(self) -> bool:
-        return self.high - self.low <= self.array.nbytes
-
 
 def find_regions(arrays: Iterable[NDArray[Any]]) -> Regions:
     """The regions that arrays (not of objects) share, two or more of them each."""
@@ -76,10 +72,11 @@ def find_regions(arrays: Iterable[NDArray[Any]]) -> Regions:
     found: list[Region] = []
     for cluster in _clusters(ranges):
         region = _region(cluster)
-        if region.nbytes <= max(_FREE_BYTES, _MOST_GROWTH * _bytes_of(cluster)):
+        alone = sum(min(one.high - one.low, one.array.nbytes) for one in cluster)
+        if region.nbytes <= max(_FREE_BYTES, _MOST_GROWTH * alone):
             found.append(region)
         else:
-            filled = [one for one in cluster if one.is_filled]
+            filled = [one for one in cluster if one.high - one.low <= one.array.nbytes]
             found.extend(map(_region, _clusters(filled)))
     return Regions(found)
 
@@ -101,8 +98,3 @@ def _region(cluster: list[_Range]) -> Region:
     low = cluster[0].low
     high = max(one.high for one in cluster)
     return Region(low, high - low, [one.array for one in cluster])
-
-
-def _bytes_of(cluster: list[_Range]) -> int:
-    """What the arrays take by themselves, each element of an array once."""
-    return sum(min(one.high - one.low, one.array.nbytes) for one in cluster)

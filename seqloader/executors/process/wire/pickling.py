@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import io
 import pickle
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,8 +154,9 @@ def _reduce(obj: Any) -> Any:
     reducer = _ARRAYS.get(kind.__name__) or faithful_reducer(kind)
     if reducer is not None:
         return reducer(obj)
-    if kind is FunctionType or issubclass(kind, type) or numbers.came_here(obj):
-        return _reduce_definition(obj)
+    if numbers.came_here(obj):
+        name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
+        return original, (numbers.number_of(obj), getattr(obj, "__module__", None), name)
     return _reduce_subclass(obj) if issubclass(kind, np.ndarray) else NotImplemented
 
 
@@ -189,13 +189,6 @@ _ARRAYS: dict[str, Callable[[Any], Any]] = {
 
 
 # See Note [Classes that exist twice].
-
-
-def _reduce_definition(obj: Any) -> Any:
-    if not numbers.came_here(obj):
-        return NotImplemented
-    name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
-    return original, (numbers.number_of(obj), getattr(obj, "__module__", None), name)
 
 
 def original(number: str, module: object, qualname: object) -> Any:

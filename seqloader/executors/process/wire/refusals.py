@@ -7,12 +7,12 @@ refused in `faithful`.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from seqloader.executors.process.wire.culprit import Culprit, type_name
 from seqloader.executors.process.wire.definitions.modules import is_installed
 
-__all__ = ["KINDS", "Kind", "explain_batch", "explain_sent", "is_known_kind"]
+__all__ = ["KINDS", "Kind", "explain_batch", "explain_sent", "is_known_kind", "text_of"]
 
 
 class Kind(NamedTuple):
@@ -192,7 +192,7 @@ def is_known_kind(cls: type) -> bool:
 
 def explain_sent(culprit: Culprit, error: BaseException, what: str) -> str:
     """Why a Sequence or function cannot travel to workers, and what to do. `what`: its name."""
-    reason = _text(culprit.error or error)
+    reason = text_of(culprit.error or error)
     return (
         f"{culprit}, cannot be pickled ({reason}). Workers get a pickle of {what}: "
         f"{_way_out(culprit)}."
@@ -204,7 +204,7 @@ def explain_batch(culprit: Culprit, error: BaseException) -> str:
     failed = culprit.error or error
     kind = _kind_of(type(culprit.part))
     way_out = kind.in_batch if kind else _OTHER_IN_BATCH
-    return f"{culprit}, cannot be pickled ({type(failed).__name__}: {_text(failed)}): {way_out}"
+    return f"{culprit}, cannot be pickled ({type(failed).__name__}: {text_of(failed)}): {way_out}"
 
 
 def _way_out(culprit: Culprit) -> str:
@@ -231,7 +231,8 @@ def _way_out(culprit: Culprit) -> str:
     return kind.in_sequence if kind else _OTHER_IN_SEQUENCE
 
 
-def _text(error: Any) -> str:
+def text_of(error: BaseException) -> str:
+    """The beginning of what an exception says."""
     try:
         return str(error)[:500]
     except Exception:

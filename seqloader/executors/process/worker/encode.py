@@ -34,6 +34,7 @@ from seqloader.executors.process.wire.layouts import (
     Layout,
     Leaf,
     align,
+    dumps_layout,
 )
 from seqloader.executors.process.wire.overlaps import find_regions
 from seqloader.executors.process.wire.views import extent_of, is_worth_overlapping
@@ -173,7 +174,7 @@ class Encoder:
         """A batch that looks like none before: its layout travels with it."""
         arena = self._arena
         plan = _plan(box[0], leaves, places, len(parts))
-        definition = pickle.dumps(plan.layout, 5)
+        definition = dumps_layout(plan.layout)
         start = align(HEAD.size + len(definition))
         remember = len(self._plans) < MOST_LAYOUTS
         number = len(self._plans) + 1 | DEFINES if remember else DESCRIBED

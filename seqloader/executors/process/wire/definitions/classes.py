@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.executors.process.wire.definitions import numbers, script
 from seqloader.executors.process.wire.definitions.builtin import builtin_method, is_made_in_c
+from seqloader.executors.process.wire.definitions.functions import annotations_of
 from seqloader.executors.process.wire.definitions.members import keep_unnamed, named_only
 from seqloader.executors.process.wire.definitions.registrations import (
     register_with,
@@ -60,16 +61,17 @@ def reduce_class(scope: Scope, cls: type) -> Any:
             f"the type {cls.__module__}.{cls.__qualname__} is made in C, and its module does not "
             "have it under its name"
         )
-    if builtin_method(type(cls), "__new__") is not type.__new__ and not _is_ctypes(type(cls)):
+    is_of_ctypes = _is_ctypes(type(cls))
+    if is_of_ctypes:
+        derived = _reduce_derived_type(cls)
+        if derived is not None:
+            return derived
+    elif builtin_method(type(cls), "__new__") is not type.__new__:
         raise pickle.PicklingError(
             f"the class {cls.__module__}.{cls.__qualname__} is of the metaclass "
             f"{type(cls).__module__}.{type(cls).__qualname__}, which is made in C and can make it "
             "from its source only: move the class into a module that can be imported"
         )
-    if _is_ctypes(type(cls)):
-        derived = _reduce_derived_type(cls)
-        if derived is not None:
-            return derived
     own = dict(cls.__dict__)
     name = script.name_in_script(cls) if script.is_of_script(own.get("__module__")) else ""
     slots = _take_slots(cls, own)
@@ -79,11 +81,10 @@ def reduce_class(scope: Scope, cls: type) -> Any:
         first["__slots__"] = slots
     annotations = own.get("__annotations__")
     if "__annotate_func__" in own and annotations is None:  # Python 3.14
-        annotations = _evaluated(cls)
-        own["__annotations__"] = annotations
+        annotations = own["__annotations__"] = annotations_of(cls)
     for key in _NEVER_SENT:
         own.pop(key, None)
-    if _is_ctypes(type(cls)):
+    if is_of_ctypes:
         first.update({key: own[key] for key in _CTYPES_FIRST if key in own})
         own = _without_fields(own)
     if isinstance(cls, enum.EnumMeta):
@@ -123,13 +124,6 @@ def _set_by_others(meta: type) -> set[str]:
         for key, value in base.__dict__.items()
         if hasattr(type(value), "__set__") and key not in _SETTABLE
     }
-
-
-def _evaluated(cls: type) -> dict[str, Any]:
-    try:
-        return dict(cls.__annotations__)
-    except Exception:
-        return {}
 
 
 def _meta_of(cls: type) -> type:

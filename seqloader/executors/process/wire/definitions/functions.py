@@ -12,7 +12,7 @@ from seqloader.executors.process.wire.definitions import numbers, script
 if TYPE_CHECKING:
     from seqloader.executors.process.wire.definitions.scope import Scope
 
-__all__ = ["reduce_cell", "reduce_code", "reduce_function"]
+__all__ = ["annotations_of", "reduce_cell", "reduce_code", "reduce_function"]
 
 _NAMES: Final = ("__name__", "__qualname__", "__module__", "__doc__")
 _DEFAULTS: Final = ("__defaults__", "__kwdefaults__")
@@ -24,11 +24,11 @@ def reduce_function(scope: Scope, function: FunctionType) -> Any:
     name = script.name_in_script(function) if home is None else ""
     number = numbers.take_number(function) if name else ""
     cells = function.__closure__ or ()
-    scope.expect_cells(cells)
+    scope.cells.update((id(cell), cell) for cell in cells)
     contents = [(cell, cell.cell_contents) for cell in cells if not _is_empty(cell)]
     code = function.__code__
     own = {name: getattr(function, name) for name in (*_NAMES, *_DEFAULTS)}
-    own["__annotations__"] = annotations = _annotations(function)
+    own["__annotations__"] = annotations = annotations_of(function)
     if getattr(function, "__type_params__", ()):
         own["__type_params__"] = function.__type_params__  # type: ignore[attr-defined]
     held = [value for _, value in contents]
@@ -37,9 +37,10 @@ def reduce_function(scope: Scope, function: FunctionType) -> Any:
     return make_function, (number, name, code, home, cells), state, None, None, fill_function
 
 
-def _annotations(function: FunctionType) -> dict[str, Any]:
+def annotations_of(definition: Any) -> dict[str, Any]:
+    """Those of a function or class; none where they cannot be had."""
     try:
-        return function.__annotations__
+        return dict(definition.__annotations__)
     except Exception:  # they are evaluated only now, from Python 3.14 on
         return {}
 
@@ -109,7 +110,7 @@ def make_code(data: bytes, constants: tuple[Any, ...]) -> CodeType:
 
 def reduce_cell(scope: Scope, cell: CellType) -> Any:
     """A cell: empty where the function that brings it fills it, so that it may refer to itself."""
-    if scope.expects_cell(cell) or _is_empty(cell):
+    if id(cell) in scope.cells or _is_empty(cell):
         return CellType, ()
     return CellType, (), cell.cell_contents, None, None, fill_cell
 

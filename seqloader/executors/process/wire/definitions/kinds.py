@@ -33,17 +33,10 @@ def reducer_of(kind: type) -> Callable[[Any], Any] | None:
     reducer = _REDUCERS.get(kind) or faithful_reducer(kind)
     if reducer is None and any(base in _DESCRIPTORS for base in kind.__mro__):
         reducer = _reduce_descriptor
-    if reducer is None and _reduces_itself(kind) and _is_foreign(kind):
-        reducer = _reduce_named
+    if reducer is None and kind.__reduce__ is not object.__reduce__:  # type: ignore[comparison-overlap]
+        is_of_library = kind.__module__ != "builtins" and not script.is_of_script(kind.__module__)
+        reducer = _reduce_named if is_of_library else None
     return reducer
-
-
-def _reduces_itself(kind: Any) -> bool:
-    return kind.__reduce__ is not object.__reduce__
-
-
-def _is_foreign(kind: type) -> bool:
-    return kind.__module__ != "builtins" and not script.is_of_script(kind.__module__)
 
 
 def _numbered(obj: Any, make: Callable[..., Any], *parts: Any) -> tuple[Any, ...]:

@@ -27,7 +27,6 @@ Reducer = Callable[[Any], Any]
 """How an object travels, as `reducer_override` says it; NotImplemented: in the usual way."""
 
 _EnumType: Final = type(Enum)
-_UNKNOWN: Final = object()
 
 
 def _reduce_nothing(_: Any) -> Any:
@@ -102,7 +101,7 @@ class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
             name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
             if scope.is_imported(obj, name):
                 return NotImplemented
-        reducer = self._reducers.get(kind, _UNKNOWN)
-        if reducer is _UNKNOWN:
-            reducer = self._reducers[kind] = reducer_of(kind)
-        return NotImplemented if reducer is None else reducer(obj)  # type: ignore[operator]
+        if kind not in self._reducers:
+            self._reducers[kind] = reducer_of(kind)
+        reducer = self._reducers[kind]
+        return NotImplemented if reducer is None else reducer(obj)

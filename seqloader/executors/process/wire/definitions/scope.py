@@ -41,8 +41,8 @@ class Scope:
         """Global variables that travel as names."""
         self._namespaces: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
         """By the id of a namespace: itself, and what stands for it in the pickle."""
-        self._cells: dict[int, CellType] = {}
-        """Cells that a function fills, kept alive."""
+        self.cells: dict[int, CellType] = {}
+        """Those that a function fills which is sent, by their ids. Kept alive."""
         self._packages: set[str] = set()
         """Packages that a worker imports anyhow."""
 
@@ -119,11 +119,3 @@ class Scope:
             return True
         package = module.partition(".")[0]
         return package in self._packages or package in IN_WORKERS
-
-    def expect_cells(self, cells: Iterable[CellType]) -> None:
-        """Note cells that are filled by a function that is sent."""
-        self._cells.update((id(cell), cell) for cell in cells)
-
-    def expects_cell(self, cell: CellType) -> bool:
-        """Whether some function fills the cell."""
-        return id(cell) in self._cells
