@@ -16,17 +16,21 @@ Rules
         returns) have that module's namespace; those of other modules get copies of what they use.
     R5  Cells are shared as they are here: what two closures share, they share there.
 
-    numbers.py      one object in each process
-    script.py       the module that is run, and its names
-    names.py        which names code uses
-    functions.py    functions, code, cells
-    classes.py      classes
-    builtin.py      what of a class is made in C
-    members.py      members of enums
+    script.py         the module that is run, and its names
+    numbers.py        one object in each process
+    builtin.py        what of a class is made in C
+    modules.py        which modules a worker can import
+    names.py          which names code uses
+    scope.py          what a worker finds by itself, and which global variables come along
+    functions.py      functions, code, cells
+    members.py        members of enums
     registrations.py  reductions, and classes registered with abstract ones
-    kinds.py        what else Python pickles by name: cached functions, NewType, ufuncs, ...
-    pickler.py      the pickler that joins them, for what travels to a worker and back
+    classes.py        classes
+    kinds.py          what else Python pickles by name: cached functions, NewType, ufuncs, ...
+    pickler.py        the pickler that joins them, for what travels to a worker and back
+
+Only `scope` and `pickler` are for the side that sends alone: what rebuilds is imported by a worker.
 
 Not here: what of it a state holds (consumer/sending.py); what the Sequence does not reach but code
-finds by its name in `__main__` (consumer/names.py, worker/script.py).
+finds by its name in `__main__` (consumer/script.py, worker/script.py).
 """
