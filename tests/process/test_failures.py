@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import builtins
 import pickle
-import subprocess
 import sys
 import threading
 import traceback
@@ -11,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts import ROOT, both_ways, said_by_script
 
 from seqloader.errors import WorkerError, WorkerLostError, WorkerTraceback, as_raisable
 from seqloader.executors.process.wire import failures
-
-ROOT = Path(__file__).parents[2]
 
 
 def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
@@ -675,16 +673,11 @@ print("fine")
 """
 
 
-@pytest.mark.parametrize("how", ["path", "-c"])
+@both_ways
 def test_exception_of_main_arrives_as_one_of_the_consumers_own_class(
     how: str, tmp_path: Path
 ) -> None:
     path = [str(ROOT)]
     source = PARENT.format(path=path, worker=WORKER.format(path=path))
-    script = tmp_path / "train.py"
-    script.write_text(source)
 
-    command = [sys.executable, str(script)] if how == "path" else [sys.executable, "-c", source]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-
-    assert (done.stdout, done.stderr) == ("fine\n", "")
+    assert said_by_script(source, how, tmp_path) == ("fine\n", "")

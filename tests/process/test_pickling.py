@@ -10,15 +10,15 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from scripts import ROOT, both_ways, said_by_script
 
 from seqloader.executors.process.wire import pickling
-
-ROOT = Path(__file__).parents[2]
 
 
 def through_the_wire(obj: object) -> Any:
@@ -352,7 +352,7 @@ except pickle.UnpicklingError as error:
 """
 
 
-@pytest.mark.parametrize("how", ["path", "-c"])
+@both_ways
 @pytest.mark.parametrize(
     "body",
     [
@@ -368,15 +368,8 @@ def test_instance_arrives_as_one_of_the_consumers_own_class(
 ) -> None:
     path = [str(ROOT)]
     source = PARENT.format(path=path, worker=WORKER.format(path=path)) + body
-    script = tmp_path / "train.py"
-    script.write_text(source)
 
-    command = [sys.executable, str(script)] if how == "path" else [sys.executable, "-c", source]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path
-    )
-
-    assert (done.stdout, done.stderr) == ("fine\n", "")
+    assert said_by_script(source, how, tmp_path) == ("fine\n", "")
 
 
 def test_plain_batch_needs_no_cloudpickle() -> None:
@@ -410,54 +403,32 @@ def missing(name: str) -> Any:
     )
 
 
-def tensors() -> dict[str, Any]:
-    import torch
-
-    return {
-        "plain": torch.arange(12.0).reshape(3, 4),
-        "bfloat16": torch.arange(4).to(torch.bfloat16),
-        "float8": torch.ones(3).to(torch.float8_e4m3fn),
-        "bool": torch.tensor([True, False]),
-        "complex": torch.tensor([1 + 2j]),
-        "0-d": torch.tensor(5),
-        "0-d bfloat16": torch.tensor(5, dtype=torch.bfloat16),
-        "zero-size": torch.empty(0, 3),
-        "non-contiguous": torch.arange(12).reshape(3, 4).t()[::2],
-        "requires grad": torch.ones(2, requires_grad=True),
-        "computed": torch.ones(2, requires_grad=True) * 2,
-        "conjugated": torch.tensor([1 + 2j]).conj(),
-        "negated": torch.tensor([1 + 2j]).conj().imag,
-        "sparse": torch.eye(2).to_sparse(),
-        "parameter": torch.nn.Parameter(torch.ones(2)),
-    }
+TENSORS: dict[str, Callable[[Any], Any]] = {
+    "plain": lambda torch: torch.arange(12.0).reshape(3, 4),
+    "bfloat16": lambda torch: torch.arange(4).to(torch.bfloat16),
+    "float8": lambda torch: torch.ones(3).to(torch.float8_e4m3fn),
+    "bool": lambda torch: torch.tensor([True, False]),
+    "complex": lambda torch: torch.tensor([1 + 2j]),
+    "0-d": lambda torch: torch.tensor(5),
+    "0-d bfloat16": lambda torch: torch.tensor(5, dtype=torch.bfloat16),
+    "zero-size": lambda torch: torch.empty(0, 3),
+    "non-contiguous": lambda torch: torch.arange(12).reshape(3, 4).t()[::2],
+    "requires grad": lambda torch: torch.ones(2, requires_grad=True),
+    "computed": lambda torch: torch.ones(2, requires_grad=True) * 2,
+    "conjugated": lambda torch: torch.tensor([1 + 2j]).conj(),
+    "negated": lambda torch: torch.tensor([1 + 2j]).conj().imag,
+    "sparse": lambda torch: torch.eye(2).to_sparse(),
+    "parameter": lambda torch: torch.nn.Parameter(torch.ones(2)),
+}
 
 
 @pytest.mark.torch
 @missing("torch")
-@pytest.mark.parametrize(
-    "name",
-    [
-        "plain",
-        "bfloat16",
-        "float8",
-        "bool",
-        "complex",
-        "0-d",
-        "0-d bfloat16",
-        "zero-size",
-        "non-contiguous",
-        "requires grad",
-        "computed",
-        "conjugated",
-        "negated",
-        "sparse",
-        "parameter",
-    ],
-)
+@pytest.mark.parametrize("name", TENSORS)
 def test_torch_cpu_tensor_arrives_as_it_was(name: str) -> None:
     import torch
 
-    tensor = tensors()[name]
+    tensor = TENSORS[name](torch)
     arrived = through_the_wire({"x": [tensor]})["x"][0]
 
     assert type(arrived) is type(tensor)

@@ -83,7 +83,7 @@ def pickle_state(
 
 
 def pickle_part(obj: Any, blind_to: Container[int] = ()) -> Pickled:
-    """Take apart what a Sequence holds, but for objects with these ids."""
+    """Take apart what a Sequence holds, without the objects of these ids."""
     return _State(blind_to=blind_to).take_apart(obj)
 
 
