@@ -114,6 +114,22 @@ def _explained(
     return raisable
 
 
+class _StatePickler(DefinitionPickler):
+    def __init__(self, file: io.BytesIO, state: _State) -> None:
+        super().__init__(file, state.reduce, buffer_callback=state.is_small)
+        self._state = state
+
+    # Called for every object, so that aliasing is kept wherever it is.
+    def persistent_id(self, obj: Any) -> int | tuple[int] | None:
+        """The number of an external; that of shared memory, in a tuple."""
+        state = self._state
+        if state.blind_to and id(obj) in state.blind_to:
+            return 0
+        if is_large(obj):
+            return state.external(obj)
+        return (state.number_of(obj),) if type(obj) is SharedMemory else None
+
+
 class _State:
     """What a Sequence holds, found while it is pickled: most is beside the pickle."""
 
@@ -133,7 +149,7 @@ class _State:
         """Large containers by id, kept alive: number of the external, None where not flat."""
         self._file_maps: dict[int, FileMap | None] = {}
         self._regions = regions
-        self._blind_to = blind_to
+        self.blind_to = blind_to
         self._arrays: list[NDArray[Any]] = []
         """Whose memory is sent, so far. Kept alive: no other array gets their addresses."""
         self._views = False
@@ -142,33 +158,20 @@ class _State:
     def take_apart(self, obj: Any) -> Pickled:
         """Take an object apart. Once only."""
         head = io.BytesIO()
-        self.pickler(head).dump(obj)
+        _StatePickler(head, self).dump(obj)
         data = np.frombuffer(head.getbuffer(), np.uint8)
         return Pickled(data, self._buffers, self._externals, list(self._shared))
-
-    def pickler(self, file: io.BytesIO) -> DefinitionPickler:
-        """One that writes into `file` what is not beside it."""
-        return DefinitionPickler(
-            file, self._reduce, stand_in=self._stand_in, buffer_callback=self._is_small
-        )
 
     def find_regions(self) -> Regions:
         """The regions that arrays pickled here share: to be pickled again with them."""
         return find_regions(self._arrays) if self._views else Regions()
 
-    # Called for every object, so that aliasing is kept wherever it is.
-    def _stand_in(self, obj: Any) -> int | tuple[int] | None:
-        """The number of the external that stands for the object, if one does; of shared memory,
-        its number in a tuple."""
-        if self._blind_to and id(obj) in self._blind_to:
-            return 0
-        if is_large(obj):
-            return self._external(obj)
-        if type(obj) is SharedMemory:
-            return (self._shared.setdefault(obj, len(self._shared)),)
-        return None
+    def number_of(self, memory: SharedMemory) -> int:
+        """Of the memory of a shared array."""
+        return self._shared.setdefault(memory, len(self._shared))
 
-    def _external(self, container: Any) -> int | None:
+    def external(self, container: Any) -> int | None:
+        """The number of the external that stands for a large container, if one does."""
         if id(container) not in self._seen:
             kept = self._recall(container)
             if kept is None and is_flat(container):
@@ -187,7 +190,7 @@ class _State:
             kept = self._kept[len(self._externals)]
         return kept if kept is not None and kept.same(container) else None
 
-    def _reduce(self, obj: Any) -> Any:
+    def reduce(self, obj: Any) -> Any:
         """Reduce arrays to what the worker can map."""
         if isinstance(obj, np.ndarray):
             return self._reduce_array(obj)
@@ -233,7 +236,7 @@ class _State:
             return reduced
         return rebuild, (array, *rest)
 
-    def _is_small(self, buffer: pickle.PickleBuffer) -> bool:
+    def is_small(self, buffer: pickle.PickleBuffer) -> bool:
         """Whether a buffer travels inside the pickle; otherwise it is kept."""
         raw = buffer.raw()
         if raw.nbytes < SMALL_BYTES:
@@ -242,8 +245,8 @@ class _State:
         return False
 
 
-def _trial_pickler(file: io.BytesIO) -> DefinitionPickler:
-    return _State().pickler(file)
+def _trial_pickler(file: io.BytesIO) -> _StatePickler:
+    return _StatePickler(file, _State())
 
 
 def _function_pickler(file: io.BytesIO) -> DefinitionPickler:

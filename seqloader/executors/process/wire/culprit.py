@@ -129,6 +129,7 @@ class _Search:
     def __init__(self, make_pickler: Callable[[io.BytesIO], Any]) -> None:
         self._make_pickler = make_pickler
         self._pickler = make_pickler(io.BytesIO())
+        self._persistent_id = getattr(self._pickler, "persistent_id", lambda _: None)
         self._table = self._pickler.dispatch_table
         self._seen: dict[int, object] = {}
         """By id, kept alive: so that no other object gets the id."""
@@ -165,7 +166,7 @@ class _Search:
 
     def _parts(self, place: Place, obj: Any) -> Iterator[tuple[Place, object]]:
         """What pickle would save of `obj`; raises what pickle would raise for it."""
-        if self._pickler.persistent_id(obj) is not None:
+        if self._persistent_id(obj) is not None:
             return iter(())
         kind = type(obj)
         if kind is dict:

@@ -33,10 +33,6 @@ def _reduce_nothing(_: Any) -> Any:
     return NotImplemented
 
 
-def _stand_in_for_nothing(_: Any) -> Any:
-    return None
-
-
 def dumps(obj: object, first: Reducer = _reduce_nothing) -> bytes:
     """The pickle of something small on its way to a worker: a function, with what it uses."""
     file = io.BytesIO()
@@ -50,7 +46,6 @@ class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
     Args:
         first: asked how an object travels, before anything else is.
         scope: of the definitions; one for each pickle.
-        stand_in: the persistent id of an object, None for most.
     """
 
     def __init__(
@@ -59,18 +54,12 @@ class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
         first: Reducer = _reduce_nothing,
         *,
         scope: Scope | None = None,
-        stand_in: Callable[[Any], Any] = _stand_in_for_nothing,
         buffer_callback: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
         self._first = first
         self._scope = scope or Scope()
-        self._stand_in = stand_in
         self._reducers: dict[type, Reducer | None] = {}
-
-    def persistent_id(self, obj: Any) -> Any:
-        """What stands for an object that is not in the pickle."""
-        return self._stand_in(obj)
 
     def reducer_override(self, obj: Any) -> Any:
         """How `obj` travels where pickle's and cloudpickle's own way will not do."""
@@ -97,11 +86,13 @@ class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(kind, _EnumType):
             imported = scope.is_imported(kind, kind.__qualname__)
             return NotImplemented if imported else reduce_member(obj)
+        if kind not in self._reducers:
+            self._reducers[kind] = reducer_of(kind)
+        reducer = self._reducers[kind]
+        if reducer is None:
+            return NotImplemented
         if kind in KNOWN_BY_NAME:
             name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
             if scope.is_imported(obj, name):
                 return NotImplemented
-        if kind not in self._reducers:
-            self._reducers[kind] = reducer_of(kind)
-        reducer = self._reducers[kind]
-        return NotImplemented if reducer is None else reducer(obj)
+        return reducer(obj)
