@@ -203,7 +203,7 @@ def copies_of(sequence: Any) -> Callable[[], Any]:
     """Makes copies of it as it is now; mapped files, which may be huge, are shared."""
     maps: list[Any] = []
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    class MapsPickler(cloudpickle.Pickler):  # type: ignore[misc]
         def persistent_id(self, obj: Any) -> int | None:
             array = obj
             while isinstance(array, np.ndarray):
@@ -217,7 +217,7 @@ def copies_of(sequence: Any) -> Callable[[], Any]:
         persistent_load = staticmethod(maps.__getitem__)
 
     data = io.BytesIO()
-    Pickler(data, protocol=5).dump(sequence)
+    MapsPickler(data, protocol=5).dump(sequence)
     return lambda: Unpickler(io.BytesIO(data.getvalue())).load()
 
 
