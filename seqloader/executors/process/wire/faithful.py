@@ -17,14 +17,7 @@ from seqloader.randomness.held_generators import reduce_own_generator
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["faithful_reducer"]
-
-
-def faithful_reducer(kind: type) -> Callable[[Any], Any] | None:
-    """What reduces objects of the type, if it is one of these. It answers NotImplemented where
-    pickle's own way will do."""
-    module, reducer = _BY_NAME.get(kind.__name__, _NONE)
-    return reducer if module in (None, kind.__module__) else None
+__all__ = ["FAITHFUL_REDUCERS"]
 
 
 def _refuse(obj: Any) -> Any:
@@ -67,28 +60,36 @@ def fill_weak_container(weak: Any, elements: Any) -> None:
     weak.held = elements
 
 
-_NONE: Final = None, None
-_BY_NAME: Final[dict[str, tuple[str | None, Callable[[Any], Any] | None]]] = {
+def _of(module: str, reducer: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The reducer, for objects whose type is of that module: others may have its name."""
+
+    def reduce(obj: Any) -> Any:
+        return reducer(obj) if type(obj).__module__ == module else NotImplemented
+
+    return reduce
+
+
+FAITHFUL_REDUCERS: Final[dict[str, Callable[[Any], Any]]] = {
     # Pickled, these have the address of a library in another process.
-    "CDLL": ("ctypes", _refuse),
-    "PyDLL": ("ctypes", _refuse),
+    "CDLL": _of("ctypes", _refuse),
+    "PyDLL": _of("ctypes", _refuse),
     # A proxy answers pickle's questions as the object itself does, and would arrive as one.
-    "CallableProxyType": ("weakref", _refuse),
-    "ProxyType": ("weakref", _refuse),
+    "CallableProxyType": _of("weakref", _refuse),
+    "ProxyType": _of("weakref", _refuse),
     # cloudpickle sends a copy of the bytes.
-    "memoryview": ("builtins", _refuse),
-    "TextIOWrapper": ("_io", _reduce_text_file),
-    "Generator": (None, reduce_own_generator),
-    "Random": (None, reduce_own_generator),
-    "RandomState": (None, reduce_own_generator),
-    "WeakKeyDictionary": ("weakref", _reduce_weak_container),
-    "WeakSet": (weakref.WeakSet.__module__, _reduce_weak_container),
-    "WeakValueDictionary": ("weakref", _reduce_weak_container),
-    "mappingproxy": ("builtins", _reduce_mappingproxy),
+    "memoryview": _of("builtins", _refuse),
+    "TextIOWrapper": _of("_io", _reduce_text_file),
+    "Generator": reduce_own_generator,
+    "Random": reduce_own_generator,
+    "RandomState": reduce_own_generator,
+    "WeakKeyDictionary": _of("weakref", _reduce_weak_container),
+    "WeakSet": _of(weakref.WeakSet.__module__, _reduce_weak_container),
+    "WeakValueDictionary": _of("weakref", _reduce_weak_container),
+    "mappingproxy": _of("builtins", _reduce_mappingproxy),
     **{
-        f"{kind}dict_{view}": ("builtins", _reduce_dict_view)
+        f"{kind}dict_{view}": _of("builtins", _reduce_dict_view)
         for kind in ("", "o")
         for view in ("items", "keys", "values")
     },
 }
-"""By the name of the type, since not all are imported; and its module, None: any."""
+"""By the name of the type, since not all are imported."""

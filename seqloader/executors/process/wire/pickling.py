@@ -24,7 +24,7 @@ import numpy as np
 from seqloader.arrays import is_plain
 from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.definitions import numbers, script
-from seqloader.executors.process.wire.faithful import faithful_reducer
+from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
 from seqloader.executors.process.wire.views import (
     attributes_of,
     extent_of,
@@ -75,7 +75,7 @@ def loads(data: Any, buffers: Iterable[Any] = ()) -> Any:
 def _dumps(
     obj: object, name: str, buffers: list[Any] | None, regions: Regions | None = None
 ) -> bytes:
-    result = _attempt(_Pickler, obj, buffers, regions)
+    result = _attempt(_plain_pickler, obj, buffers, regions)
     if isinstance(result, (pickle.PicklingError, TypeError, AttributeError)):
         result = _attempt(_definition_pickler, obj, buffers)
     if isinstance(result, bytes):
@@ -117,21 +117,22 @@ def _trial_pickler(file: io.BytesIO) -> pickle.Pickler:
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(
-        self,
-        file: io.BytesIO,
-        buffer_callback: Callable[[Any], Any] | None,
-        regions: Regions | None = None,
-    ) -> None:
-        super().__init__(file, 5, buffer_callback=buffer_callback)
-        self._regions = regions
+    regions: Regions | None
 
     def reducer_override(self, obj: Any) -> Any:
-        if self._regions is not None and type(obj) is np.ndarray:
-            region = self._regions.find(obj)
+        if self.regions is not None and type(obj) is np.ndarray:
+            region = self.regions.find(obj)
             if region is not None:
                 return reduce_view(obj, region)
         return _reduce(obj)
+
+
+def _plain_pickler(
+    file: io.BytesIO, buffer_callback: Callable[[Any], Any] | None, regions: Regions | None
+) -> pickle.Pickler:
+    made = _Pickler(file, 5, buffer_callback=buffer_callback)
+    made.regions = regions
+    return made
 
 
 def _definition_pickler(
@@ -151,7 +152,7 @@ def _definition_pickler(
 def _reduce(obj: Any) -> Any:
     """How to send `obj` where pickle's own way will not do; else NotImplemented."""
     kind = type(obj)
-    reducer = _ARRAYS.get(kind.__name__) or faithful_reducer(kind)
+    reducer = _REDUCERS.get(kind.__name__)
     if reducer is not None:
         return reducer(obj)
     if numbers.came_here(obj):
@@ -179,7 +180,8 @@ def _reduce_subclass(array: Any) -> Any:
     return with_attributes(array, reduce_dense(array, cls))
 
 
-_ARRAYS: dict[str, Callable[[Any], Any]] = {
+_REDUCERS: dict[str, Callable[[Any], Any]] = {
+    **FAITHFUL_REDUCERS,
     "ArrayImpl": foreign.reduce_jax,
     "EagerTensor": foreign.reduce_tensorflow,
     "Tensor": foreign.reduce_torch,

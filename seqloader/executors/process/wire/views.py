@@ -52,19 +52,20 @@ class Region:
         self.nbytes = nbytes
         self._arrays = arrays
         """Keep the memory alive."""
-        self._writeable = any(array.flags.writeable for array in arrays)
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        return {
+        is_writeable = any(array.flags.writeable for array in arrays)
+        self.__array_interface__ = {
             "version": 3,
-            "shape": (self.nbytes,),
+            "shape": (nbytes,),
             "typestr": "|u1",
-            "data": (self.address, not self._writeable),
+            "data": (address, not is_writeable),
         }
 
+    def buffer(self) -> pickle.PickleBuffer:
+        """Its bytes."""
+        return pickle.PickleBuffer(np.asarray(self).data)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return rebuild_region, (pickle.PickleBuffer(np.asarray(self).data),)
+        return rebuild_region, (self.buffer(),)
 
 
 def rebuild_region(memory: Any) -> NDArray[np.uint8]:
@@ -72,19 +73,17 @@ def rebuild_region(memory: Any) -> NDArray[np.uint8]:
     return np.frombuffer(memory, np.uint8)
 
 
-def reduce_view(
-    array: NDArray[Any], memory: _Memory, cls: type[NDArray[Any]] | None = None
+def reduce_view(array: NDArray[Any], memory: _Memory) -> tuple[Any, ...]:
+    """Reduce an array that lies in that memory."""
+    return _reduced(memory, memory.address, array, type(array))
+
+
+def _reduced(
+    memory: object, address: int, array: NDArray[Any], cls: type[NDArray[Any]]
 ) -> tuple[Any, ...]:
-    """Reduce an array that lies in that memory, to be of the class `cls`, or else of its own."""
-    return rebuild_view, (
-        memory,
-        cls or type(array),
-        array.dtype,
-        array.shape,
-        array.strides,
-        address_of(array) - memory.address,
-        array.flags.writeable,
-    )
+    start = address_of(array) - address
+    writeable = array.flags.writeable
+    return rebuild_view, (memory, cls, array.dtype, array.shape, array.strides, start, writeable)
 
 
 def rebuild_view(
@@ -114,11 +113,14 @@ def reduce_dense(array: NDArray[Any], cls: type[NDArray[Any]]) -> tuple[Any, ...
     direction, or overlap in it; else the array is copied once, as pickling it would.
     """
     plain = array.view(np.ndarray)
-    if plain.nbytes and extent_of(plain) > plain.nbytes:
+    low = high = address_of(plain)
+    if plain.nbytes:
+        low, high = byte_bounds(plain)
+    if high - low > plain.nbytes:
         plain = plain.copy(order="C")
         plain.flags.writeable = array.flags.writeable
-    low, high = byte_bounds(plain) if plain.nbytes else (address_of(plain),) * 2
-    return reduce_view(plain, Region(low, high - low, [plain]), cls)
+        low, high = byte_bounds(plain)
+    return _reduced(Region(low, high - low, [plain]).buffer(), low, plain, cls)
 
 
 def extent_of(array: NDArray[Any]) -> int:

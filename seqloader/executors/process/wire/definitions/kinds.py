@@ -22,7 +22,7 @@ import numpy as np
 
 from seqloader.executors.process.wire.definitions import numbers, script
 from seqloader.executors.process.wire.definitions.builtin import is_made_in_c
-from seqloader.executors.process.wire.faithful import faithful_reducer
+from seqloader.executors.process.wire.faithful import FAITHFUL_REDUCERS
 
 __all__ = ["KNOWN_BY_NAME", "reducer_of"]
 
@@ -30,7 +30,7 @@ __all__ = ["KNOWN_BY_NAME", "reducer_of"]
 def reducer_of(kind: type) -> Callable[[Any], Any] | None:
     """What reduces objects of one of these kinds; it answers NotImplemented where pickle's own way
     will do. None: it is none of them."""
-    reducer = _REDUCERS.get(kind) or faithful_reducer(kind)
+    reducer = _REDUCERS.get(kind) or FAITHFUL_REDUCERS.get(kind.__name__)
     if reducer is None and any(base in _DESCRIPTORS for base in kind.__mro__):
         reducer = _reduce_descriptor
     if reducer is None and kind.__reduce__ is not object.__reduce__:  # type: ignore[comparison-overlap]
