@@ -58,7 +58,7 @@ def make_numbered(number: str, name: str, make: Callable[..., Any], *parts: Any)
 
 def _reduce_cached(cached: Any) -> Any:
     function = getattr(cached, "__wrapped__", None)
-    if not any(part is function for part in gc.get_referents(cached)):
+    if function is None or not any(part is function for part in gc.get_referents(cached)):
         return NotImplemented
     options = cached.cache_parameters()
     attributes = dict(vars(cached))
@@ -78,7 +78,7 @@ def _reduce_descriptor(descriptor: Any) -> Any:
     if isinstance(descriptor, property):
         parts = descriptor.fget, descriptor.fset, descriptor.fdel, descriptor.__doc__
     elif isinstance(descriptor, functools.cached_property):
-        parts = (descriptor.func,)
+        parts = (getattr(descriptor, "func", None),)
         attributes.pop("lock", None)  # up to Python 3.11; made anew
     else:
         parts = (descriptor.__func__,)
