@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import os
+import pickle
 
 import numpy as np
 import pytest
 from sequences_for_tests import LikePyDataset, Numbers
+
+from seqloader import OrderedEnqueuer, Sequence
 
 ARRAYS = [np.arange(3) * k for k in range(5)]
 
@@ -130,3 +134,24 @@ def test_a_class_and_a_lambda_of_the_moment(make):
         return sequence
 
     assert list(make(local(3))) == [0, 3, 6, 9]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_enqueuer_cannot_be_copied_and_says_what_to_do(copied):
+    with pytest.raises(TypeError, match=r"an enqueuer cannot be copied.*Make another one"):
+        copied(OrderedEnqueuer(range(3), workers=0))
+
+
+def test_enqueuer_inside_a_sequence_is_named():
+    class Nested(Sequence):
+        def __init__(self):
+            self.inner = OrderedEnqueuer(range(3), workers=0)
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return next(self.inner.get())
+
+    with pytest.raises(TypeError, match=r"sequence\.inner, a seqloader\.enqueuer.OrderedEnqueuer"):
+        OrderedEnqueuer(Nested(), workers=1).start()

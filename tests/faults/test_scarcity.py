@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from deaths import worker_deaths
@@ -19,6 +20,7 @@ from victims import Blow, Full, FullMemory, HasChildren, LimitedMemory, Victim, 
 from seqloader import OrderedEnqueuer
 
 MB = 1 << 20
+ROOT = Path(__file__).parents[2]
 
 
 # --- shared memory -------------------------------------------------------------------------
@@ -333,3 +335,35 @@ def test_idle_enqueuer_uses_no_processor_time():
         time.sleep(1.0)
 
         assert sum(sum(p.cpu_times()[:2]) for p in processes) - before <= 0.05
+
+
+FILES_LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+sys.path[:0] = [{root!r}]
+from seqloader import OrderedEnqueuer, shared_empty
+class Numbered:
+    def __len__(self): return 1
+    def __getitem__(self, index): return index
+for call in (OrderedEnqueuer(Numbered(), workers=1).start, lambda: shared_empty(10**6)):
+    try:
+        call()
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_limit_on_the_size_of_files_is_said_to_be_that(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FILES_LIMITED.format(root=str(ROOT))],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+
+    started, shared = done.stdout.splitlines()
+    assert started.startswith("WorkerStartError cannot start a worker process: [Errno 27]")
+    assert "ulimit -f" in started
+    assert shared.startswith("MemoryError no shared memory for an array of 8,000,000 bytes")
+    assert "ulimit -f" in shared

@@ -14,7 +14,7 @@ import pytest
 
 import seqloader
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 
 FRAMEWORKS = {"jax", "keras", "tensorflow", "torch"}
 NOT_BEFORE_NEEDED = {"cloudpickle", "multiprocessing", "psutil", "subprocess"}

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-import subprocess
-import sys
 import unittest.mock
 import xmlrpc.client
-from pathlib import Path
 
 import pytest
 
-from seqloader import BatchedSequence, OrderedEnqueuer, Sequence
+from seqloader import BatchedSequence, OrderedEnqueuer
 from seqloader.samples.source import check_source
 from seqloader.sequence.interface import offered, overrides_hook
-
-ROOT = Path(__file__).parents[1]
 
 
 class Numbered:
@@ -117,27 +110,6 @@ def test_offered_is_none_where_nothing_is_offered():
     assert offered(Wrapper(), "on_epoch_end") is not None
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_enqueuer_cannot_be_copied_and_says_what_to_do(copied):
-    with pytest.raises(TypeError, match=r"an enqueuer cannot be copied.*Make another one"):
-        copied(OrderedEnqueuer(Numbered(), workers=0))
-
-
-def test_enqueuer_inside_a_sequence_is_named():
-    class Nested(Sequence):
-        def __init__(self):
-            self.inner = OrderedEnqueuer(Numbered(), workers=0)
-
-        def __len__(self):
-            return 1
-
-        def __getitem__(self, index):
-            return next(self.inner.get())
-
-    with pytest.raises(TypeError, match=r"sequence\.inner, a seqloader\.enqueuer.OrderedEnqueuer"):
-        OrderedEnqueuer(Nested(), workers=1).start()
-
-
 def test_table_whose_index_is_a_column_is_no_source():
     table = type("Table", (Numbered,), {"__module__": "pyarrow.lib", "columns": []})()
 
@@ -145,35 +117,3 @@ def test_table_whose_index_is_a_column_is_no_source():
         check_source(table)
     with pytest.raises(TypeError, match="is a column"):
         OrderedEnqueuer(table)
-
-
-LIMITED = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-sys.path[:0] = [{root!r}]
-from seqloader import OrderedEnqueuer, shared_empty
-class Numbered:
-    def __len__(self): return 1
-    def __getitem__(self, index): return index
-for call in (OrderedEnqueuer(Numbered(), workers=1).start, lambda: shared_empty(10**6)):
-    try:
-        call()
-    except Exception as error:
-        print(type(error).__name__, error)
-"""
-
-
-def test_limit_on_the_size_of_files_is_said_to_be_that(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED.format(root=str(ROOT))],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-
-    started, shared = done.stdout.splitlines()
-    assert started.startswith("WorkerStartError cannot start a worker process: [Errno 27]")
-    assert "ulimit -f" in started
-    assert shared.startswith("MemoryError no shared memory for an array of 8,000,000 bytes")
-    assert "ulimit -f" in shared

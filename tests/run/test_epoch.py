@@ -1,19 +1,20 @@
-"""The delivery of an epoch over an executor that answers in any order, fails, dies and doubles."""
+"""An epoch over an executor that answers in any order, fails, dies and doubles."""
 
 from __future__ import annotations
 
 import random
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from run.stand_ins import options
 
 from seqloader.errors import WorkerLostError, WorkerLostWarning
 from seqloader.order import Plan
-from seqloader.run.delivery import Delivery
-from seqloader.run.options import Options, checked_options
+from seqloader.run.epoch import Epoch
 from seqloader.stats import Counters
 from seqloader.tickets import Death, Lost, Raised, Ticket
 
@@ -81,25 +82,16 @@ class Script:
         return answers
 
 
-def options(**changed: Any) -> Options:
-    given: dict[str, Any] = dict.fromkeys(
-        ("workers", "max_queue_size", "max_queue_bytes", "seed", "executor", "start_method",
-         "timeout_s", "worker_init", "worker_env", "threads_per_worker")
-    )  # fmt: skip
-    given |= {"use_multiprocessing": True, "copy": False, "on_error": "raise"}
-    return checked_options(**given | {"retries": 0, "crash_retries": 2} | changed)
-
-
-def deliver(delivery: Delivery) -> list[Any]:
+def deliver(epoch: Epoch) -> list[Any]:
     """What the enqueuer does of it: batches, and errors in their place."""
     got: list[Any] = []
-    while not delivery.window.finished:
-        delivery.receive()
-        delivery.fill()
-        while delivery.window.due in delivery.window.arrived:
-            answer = delivery.window.hand_over()
+    while not epoch.window.finished:
+        epoch.receive()
+        epoch.fill()
+        while epoch.window.due in epoch.window.arrived:
+            answer = epoch.window.hand_over()
             failed = isinstance(answer, (Raised, Lost))
-            got.append(delivery.error_of(answer) if failed else delivery.open(answer))
+            got.append(epoch.error_of(answer) if failed else epoch.open(answer))
     return got
 
 
@@ -124,10 +116,10 @@ def test_every_index_is_delivered_once_in_order_or_replaced_by_its_error(
 ):
     script = Script(random.Random(chance), fates)
     script.doubles = doubles
-    chosen = options(retries=retries, crash_retries=crash_retries)
-    delivery = Delivery(plan, script, chosen, Counters(), limit=limit)
+    chosen = replace(options(None), retries=retries, crash_retries=crash_retries)
+    epoch = Epoch(plan, script, chosen, Counters(), limit=limit)
 
-    got = deliver(delivery)
+    got = deliver(epoch)
 
     expected = [
         end_of(fates.get(index, []), retries, crash_retries) or index
@@ -157,20 +149,20 @@ def end_of(fates: list[str], retries: int, crash_retries: int) -> type[Exception
 )
 def test_restarts_at_any_time_lose_and_double_nothing(plan, limit, chance, tears):
     script = Script(random.Random(chance), {})
-    delivery = Delivery(plan, script, options(), Counters(), limit=limit)
+    epoch = Epoch(plan, script, options(None), Counters(), limit=limit)
     got: list[int] = []
 
     for turn in range(10_000):
         if turn in tears:  # as the enqueuer mends a torn step
             script.reset()
-            delivery.restart()
-        delivery.fill()
-        delivery.receive()
-        if delivery.window.due in delivery.window.arrived:
-            position = delivery.window.due
-            got.append(delivery.open(delivery.window.hand_over()))
-            delivery.handovers.leave_out(position)
-        if delivery.window.finished:
+            epoch.restart()
+        epoch.fill()
+        epoch.receive()
+        if epoch.window.due in epoch.window.arrived:
+            position = epoch.window.due
+            got.append(epoch.open(epoch.window.hand_over()))
+            epoch.handovers.leave_out(position)
+        if epoch.window.finished:
             break
 
     assert got == plan.indices(0, plan.count)
@@ -178,36 +170,36 @@ def test_restarts_at_any_time_lose_and_double_nothing(plan, limit, chance, tears
 
 def test_an_answer_of_another_epoch_is_given_back_unopened():
     script = Script(random.Random(0), {})
-    delivery = Delivery(Plan(3, epoch=1), script, options(), Counters(), limit=3)
-    delivery.fill()
+    epoch = Epoch(Plan(3, epoch=1), script, options(None), Counters(), limit=3)
+    epoch.fill()
     stale = Batch(Ticket(0, 0, 0))
     script.collect = lambda: [stale]  # type: ignore[method-assign]
 
-    delivery.receive()
+    epoch.receive()
 
     assert stale.ends == ["discarded"]
-    assert not delivery.window.arrived
+    assert not epoch.window.arrived
 
 
 def test_a_death_without_a_ticket_is_counted_and_warned_about():
     script, counters = Script(random.Random(0), {}), Counters()
-    delivery = Delivery(Plan(3), script, options(), counters, limit=3)
+    epoch = Epoch(Plan(3), script, options(None), counters, limit=3)
     script.collect = lambda: [DEATH]  # type: ignore[method-assign]
 
-    delivery.receive()
+    epoch.receive()
 
     assert counters.respawns == 1
-    assert [type(warning) for warning in delivery.warnings] == [WorkerLostWarning]
+    assert [type(warning) for warning in epoch.warnings] == [WorkerLostWarning]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
 def test_what_is_no_exception_is_not_tried_again(error):
     script, counters = Script(random.Random(0), {}), Counters()
-    delivery = Delivery(Plan(3), script, options(retries=5), counters, limit=3)
-    delivery.fill()
+    epoch = Epoch(Plan(3), script, replace(options(None), retries=5), counters, limit=3)
+    epoch.fill()
     script.collect = lambda: [Raised(Ticket(0, 0, 0), 0, error)]  # type: ignore[method-assign]
 
-    delivery.receive()
+    epoch.receive()
 
-    assert delivery.window.arrived[0].error is error
+    assert epoch.window.arrived[0].error is error
     assert counters.retried == 0
