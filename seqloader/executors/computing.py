@@ -23,9 +23,9 @@ from seqloader.randomness.held_generators import set_streams
 from seqloader.sequence.bindings import bindings, same_bindings
 
 if TYPE_CHECKING:
-    from seqloader.randomness.context import Seeding
     from seqloader.randomness.drawn_values import Watch
     from seqloader.randomness.held_generators import Held
+    from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Ticket
 
 __all__ = ["Computing"]

@@ -23,7 +23,7 @@ from seqloader.executors.local_batch import answer_with
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from seqloader.randomness.context import Seeding
+    from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Outcome, Ticket
 
 __all__ = ["InlineExecutor"]

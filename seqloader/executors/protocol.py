@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
-    from seqloader.randomness.context import Seeding
     from seqloader.randomness.drawn_values import Noticed
+    from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Death, Outcome, Ticket
 
 __all__ = ["Executor", "SharesGenerators", "turn_of"]

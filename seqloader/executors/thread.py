@@ -58,7 +58,7 @@ from seqloader.randomness.drawn_values import Noticed, Watch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqloader.randomness.context import Seeding
+    from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Outcome, Ticket
 
 __all__ = ["ThreadExecutor"]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from seqloader.randomness.context import Seeding
+    from seqloader.randomness.seeding import Seeding
 
 __all__ = ["count_batches_seen", "draw_orders", "forget_orders", "seeded_iterators"]
 

@@ -16,12 +16,12 @@ Pure, but for the state of the generators that it looks at.
 from __future__ import annotations
 
 import pickle
-import sys
 from collections import deque
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from seqloader.randomness.global_generators import global_generators
 from seqloader.randomness.held_generators import Held, keep
 from seqloader.sequence.bindings import bindings
 
@@ -193,19 +193,7 @@ def _digest(value: Any) -> bytes:
 
 def _states(held: tuple[Held, ...]) -> list[Any]:
     """Of the process's own generators and of those held."""
-    states: list[Any] = [_numpy_state(), *keep(held)]
-    own = getattr(sys.modules.get("random"), "getstate", None)
-    if own is not None:
-        states.append(own())
-    torch = getattr(sys.modules.get("torch"), "default_generator", None)
-    if torch is not None:
-        states.append(torch.get_state())
-    return states
-
-
-def _numpy_state() -> Any:
-    own = getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None)
-    return None if own is None else own.get_state(legacy=False)
+    return keep([*global_generators(), *held])
 
 
 def _same(before: list[Any], now: list[Any]) -> bool:

@@ -27,7 +27,6 @@ import pickle
 import sys
 from collections import deque
 from functools import partial
-from itertools import chain
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -40,18 +39,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from seqloader.randomness.global_generators import global_generators
 from seqloader.randomness.held_generators import (
-    BitsOfNumpy,
+    BITS,
+    OPAQUE,
     Held,
-    LegacyOfNumpy,
-    Opaque,
+    Kind,
     bits_of,
-    generator_kinds,
-    own_generators,
+    generator_classes,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    Way = Callable[["_Search", str, Any], Iterable["Part"]]
+    """Searches an object at a place."""
 
 __all__ = ["find_generators"]
 
@@ -64,48 +66,42 @@ def find_generators(root: Any) -> tuple[Held, ...]:
 
     Imports nothing, and calls no code of the user's but what pickles the elements of a set.
     """
-    search = _Search()
-    search.run(root)
-    if not search.seedable:
-        return tuple(search.found)
-    opaque = [Opaque(place, one) for place, one in search.seedable if not _Search().run(one)]
+    search = _Search(root)
+    opaque = [
+        Held(place, seedable, OPAQUE)
+        for place, seedable in search.seedable
+        if not _Search(seedable).found
+    ]
     return (*search.found, *opaque)
 
 
 class _Search:
-    """One pass over everything that an object refers to."""
+    """One pass over everything that `root` refers to, breadth first."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Any) -> None:
         self.found: list[Held] = []
         self.seedable: list[Part] = []
-        """Objects with a `set_random_seed`."""
-        self._queue: deque[Part] = deque()
-        self._seen: dict[int, Any] = {}
+        """Objects with a `set_random_seed`, and their places."""
+        self._queue: deque[Part] = deque([("", root)])
+        self._seen: dict[int, Any] = {id(root): root}
         """By id, and kept alive, so that nothing else gets it meanwhile."""
-        self._bits: dict[int, str] = {}
-        """Places of numpy's bit generators: who shares one shares its numbers."""
-        self._ways: dict[type, Callable[[str, Any], Iterable[Part]]] = {}
+        self._places: dict[int, str] = {}
+        """Of what generators stand on: who shares a bit generator of numpy shares its numbers."""
         self._classes: set[type] = set()
-        self._kinds = generator_kinds()
-        own = list(own_generators().values())
-        self._own = {id(part): part for part in (*own, *map(bits_of, own))}
+        """Whose attributes were searched."""
+        self._generator_classes = generator_classes()
+        self._globals = {id(bits_of(one.target)) for one in global_generators()}
+        self._run()
 
-    def run(self, root: Any) -> bool:
-        """Search `root` and all below it; whether anything was found."""
-        self._queue.append(("", root))
-        self._seen[id(root)] = root
-        queue, ways = self._queue, self._ways
-        while queue:
-            place, obj = queue.popleft()
+    def _run(self) -> None:
+        ways: dict[type, Way] = {}
+        while self._queue:
+            place, obj = self._queue.popleft()
             kind = type(obj)
             way = ways.get(kind)
             if way is None:
                 way = ways[kind] = self._way_into(kind)
-            self._take_up(way(place, obj), place)
-        # Each way refers to this search: the cycle would keep all that was seen, and its memory,
-        # until garbage is collected.
-        ways.clear()
-        return bool(self.found)
+            self._take_up(way(self, place, obj), place)
 
     def _take_up(self, parts: Iterable[Part], place: str) -> None:
         seen = self._seen
@@ -120,35 +116,30 @@ class _Search:
             seen[id(part)] = part
             self._queue.append((place + text, part))
 
-    def _way_into(self, kind: type) -> Callable[[str, Any], Iterable[Part]]:
-        """How objects of a class are searched."""
-        known = _WAYS.get(kind)
+    def _way_into(self, cls: type) -> Way:
+        """How objects of a class are searched. It does not refer to this search: in a cycle, all
+        that was seen would stay in memory until garbage is collected."""
+        known = _CONTENTS.get(cls)
         if known is not None:
-            return lambda place, obj: known(obj)
-        if issubclass(kind, _CLOSED) or _is_tensor(kind):
-            return lambda place, obj: ()
-        for base, note in self._kinds:
-            if issubclass(kind, base):
-                return lambda place, obj: self._note(place, obj, note)
-        seedable = callable(getattr(kind, "set_random_seed", None))
-        contents = next((_WAYS[base] for base in kind.__mro__ if base in _WAYS), None)
-        return lambda place, obj: self._enter(place, obj, contents, seedable=seedable)
+            return lambda search, place, obj: known(obj)
+        if issubclass(cls, _CLOSED) or _is_tensor(cls):
+            return lambda search, place, obj: ()
+        for base, kind in self._generator_classes:
+            if issubclass(cls, base):
+                return lambda search, place, obj: search._note(place, obj, kind)
+        contents = next((_CONTENTS[base] for base in cls.__mro__ if base in _CONTENTS), None)
+        seedable = callable(getattr(cls, "set_random_seed", None))
+        return lambda search, place, obj: search._enter(place, obj, contents, seedable=seedable)
 
-    def _note(self, place: str, obj: Any, note: type[Held]) -> Iterable[Part]:
+    def _note(self, place: str, obj: Any, kind: Kind) -> Iterable[Part]:
         """A generator was found. What it consists of is not searched."""
         bits = bits_of(obj)
-        if id(bits) in self._own or id(obj) in self._own:
+        if id(bits) in self._globals or (kind is BITS and id(bits) in self._places):
             return ()
-        if note is BitsOfNumpy or note is LegacyOfNumpy:
-            known = id(bits) in self._bits
-            place = self._bits.setdefault(id(bits), place)
-            self._seen[id(bits)] = bits
-            if note is BitsOfNumpy:
-                if known:
-                    return ()
-                obj = bits
-        one = note(place, obj)
-        if one.can_be_set():
+        place = self._places.setdefault(id(bits), place)
+        self._seen[id(bits)] = bits
+        one = Held(place, bits if kind is BITS else obj, kind)
+        if kind.can_seed(one.target):
             self.found.append(one)
         return ()
 
@@ -160,16 +151,16 @@ class _Search:
         *,
         seedable: bool,
     ) -> Iterator[Part]:
-        """The parts of an object of any other class."""
+        """The parts of an object of any other class; `contents`: of the container that it is."""
         if seedable:
             self.seedable.append((place, obj))
         if contents is not None:
             yield from contents(obj)
         yield from self._attributes(obj)
-        kind = type(obj)
-        if kind not in self._classes:
-            self._classes.add(kind)
-            for base in kind.__mro__:
+        cls = type(obj)
+        if cls not in self._classes:
+            self._classes.add(cls)
+            for base in cls.__mro__:
                 if _is_of_the_user(base):
                     yield from _class_attributes(base)
         yield from self._referents(obj)
@@ -258,21 +249,14 @@ def _of_list(obj: Any) -> Iterable[Part]:
     return ((f"[{number}]", part) for number, part in enumerate(elements))
 
 
-def _of_dict(obj: Any) -> Iterable[Part]:
+def _of_dict(obj: Any) -> Iterator[Part]:
     items = list(dict.items(obj))
-    kinds = {type(key) for key, _ in items}
-    parts: Iterable[Part] = ()
-    if not kinds <= _ATOMS:
-        keys = enumerate(key for key, _ in items)
-        parts = [(f"[key {number}]", key) for number, key in keys if type(key) not in _ATOMS]
-    if {type(value) for _, value in items} <= _ATOMS:
-        return parts
-    named = (
-        (f"[{key!r}]" if type(key) in _ATOMS else f"[value {number}]", value)
-        for number, (key, value) in enumerate(items)
-        if type(value) not in _ATOMS
-    )
-    return chain(parts, named)
+    for number, (key, _) in enumerate(items):
+        if type(key) not in _ATOMS:
+            yield f"[key {number}]", key
+    for number, (key, value) in enumerate(items):
+        if type(value) not in _ATOMS:
+            yield f"[{key!r}]" if type(key) in _ATOMS else f"[value {number}]", value
 
 
 def _of_set(obj: Any) -> Iterable[Part]:
@@ -304,12 +288,9 @@ def _of_function(obj: Any) -> Iterable[Part]:
             yield f".<variable {obj.__code__.co_freevars[number]}>", cell.cell_contents
         except ValueError:  # not bound yet
             continue
-    if obj.__defaults__:
-        yield ".__defaults__", obj.__defaults__
-    if obj.__kwdefaults__:
-        yield ".__kwdefaults__", obj.__kwdefaults__
-    if obj.__dict__:
-        yield ".__dict__", obj.__dict__
+    yield ".__defaults__", obj.__defaults__
+    yield ".__kwdefaults__", obj.__kwdefaults__
+    yield ".__dict__", obj.__dict__
 
 
 def _of_method(obj: Any) -> Iterable[Part]:
@@ -325,7 +306,7 @@ def _of_partial(obj: Any) -> Iterable[Part]:
 
 _CONTAINERS: Final[tuple[type[Iterable[Any]], ...]] = (list, tuple, deque, set, frozenset)
 
-_WAYS: Final[dict[type, Callable[[Any], Iterable[Part]]]] = {
+_CONTENTS: Final[dict[type, Callable[[Any], Iterable[Part]]]] = {
     list: _of_list,
     tuple: _of_list,
     deque: _of_list,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from seqloader.randomness.context import Seeding
+    from seqloader.randomness.seeding import Seeding
     from seqloader.run.epoch import Epoch
     from seqloader.run.options import Options
     from seqloader.run.resume.place import Place, PlaceStore

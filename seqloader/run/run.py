@@ -30,9 +30,9 @@ from seqloader.executors.computing import Computing
 from seqloader.executors.diagnostics import diagnostics_of
 from seqloader.executors.protocol import SharesGenerators, turn_of
 from seqloader.order import Cursor
-from seqloader.randomness.context import Seeding
 from seqloader.randomness.drawn_orders import draw_orders
 from seqloader.randomness.drawn_values import Disagreements
+from seqloader.randomness.seeding import Seeding
 from seqloader.run import messages
 from seqloader.run.epoch import Epoch
 from seqloader.run.resume.fit import planned_at

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from seqloader.executors.protocol import Executor
-    from seqloader.randomness.context import Seeding
+    from seqloader.randomness.seeding import Seeding
     from seqloader.run.options import Options
     from seqloader.run.parts import Guest
 

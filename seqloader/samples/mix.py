@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from seqloader.randomness.context import compute_part, current_batch
+from seqloader.randomness.context import current_batch
+from seqloader.randomness.seeding import compute_part
 from seqloader.samples.order import check_count
 from seqloader.samples.proportions import Proportions, source_seed
 from seqloader.samples.seeded import SeededSequence

@@ -14,7 +14,8 @@ import operator
 import os
 from typing import TYPE_CHECKING, Any
 
-from seqloader.randomness.context import Seeding, current_batch
+from seqloader.randomness.context import current_batch
+from seqloader.randomness.seeding import Seeding
 from seqloader.randomness.seeds import check_seed
 from seqloader.samples.identity import check_identity, check_parts
 from seqloader.sequence.base import Pass, Sequence

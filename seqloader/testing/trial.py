@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from seqloader.randomness.context import Seeding
+from seqloader.randomness.seeding import Seeding
 from seqloader.testing.deadline import DEADLINE_S, tickets, within
 from seqloader.testing.gate import Gate
 from seqloader.testing.sequences import Numbered

@@ -14,7 +14,7 @@ from shared_sequences import Rows
 from seqloader import share
 from seqloader.errors import WorkerLostWarning, WorkerStartError
 from seqloader.executors.process.executor import ProcessExecutor
-from seqloader.randomness.context import Seeding
+from seqloader.randomness.seeding import Seeding
 
 
 class Pickled(Rows):

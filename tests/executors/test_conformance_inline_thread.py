@@ -16,7 +16,7 @@ from seqloader import Sequence
 from seqloader.errors import WorkerStartError
 from seqloader.executors.inline import InlineExecutor
 from seqloader.executors.thread import ThreadExecutor
-from seqloader.randomness.context import Seeding
+from seqloader.randomness.seeding import Seeding
 from seqloader.testing import (
     DEADLINE_S,
     ExecutorConformance,

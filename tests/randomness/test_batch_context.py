@@ -1,32 +1,18 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from runs import COUNTED, RESEEDED, TICKET, Calls, printed_by
 
-from seqloader.randomness.context import BatchContext, Seeding, batch_context
+from seqloader.randomness.context import BatchContext, batch_context
+from seqloader.randomness.seeding import Seeding
 from seqloader.randomness.seeds import BATCH
 from seqloader.tickets import Ticket
-
-COUNTED = Seeding(7, reseed_globals=False)
-RESEEDED = Seeding(7, reseed_globals=True)
-TICKET = Ticket(epoch=2, position=41, index=907)
-
-
-class Calls:
-    """A Sequence whose batch is whatever a function returns."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self.call = call
-
-    def __getitem__(self, index: int) -> Any:
-        return self.call()
 
 
 class Indices:
@@ -267,7 +253,7 @@ def test_seeding_refuses_what_is_no_seed() -> None:
 def test_computing_without_reseeding_imports_nothing() -> None:
     script = (
         "import sys\n"
-        "from seqloader.randomness.context import Seeding\n"
+        "from seqloader.randomness.seeding import Seeding\n"
         "from seqloader.tickets import Ticket\n"
         "before = set(sys.modules)\n"
         "Seeding(1, False).compute([5], Ticket(0, 0, 0), shared=True)\n"
@@ -278,11 +264,8 @@ def test_computing_without_reseeding_imports_nothing() -> None:
         "print(is_loaded or sorted(set(sys.modules) - before))\n"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    computing, seeding = printed_by(script)
 
-    computing, seeding = done.stdout.splitlines()
     assert computing == "[]"
     # Where `import numpy` brings numpy.random (numpy 1), its generator is there to be seeded.
     assert seeding in ("[]", "True")

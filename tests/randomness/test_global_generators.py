@@ -1,36 +1,42 @@
 from __future__ import annotations
 
 import random
-import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from runs import COUNTED, RESEEDED, TICKET, Calls, printed_by
 
-from seqloader.randomness.context import Seeding
+from seqloader.randomness.held_generators import LEGACY
+from seqloader.randomness.seeding import Seeding
 from seqloader.tickets import Ticket
-
-COUNTED = Seeding(7, reseed_globals=False)
-RESEEDED = Seeding(7, reseed_globals=True)
-TICKET = Ticket(epoch=2, position=41, index=907)
-
-
-class Calls:
-    """A Sequence whose batch is whatever a function returns."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self.call = call
-
-    def __getitem__(self, index: int) -> Any:
-        return self.call()
 
 
 def draw() -> tuple[Any, ...]:
     """Numbers from each of the global generators that are always there."""
     return random.random(), random.gauss(0, 1), *np.random.random(2), np.random.normal()
+
+
+@pytest.fixture(autouse=True)
+def kept_generators() -> Iterator[None]:
+    python, numpy = random.getstate(), np.random.get_state(legacy=False)
+    yield
+    random.setstate(python)
+    np.random.set_state(numpy)
+
+
+def draw_ahead() -> tuple[Any, ...]:
+    """What `draw` returns next, if the generators are left alone until then."""
+    random.gauss(0, 1)  # leaves a second number in store, as does the next
+    np.random.normal()
+    python, numpy = random.getstate(), np.random.get_state(legacy=False)
+    expected = draw()
+    random.setstate(python)
+    np.random.set_state(numpy)
+    return expected
 
 
 def compute_draw(seeding: Seeding, epoch: int = 0, index: int = 0) -> tuple[Any, ...]:
@@ -94,12 +100,7 @@ def test_global_numbers_never_change() -> None:
 
 
 def test_compute_aside_puts_the_global_generators_back() -> None:
-    random.gauss(0, 1)  # leaves a second number in store, as does the next
-    np.random.normal()
-    python, numpy = random.getstate(), np.random.get_state(legacy=False)
-    expected = draw()
-    random.setstate(python)
-    np.random.set_state(numpy)
+    expected = draw_ahead()
 
     compute_draw(RESEEDED)
 
@@ -111,10 +112,7 @@ def test_compute_aside_puts_the_global_generators_back_when_the_batch_raises() -
         draw()
         raise KeyboardInterrupt
 
-    python, numpy = random.getstate(), np.random.get_state(legacy=False)
-    expected = draw()
-    random.setstate(python)
-    np.random.set_state(numpy)
+    expected = draw_ahead()
 
     with pytest.raises(KeyboardInterrupt):
         RESEEDED.compute_aside(Calls(fail), TICKET)
@@ -125,17 +123,13 @@ def test_compute_aside_puts_the_global_generators_back_when_the_batch_raises() -
 def test_interrupt_while_they_are_put_back_leaves_none_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    python, numpy = random.getstate(), np.random.get_state(legacy=False)
-    expected = draw()
-    random.setstate(python)
-    np.random.set_state(numpy)
-    set_state = np.random.set_state
+    expected = draw_ahead()
 
-    def interrupted(state: Any) -> None:
-        monkeypatch.setattr(np.random, "set_state", set_state)
+    def interrupted(*_: Any) -> None:
+        monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(np.random, "set_state", interrupted)
+    monkeypatch.setattr(type(LEGACY), "put_back", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compute_draw(RESEEDED)
 
@@ -143,11 +137,7 @@ def test_interrupt_while_they_are_put_back_leaves_none_behind(
 
 
 def test_without_reseeding_global_generators_run_on() -> None:
-    random.seed(1)
-    np.random.seed(1)
-    expected = draw()
-    random.seed(1)
-    np.random.seed(1)
+    expected = draw_ahead()
 
     assert COUNTED.compute(Calls(draw), TICKET) == expected
 
@@ -168,8 +158,7 @@ def test_batch_inside_a_batch_leaves_the_outer_ones_global_numbers_alone() -> No
 
 @pytest.mark.filterwarnings("ignore:get_state and legacy")
 def test_numpys_global_bit_generator_may_be_another_one() -> None:
-    theirs = np.random.get_bit_generator()
-    kept = np.random.get_state(legacy=False)
+    theirs, kept = np.random.get_bit_generator(), np.random.get_state(legacy=False)
     np.random.set_bit_generator(np.random.PCG64(1))
     try:
         first, second = compute_draw(RESEEDED), compute_draw(RESEEDED)
@@ -263,10 +252,7 @@ def test_hook_that_raises_leaves_the_global_generators_as_they_were() -> None:
         draw()
         raise ValueError("from the hook")
 
-    python, numpy = random.getstate(), np.random.get_state(legacy=False)
-    expected = draw()
-    random.setstate(python)
-    np.random.set_state(numpy)
+    expected = draw_ahead()
 
     with pytest.raises(ValueError, match="from the hook"):
         RESEEDED.hook(0, fail, name="on_epoch_end")
@@ -275,24 +261,11 @@ def test_hook_that_raises_leaves_the_global_generators_as_they_were() -> None:
 
 
 def test_hook_without_reseeding_is_a_plain_call() -> None:
-    random.seed(1)
-    np.random.seed(1)
-    expected = draw()
-    random.seed(1)
-    np.random.seed(1)
+    expected = draw_ahead()
 
     assert COUNTED.hook(0, draw, name="on_epoch_end") == expected
 
 
-@pytest.fixture
-def kept_generators() -> Any:
-    python, numpy = random.getstate(), np.random.get_state(legacy=False)
-    yield
-    random.setstate(python)
-    np.random.set_state(numpy)
-
-
-@pytest.mark.usefixtures("kept_generators")
 def test_worker_process_with_a_seed_draws_what_its_slot_says() -> None:
     drawn = []
     for slot in (0, 0, 1):
@@ -302,7 +275,6 @@ def test_worker_process_with_a_seed_draws_what_its_slot_says() -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-@pytest.mark.usefixtures("kept_generators")
 def test_worker_process_without_a_seed_repeats_no_other_one(fake_torch: FakeTorchGenerator) -> None:
     drawn = []
     for slot in (0, 0, 1):
@@ -317,7 +289,7 @@ def test_worker_process_without_a_seed_repeats_no_other_one(fake_torch: FakeTorc
 
 def test_numpys_generator_is_seeded_also_where_the_batch_is_first_to_load_it() -> None:
     script = (
-        "from seqloader.randomness.context import Seeding\n"
+        "from seqloader.randomness.seeding import Seeding\n"
         "from seqloader.tickets import Ticket\n"
         "class Draws:\n"
         "    def __getitem__(self, index):\n"
@@ -326,12 +298,8 @@ def test_numpys_generator_is_seeded_also_where_the_batch_is_first_to_load_it() -
         "print(Seeding(7, True).compute(Draws(), Ticket(2, 41, 907)))\n"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-
     expected = RESEEDED.compute_aside(Calls(np.random.random), TICKET)
-    assert float(done.stdout) == expected
+    assert printed_by(script) == [repr(expected)]
 
 
 def test_seed_of_global_numbers_may_be_of_any_size() -> None:

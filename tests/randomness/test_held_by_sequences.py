@@ -3,13 +3,13 @@ from __future__ import annotations
 import os
 import random
 import signal
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from holders import LENGTH, Flip, Holder, Shuffling
+from runs import INLINE, PROCESSES, THREADS, batches_of
 
 from seqloader import (
     BatchedSequence,
@@ -20,41 +20,27 @@ from seqloader import (
     WorkerLostWarning,
 )
 
-WAYS: dict[str, dict[str, Any]] = {
-    "1": {"workers": 1},
-    "2": {"workers": 2},
-    "3": {"workers": 3},
-    "fork": {"workers": 2, "start_method": "fork"},
-    "thread": {"workers": 3, "use_multiprocessing": False},
-}
-
-
-def epochs(sequence: Any, count: int = 2, **options: Any) -> list[Any]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "the Sequence holds random generators, which its threads")
-        with OrderedEnqueuer(sequence, **options) as enqueuer:
-            return [batch for _ in range(count) for batch in enqueuer]
+SPAWNED_OR_FORKED = {**PROCESSES, "3": {"workers": 3}}
+WAYS = {**SPAWNED_OR_FORKED, "thread": THREADS}
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_with_a_seed_what_is_drawn_depends_on_epoch_and_index_alone(way: str) -> None:
-    expected = epochs(Shuffling(), 3, workers=0, seed=0)
+    expected = batches_of(Shuffling(), 3, workers=0, seed=0)
 
-    assert epochs(Shuffling(), 3, seed=0, **WAYS[way]) == expected
+    assert batches_of(Shuffling(), 3, seed=0, **WAYS[way]) == expected
 
 
-@pytest.mark.parametrize("way", [*WAYS, "inline"])
-def test_with_a_seed_no_number_comes_twice(way: str) -> None:
-    options = WAYS.get(way, {"workers": 0})
-
-    drawn = [number for batch in epochs(Holder(), seed=0, **options) for number in batch]
+@pytest.mark.parametrize("options", [*WAYS.values(), INLINE], ids=str)
+def test_with_a_seed_no_number_comes_twice(options: dict[str, Any]) -> None:
+    drawn = [number for batch in batches_of(Holder(), seed=0, **options) for number in batch]
 
     assert len(set(drawn)) == len(drawn) == 2 * LENGTH * 20
 
 
-@pytest.mark.parametrize("way", ["1", "2", "fork"])
+@pytest.mark.parametrize("way", PROCESSES)
 def test_without_a_seed_no_number_comes_twice_in_worker_processes(way: str) -> None:
-    drawn = [number for batch in epochs(Holder(), **WAYS[way]) for number in batch]
+    drawn = [number for batch in batches_of(Holder(), **WAYS[way]) for number in batch]
 
     assert len(set(drawn)) == len(drawn)
 
@@ -62,7 +48,7 @@ def test_without_a_seed_no_number_comes_twice_in_worker_processes(way: str) -> N
 def test_without_a_seed_the_consumers_own_batches_draw_on() -> None:
     rng = np.random.default_rng(0)
 
-    drawn = [batch[0] for batch in epochs(Pair(np.random.default_rng(0)), workers=0)]
+    drawn = [batch[0] for batch in batches_of(Pair(np.random.default_rng(0)), workers=0)]
 
     assert drawn == [rng.random() for _ in range(8)]
 
@@ -78,26 +64,24 @@ class Pair(Sequence):
         return self.rng.random(), index
 
 
-@pytest.mark.parametrize(
-    "options", [{"workers": 0}, {"workers": 2}, {"workers": 2, "use_multiprocessing": False}]
-)
+@pytest.mark.parametrize("options", [INLINE, PROCESSES["2"], THREADS])
 def test_a_generator_that_the_trainer_shares_is_left_where_it_was(options: dict[str, Any]) -> None:
     for shared in (np.random.default_rng(3), random.Random(3), np.random.RandomState(3)):
         twin = type(shared)(3) if not hasattr(shared, "bit_generator") else np.random.default_rng(3)
         assert shared.random() == twin.random()
 
-        epochs(Pair(shared), seed=0, **options)
+        batches_of(Pair(shared), seed=0, **options)
 
         assert shared.random() == twin.random()
 
 
 def test_a_killed_worker_repeats_no_number(tmp_path: Path) -> None:
-    expected = epochs(Holder(), seed=0, workers=0)
+    expected = batches_of(Holder(), seed=0, workers=0)
 
     with pytest.warns(WorkerLostWarning):
-        assert epochs(Killed(tmp_path), seed=0, workers=2) == expected
+        assert batches_of(Killed(tmp_path), seed=0, workers=2) == expected
     with pytest.warns(WorkerLostWarning):
-        drawn = epochs(Killed(tmp_path / "again"), workers=2)
+        drawn = batches_of(Killed(tmp_path / "again"), workers=2)
     assert len({number for batch in drawn for number in batch}) == 2 * LENGTH * 20
 
 
@@ -115,7 +99,7 @@ class Killed(Holder):
 
 
 def test_a_resumed_run_draws_the_same() -> None:
-    expected = epochs(Holder(), seed=4, workers=0)
+    expected = batches_of(Holder(), seed=4, workers=0)
     with OrderedEnqueuer(Holder(), seed=4, workers=2) as first:
         batches = iter(first)
         seen = [next(batches) for _ in range(5)]
@@ -129,7 +113,7 @@ def test_a_resumed_run_draws_the_same() -> None:
 
 def test_compute_is_what_a_worker_computes_and_leaves_no_trace() -> None:
     sequence = Holder()
-    expected = epochs(Holder(), seed=4, workers=0)
+    expected = batches_of(Holder(), seed=4, workers=0)
     enqueuer = OrderedEnqueuer(sequence, seed=4, workers=2)
     before = sequence.rng.bit_generator.state
 
@@ -152,12 +136,12 @@ class Lazy(Sequence):
         return self.rng.random()
 
 
-@pytest.mark.parametrize("way", ["1", "2", "3", "fork"])  # threads may make several at once
+@pytest.mark.parametrize("way", SPAWNED_OR_FORKED)  # threads may make several at once
 def test_a_generator_made_in_getitem_is_set_from_the_first_batch_on(way: str) -> None:
-    expected = epochs(Lazy(), seed=0, workers=0)
+    expected = batches_of(Lazy(), seed=0, workers=0)
 
     assert len(set(expected)) == 16
-    assert epochs(Lazy(), seed=0, **WAYS[way]) == expected
+    assert batches_of(Lazy(), seed=0, **WAYS[way]) == expected
 
 
 class Replaced(Holder):
@@ -170,10 +154,10 @@ class Replaced(Holder):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_generators_that_a_hook_puts_in_are_set_too(way: str) -> None:
-    expected = epochs(Replaced(), 3, seed=0, workers=0)
+    expected = batches_of(Replaced(), 3, seed=0, workers=0)
 
     assert len({number for batch in expected for number in batch}) == 3 * LENGTH * 20
-    assert epochs(Replaced(), 3, seed=0, **WAYS[way]) == expected
+    assert batches_of(Replaced(), 3, seed=0, **WAYS[way]) == expected
 
 
 def test_threads_that_must_take_turns_say_so_once() -> None:
@@ -209,7 +193,7 @@ def test_generators_in_what_a_sequence_is_made_of_are_set(way: str) -> None:
         )
 
     def numbers(**options: Any) -> list[Any]:
-        return [batch.tolist() for batch in epochs(mix(), seed=0, **options)]
+        return [batch.tolist() for batch in batches_of(mix(), seed=0, **options)]
 
     expected = numbers(workers=0)
 
@@ -232,9 +216,9 @@ class OwnGlobals(Sequence):
         return self.legacy.random_sample(), np.random.random(), self.draw(), random.random()
 
 
-@pytest.mark.parametrize("way", ["1", "2", "fork"])
+@pytest.mark.parametrize("way", PROCESSES)
 def test_the_process_own_generators_held_by_an_attribute_stay_the_process_own(way: str) -> None:
-    expected = epochs(OwnGlobals(), seed=0, workers=0)
+    expected = batches_of(OwnGlobals(), seed=0, workers=0)
 
-    assert epochs(OwnGlobals(), seed=0, **WAYS[way]) == expected
+    assert batches_of(OwnGlobals(), seed=0, **WAYS[way]) == expected
     assert len({number for batch in expected for number in batch}) == 48

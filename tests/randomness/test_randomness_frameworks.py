@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from runs import INLINE, PROCESSES, THREADS, batches_of, epochs
 
 from seqloader import OrderedEnqueuer, Sequence
 
-pytestmark = pytest.mark.limit(
-    180
-)  # importing these libraries takes half a minute where it is busy
+# Importing these libraries takes half a minute where it is busy.
+pytestmark = pytest.mark.limit(180)
 
-PROCESSES: dict[str, dict[str, Any]] = {
-    "spawn": {"workers": 2},
-    "fork": {"workers": 2, "start_method": "fork"},
-}
-THREADS: dict[str, Any] = {"workers": 3, "use_multiprocessing": False}
-ITERATOR_WAYS = {"inline": {"workers": 0}, "fork": PROCESSES["fork"], "thread": THREADS}
-
-
-def epochs(sequence: Any, count: int = 4, **options: Any) -> list[list[Any]]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "the Sequence holds random generators, which its threads")
-        with OrderedEnqueuer(sequence, **options) as enqueuer:
-            return [list(enqueuer) for _ in range(count)]
+TWO = [PROCESSES["2"], PROCESSES["fork"]]
+ITERATOR_WAYS = {"inline": INLINE, "fork": PROCESSES["fork"], "thread": THREADS}
 
 
 class Transformed(Sequence):
@@ -63,17 +51,17 @@ class Albumented(Transformed):
         return bytes(self.transform(image=image)["image"].tobytes())
 
 
-@pytest.mark.parametrize("way", PROCESSES)
+@pytest.mark.parametrize("options", TWO, ids=str)
 @pytest.mark.parametrize("seed", [None, 0])
-def test_no_batch_of_albumentations_comes_twice(seed: int | None, way: str) -> None:
-    batches = [one for each in epochs(Albumented(), seed=seed, **PROCESSES[way]) for one in each]
+def test_no_batch_of_albumentations_comes_twice(seed: int | None, options: dict[str, Any]) -> None:
+    batches = batches_of(Albumented(), 4, seed=seed, **options)
 
     assert len(set(batches)) == 48
 
 
-@pytest.mark.parametrize("options", [*PROCESSES.values(), THREADS], ids=str)
+@pytest.mark.parametrize("options", [*TWO, THREADS], ids=str)
 def test_albumentations_is_under_the_seed(options: dict[str, Any]) -> None:
-    assert epochs(Albumented(), seed=0, **options) == epochs(Albumented(), seed=0, workers=0)
+    assert epochs(Albumented(), 4, seed=0, **options) == epochs(Albumented(), 4, seed=0, workers=0)
 
 
 # --- torch ----------------------------------------------------------------------------------------
@@ -93,12 +81,12 @@ class TorchNoise(Transformed):
         return [torch.rand((), generator=generator).item() for generator in self.transform]
 
 
-@pytest.mark.parametrize("options", [*PROCESSES.values(), THREADS], ids=str)
+@pytest.mark.parametrize("options", [*TWO, THREADS], ids=str)
 def test_generators_of_torch_are_under_the_seed(options: dict[str, Any]) -> None:
-    expected = epochs(TorchNoise(), seed=0, workers=0)
+    expected = epochs(TorchNoise(), 4, seed=0, workers=0)
 
     assert len({number for epoch in expected for batch in epoch for number in batch}) == 96
-    assert epochs(TorchNoise(), seed=0, **options) == expected
+    assert epochs(TorchNoise(), 4, seed=0, **options) == expected
 
 
 class Permuted(Sequence):

@@ -10,7 +10,7 @@ from run.stand_ins import Executor, Guest, options
 
 from seqloader import ResumeError, Sequence
 from seqloader.order import Cursor, Ranges
-from seqloader.randomness.context import Seeding
+from seqloader.randomness.seeding import Seeding
 from seqloader.run.resume.jumps import Jumps
 from seqloader.run.resume.place import Place, PlaceStore
 from seqloader.run.session import Session

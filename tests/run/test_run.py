@@ -10,7 +10,7 @@ from run.stand_ins import Executor, options
 
 from seqloader import ResumeError, Sequence
 from seqloader.order import Cursor, Ranges
-from seqloader.randomness.context import Seeding
+from seqloader.randomness.seeding import Seeding
 from seqloader.run.resume.place import Place
 from seqloader.run.run import Run
 from seqloader.run.states import EpochState, SessionState

@@ -17,7 +17,7 @@ from samples_for_tests import (
 )
 
 from seqloader import BatchedSequence, ResumeError, SeqloaderError, batch_context
-from seqloader.randomness.context import Seeding
+from seqloader.randomness.seeding import Seeding
 from seqloader.sequence.interface import overrides_hook
 from seqloader.tickets import Ticket
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from samples_for_tests import Contexts, Hooked, Numbers, Unpicklable, noisy
 
 from seqloader import ArraySequence, BatchedSequence, ResumeError, Sequence, WeightedMix
-from seqloader.randomness.context import Seeding, batch_context, current_batch
+from seqloader.randomness.context import batch_context, current_batch
+from seqloader.randomness.seeding import Seeding
 from seqloader.samples.proportions import Proportions
 from seqloader.sequence.interface import overrides_hook
 from seqloader.tickets import Ticket

@@ -12,7 +12,7 @@ from seqloader.command.check.finding import Finding, Question, note, ok, problem
 from seqloader.command.check.options import Settings
 from seqloader.command.check.sent import PICKLE_ADVICE, unpicklable
 from seqloader.command.faults import fault_text
-from seqloader.randomness.context import Seeding
+from seqloader.randomness.seeding import Seeding
 from seqloader.sequence.interface import count_batches, overrides_hook, run_hook
 
 __all__ = ["Hooks", "Turn", "epochs_of"]

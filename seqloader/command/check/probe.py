@@ -23,7 +23,7 @@ from seqloader.command.footprint import written_bytes
 from seqloader.errors import WorkerLostError
 from seqloader.executors import dumps
 from seqloader.executors.computing import Computing
-from seqloader.randomness.context import Seeding
+from seqloader.randomness.seeding import Seeding
 from seqloader.tickets import Ticket
 
 __all__ = ["Bench", "Observation", "Observed", "Probe", "Task"]

@@ -31,8 +31,8 @@ from seqloader.sequence.bindings import Bindings, bindings, rebind, same_binding
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from seqloader.randomness.context import Seeding
     from seqloader.randomness.drawn_values import Noticed
+    from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Death, Outcome, Ticket
 
 __all__ = ["ProcessExecutor"]

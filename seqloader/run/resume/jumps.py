@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import ResumeError, SeqloaderWarning
 from seqloader.order import NOTHING, Ranges
-from seqloader.randomness.context import Seeding
+from seqloader.randomness.seeding import Seeding
 from seqloader.run import messages
 from seqloader.run.resume.fit import count_at, fit, known_length
 from seqloader.run.resume.own_state import carries_state, copied, give_state, take_state

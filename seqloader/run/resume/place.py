@@ -29,7 +29,7 @@ from seqloader.run.resume.saved_state import ABSENT
 
 if TYPE_CHECKING:
     from seqloader.order import Cursor, Plan, Ranges
-    from seqloader.randomness.context import Seeding
+    from seqloader.randomness.seeding import Seeding
     from seqloader.run.handovers import Handovers
     from seqloader.run.resume.saved_state import SavedState
 

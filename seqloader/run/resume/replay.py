@@ -16,7 +16,7 @@ from seqloader.randomness.drawn_orders import draw_orders, forget_orders
 from seqloader.sequence.interface import count_batches, run_hook
 
 if TYPE_CHECKING:
-    from seqloader.randomness.context import Seeding
+    from seqloader.randomness.seeding import Seeding
 
 __all__ = ["replay_hooks"]
 

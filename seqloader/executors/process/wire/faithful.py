@@ -12,7 +12,7 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from seqloader.randomness.held_generators import reduce_own_generator
+from seqloader.randomness.global_generators import reduce_global_generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,9 +79,9 @@ FAITHFUL_REDUCERS: Final[dict[str, Callable[[Any], Any]]] = {
     # cloudpickle sends a copy of the bytes.
     "memoryview": _of("builtins", _refuse),
     "TextIOWrapper": _of("_io", _reduce_text_file),
-    "Generator": reduce_own_generator,
-    "Random": reduce_own_generator,
-    "RandomState": reduce_own_generator,
+    "Generator": reduce_global_generator,
+    "Random": reduce_global_generator,
+    "RandomState": reduce_global_generator,
     "WeakKeyDictionary": _of("weakref", _reduce_weak_container),
     "WeakSet": _of(weakref.WeakSet.__module__, _reduce_weak_container),
     "WeakValueDictionary": _of("weakref", _reduce_weak_container),

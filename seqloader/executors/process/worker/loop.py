@@ -40,7 +40,7 @@ from seqloader.tickets import Ticket
 if TYPE_CHECKING:
     from seqloader.executors.process.worker.arena import Arena
     from seqloader.executors.process.worker.state import StateLoader
-    from seqloader.randomness.context import Seeding
+    from seqloader.randomness.seeding import Seeding
 
 __all__ = ["Loop"]
 

@@ -29,7 +29,7 @@ from seqloader.executors.process.worker.surroundings import (
     prepare_signals,
     release_stderr,
 )
-from seqloader.randomness.context import Seeding
+from seqloader.randomness.seeding import Seeding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
