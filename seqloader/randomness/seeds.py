@@ -5,8 +5,9 @@ Every use of the seed has a domain of its own, so that no two of them can meet.
 
 from __future__ import annotations
 
-import operator
 from typing import Final, SupportsIndex
+
+from seqloader.integers import as_integer
 
 __all__ = [
     "BATCH",
@@ -51,12 +52,9 @@ MIX: Final = 0xB47C_0009
 
 def check_seed(seed: SupportsIndex) -> int:
     """Return `seed` as an int; raise TypeError or ValueError for anything but an int >= 0."""
-    if isinstance(seed, bool):
-        raise TypeError(f"seed must be an int >= 0, not {seed!r}")
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        raise TypeError(f"seed must be an int >= 0, not {type(seed).__name__}") from None
+    number = as_integer(seed)
+    if number is None:
+        raise TypeError(f"seed must be an int >= 0, not {type(seed).__name__}")
     if number < 0:
         # Not the number itself: Python refuses to print one of more than 4300 digits.
         raise ValueError("seed must be an int >= 0, not a negative one")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import operator
 import secrets
 from collections import abc
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from seqloader.executors.inline import InlineExecutor
 from seqloader.executors.protocol import Executor
 from seqloader.executors.thread import ThreadExecutor
+from seqloader.integers import checked_integer
 from seqloader.memory.cpus import usable_cpus
 from seqloader.order import REMAINDERS, Shard
 from seqloader.run.shards import resolve_shard
@@ -170,10 +170,7 @@ def checked_queue_size(max_queue_size: int | None) -> int | None:
 
 def checked_place(name: str, value: Any) -> int:
     """An epoch or a position."""
-    number = _integer(name, value, 0)
-    if number is None:
-        raise TypeError(f"{name} must be an integer, not None")
-    return number
+    return checked_integer(name, value, 0)
 
 
 def checked_timeout(timeout: Any) -> float:
@@ -258,19 +255,7 @@ def without_effect(options: Options, workers: int) -> list[str]:
 
 
 def _integer(name: str, value: Any, least: int, hint: str = "") -> int | None:
-    if value is None:
-        return None
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if number < least:
-        raise ValueError(
-            f"{name} must be at least {least}, not {number}" + (f" ({hint})" if hint else "")
-        )
-    return number
+    return None if value is None else checked_integer(name, value, least, hint=hint)
 
 
 def _environment(worker_env: Mapping[str, str] | None) -> dict[str, str]:

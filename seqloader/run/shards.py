@@ -23,13 +23,11 @@ Not here: what a shard delivers (`order.plan`).
 from __future__ import annotations
 
 import logging
-import operator
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, SupportsIndex, TypeAlias
 
-import numpy as np
-
+from seqloader.integers import as_integer
 from seqloader.order import Shard
 
 if TYPE_CHECKING:
@@ -85,7 +83,7 @@ def _sourced(shard: Any) -> _Sourced:
         shard = (shard.id, shard.count)
     if isinstance(shard, (tuple, list)) and len(shard) == 2:
         return _Sourced(_checked(shard, "shard"), f"shard=({shard[0]}, {shard[1]})")
-    hint = ": a shard's id needs their count beside it" if _integer(shard) is not None else ""
+    hint = ": a shard's id needs their count beside it" if as_integer(shard) is not None else ""
     raise TypeError(
         'shard must be a pair (id, count) of integers, "auto" or None (the whole), '
         f"not {shard!r}{hint}"
@@ -94,7 +92,7 @@ def _sourced(shard: Any) -> _Sourced:
 
 def _checked(pair: tuple[Any, Any] | list[Any], source: str) -> Shard:
     """The shard of the two numbers that `source` gave."""
-    number, count = (_integer(value) for value in pair)
+    number, count = (as_integer(value) for value in pair)
     if number is None or count is None:
         raise TypeError(
             f"{source} must be a pair (id, count) of integers, not ({pair[0]!r}, {pair[1]!r})"
@@ -108,15 +106,6 @@ def _checked(pair: tuple[Any, Any] | list[Any], source: str) -> Shard:
             f"{'shard' if count == 1 else 'shards'} are 0 ... {count - 1}{swapped}"
         )
     return Shard(number, count)
-
-
-def _integer(value: Any) -> int | None:
-    if isinstance(value, (bool, np.bool_)):
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
 
 
 # --- "auto" -------------------------------------------------------------------------------

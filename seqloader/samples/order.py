@@ -11,13 +11,13 @@ In blocks
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from seqloader.integers import checked_integer
 from seqloader.order.shuffle import LONGEST, permutation
 from seqloader.randomness.seeds import SAMPLE_ORDER, derive
 
@@ -87,15 +87,7 @@ class Order:
 
 def check_count(name: str, value: Any) -> int:
     """Return `value` as an int; raise TypeError or ValueError for anything but an int >= 1."""
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None:
-        raise TypeError(f"{name} must be a whole number of samples, not {value!r}")
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, not {number}")
-    return number
+    return checked_integer(name, value, 1, what="a whole number of samples")
 
 
 def _all(length: int, seed: int, epoch: int, start: int, stop: int) -> NDArray[np.int64]:

@@ -5,11 +5,11 @@ Anything with the methods of a Sequence is accepted in its place, by duck typing
 
 from __future__ import annotations
 
-import operator
 from collections import abc
 from typing import Any
 
 from seqloader.errors import call_users, method_name
+from seqloader.integers import as_integer
 
 __all__ = [
     "check_sequence",
@@ -309,11 +309,7 @@ def _as_count(obj: object, source: str, value: Any) -> int | None:
     said = f"{source} of {name_of(type(obj))} is {value!r}"
     if value is None and source == "num_batches":
         return None
-    try:
-        # True and False pass for 1 and 0 in Python; as a number of batches they are a mistake.
-        count = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        count = None
+    count = as_integer(value)
     if count is None:
         hint = ": use int() or math.ceil()" if hasattr(value, "__float__") else ""
         raise TypeError(f"{said} ({name_of(type(value))}), not a whole number of batches{hint}")

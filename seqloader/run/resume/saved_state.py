@@ -16,12 +16,12 @@ Its keys
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import ResumeError
+from seqloader.integers import as_integer
 from seqloader.order import NOTHING, SHUFFLE_VERSION, Cursor, Plan, Ranges, Shard
 
 if TYPE_CHECKING:
@@ -214,8 +214,8 @@ class _Fields:
 
 
 def _count(value: Any) -> int:
-    number = operator.index(value)
-    if isinstance(value, bool) or number < 0:
+    number = as_integer(value)
+    if number is None or number < 0:
         raise ValueError("a whole number >= 0 is needed")
     return number
 
