@@ -41,38 +41,31 @@ class Noticed(NamedTuple):
 
 
 class Watched:
-    """A Sequence whose next batch is watched. It is to be asked for one.
-
-    Attributes:
-        drawn: by name, the values that may have been drawn.
-        digests: by name, what they were compared by: equal for equal values.
-    """
+    """A Sequence whose next batch is watched. It is to be asked for one."""
 
     def __init__(self, sequence: Any, held: tuple[Held, ...]) -> None:
         self._sequence = sequence
         self._held = held
-        self.drawn: dict[str, Any] = {}
-        self.digests: dict[str, bytes] = {}
+        self.drawn: dict[str, tuple[Any, bytes]] = {}
+        """By name, the values that may have been drawn, with their digests."""
 
     def __getitem__(self, index: int) -> Any:
-        before = _data_of(self._sequence)
-        states = _states(self._held)
+        before, states = _data_of(self._sequence), _states(self._held)
         batch = self._sequence[index]
-        found = _data_of(self._sequence)
-        changed = {n: value for n, value in found.items() if value is not before.get(n)}
+        now = _data_of(self._sequence)
+        changed = {name: value for name, value in now.items() if value is not before.get(name)}
         if changed and not _same(states, _states(self._held)):
-            self.drawn = changed
-            digests = ((name, _digest(value)) for name, value in changed.items())
-            self.digests = {name: digest for name, digest in digests if digest}
+            pairs = {name: (value, _digest(value)) for name, value in changed.items()}
+            self.drawn = {name: pair for name, pair in pairs.items() if pair[1]}
         return batch
 
-    def kept(self) -> dict[str, bytes]:
-        """Digests of those values that stand where they stood, unchanged."""
-        found = _data_of(self._sequence)
+    def kept(self) -> dict[str, tuple[Any, bytes]]:
+        """Those of them that stand where they stood, unchanged."""
+        now = _data_of(self._sequence)
         return {
-            name: digest
-            for name, digest in self.digests.items()
-            if found.get(name) is self.drawn[name] and _digest(found[name]) == digest
+            name: (value, digest)
+            for name, (value, digest) in self.drawn.items()
+            if now.get(name) is value and _digest(value) == digest
         }
 
 
@@ -99,22 +92,23 @@ class Watch:
     def after(self, version: int, asked: Any) -> None:
         """It has answered."""
         if version != self._version:
-            self._version = version
-            self._note(version, asked.digests, kept=False)
-            self._watched = asked if asked.digests else None
-            if self._watched is None:
-                self.over = version
+            self._version, self._watched = version, asked
+            self._note(asked.drawn, kept=False)
+            if asked.drawn:
+                return
         elif self._watched is not None:
-            self._note(version, self._watched.kept(), kept=True)
-            self._watched = None
-            self.over = version
+            self._note(self._watched.kept(), kept=True)
+        self._watched = None
+        self.over = version
 
     def forget(self) -> None:
-        """Let go of the state."""
+        """Drop the state."""
         self._watched = None
 
-    def _note(self, version: int, digests: dict[str, bytes], *, kept: bool) -> None:
-        self.noticed += [Noticed(version, name, one, kept) for name, one in digests.items()]
+    def _note(self, drawn: dict[str, tuple[Any, bytes]], *, kept: bool) -> None:
+        self.noticed += [
+            Noticed(self._version, name, digest, kept) for name, (_, digest) in drawn.items()
+        ]
 
 
 class Disagreements:

@@ -46,6 +46,7 @@ from seqloader.randomness.held_generators import (
     Held,
     Kind,
     bits_of,
+    can_be_seeded,
     generator_classes,
 )
 
@@ -139,7 +140,7 @@ class _Search:
         place = self._places.setdefault(id(bits), place)
         self._seen[id(bits)] = bits
         one = Held(place, bits if kind is BITS else obj, kind)
-        if kind.can_seed(one.target):
+        if can_be_seeded(one):
             self.found.append(one)
         return ()
 
@@ -282,26 +283,17 @@ def _of_array(obj: Any) -> Iterable[Part]:
     return _of_list(obj.ravel().tolist())
 
 
-def _of_function(obj: Any) -> Iterable[Part]:
+def _of_function(obj: Any) -> Iterator[Part]:
     for number, cell in enumerate(obj.__closure__ or ()):
         try:
             yield f".<variable {obj.__code__.co_freevars[number]}>", cell.cell_contents
         except ValueError:  # not bound yet
             continue
-    yield ".__defaults__", obj.__defaults__
-    yield ".__kwdefaults__", obj.__kwdefaults__
-    yield ".__dict__", obj.__dict__
+    yield from _named("__defaults__", "__kwdefaults__", "__dict__")(obj)
 
 
-def _of_method(obj: Any) -> Iterable[Part]:
-    yield ".__self__", obj.__self__
-    yield ".__func__", getattr(obj, "__func__", None)
-
-
-def _of_partial(obj: Any) -> Iterable[Part]:
-    yield ".func", obj.func
-    yield ".args", obj.args
-    yield ".keywords", obj.keywords
+def _named(*names: str) -> Callable[[Any], Iterable[Part]]:
+    return lambda obj: [(f".{name}", getattr(obj, name, None)) for name in names]
 
 
 _CONTAINERS: Final[tuple[type[Iterable[Any]], ...]] = (list, tuple, deque, set, frozenset)
@@ -315,7 +307,7 @@ _CONTENTS: Final[dict[type, Callable[[Any], Iterable[Part]]]] = {
     frozenset: _of_set,
     np.ndarray: _of_array,
     FunctionType: _of_function,
-    MethodType: _of_method,
-    BuiltinFunctionType: _of_method,
-    partial: _of_partial,
+    MethodType: _named("__self__", "__func__"),
+    BuiltinFunctionType: _named("__self__"),
+    partial: _named("func", "args", "keywords"),
 }

@@ -50,10 +50,9 @@ def seed_globals(entropy: bytes) -> None:
 
 def _load() -> None:
     # `import numpy` does not load numpy.random, which takes 20 ms; so only those do who seed. A
-    # batch that loads it must find it seeded.
-    import random  # noqa: F401
-
-    import numpy.random  # noqa: F401
+    # batch that loads it must find it seeded. It brings `random`.
+    if "numpy.random" not in sys.modules:
+        importlib.import_module("numpy.random")
 
 
 def reduce_global_generator(obj: Any) -> Any:

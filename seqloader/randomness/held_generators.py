@@ -6,12 +6,13 @@ Where they are found, and by which place their numbers are told apart, is in gen
 from __future__ import annotations
 
 import sys
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "BITS",
@@ -22,11 +23,23 @@ __all__ = [
     "Held",
     "Kind",
     "bits_of",
+    "can_be_seeded",
     "generator_classes",
     "keep",
     "put_back",
     "set_streams",
 ]
+
+
+class Kind(NamedTuple):
+    """How generators of one kind are seeded, and put back."""
+
+    seed: Callable[[Any, bytes], object]
+    """Brings one to the beginning of the numbers that follow from the bytes."""
+    keep: Callable[[Any], Any]
+    """What `put_back` needs."""
+    put_back: Callable[[Any, Any], object]
+    """Brings one back to where it was. May be done again."""
 
 
 class Held(NamedTuple):
@@ -60,123 +73,80 @@ def put_back(held: Iterable[Held], kept: Iterable[Any]) -> None:
         one.kind.put_back(one.target, state)
 
 
+def can_be_seeded(one: Held) -> bool:
+    """Not those that have no state, as `random.SystemRandom`; nor bit generators of other packages
+    that have a constructor of their own."""
+    try:
+        kept = one.kind.keep(one.target)
+        if one.kind is BITS:
+            one.kind.put_back(one.target, kept)
+            type(one.target)(0)
+    except Exception as error:
+        if one.kind is BITS or isinstance(error, NotImplementedError):
+            return False
+        raise
+    return True
+
+
 # --- the kinds ----------------------------------------------------------------------------------
 
 
-class Kind:
-    """How generators of one kind are seeded, and put back."""
-
-    def seed(self, generator: Any, entropy: bytes) -> None:
-        """Bring it to the beginning of the numbers that follow from the bytes."""
-        raise NotImplementedError
-
-    def keep(self, generator: Any) -> Any:
-        """What `put_back` needs."""
-        raise NotImplementedError
-
-    def put_back(self, generator: Any, kept: Any) -> None:
-        """Bring it back to where it was. May be done again."""
-        raise NotImplementedError
-
-    def can_seed(self, generator: Any) -> bool:
-        """Whether it has a state at all; `random.SystemRandom` and its like have none."""
-        try:
-            self.keep(generator)
-        except NotImplementedError:
-            return False
-        return True
+def _number(entropy: bytes) -> int:
+    return int.from_bytes(entropy, "little")
 
 
-class _BitsOfNumpy(Kind):
-    """Bit generators of numpy, each under one `Generator` or several."""
-
-    def seed(self, generator: Any, entropy: bytes) -> None:
-        name = type(generator).__name__
-        if name in ("PCG64", "PCG64DXSM"):
-            # That of `default_rng`, and ten times as fast as making another. Any 128 bits are a
-            # state, and any odd number is an increment.
-            state = int.from_bytes(entropy[:16], "little")
-            pair = {"state": state, "inc": int.from_bytes(entropy[16:], "little") | 1}
-            generator.state = {"bit_generator": name, "state": pair, "has_uint32": 0, "uinteger": 0}
-        else:
-            generator.state = type(generator)(int.from_bytes(entropy, "little")).state
-
-    def keep(self, generator: Any) -> Any:
-        return generator.state
-
-    def put_back(self, generator: Any, kept: Any) -> None:
-        generator.state = kept
-
-    def can_seed(self, generator: Any) -> bool:
-        try:
-            generator.state = generator.state
-            type(generator)(0)
-        except Exception:  # one of another package's, with a constructor of its own
-            return False
-        return True
+def _seed_bits(bits: Any, entropy: bytes) -> None:
+    name = type(bits).__name__
+    if name in ("PCG64", "PCG64DXSM"):
+        # That of `default_rng`, and ten times as fast as making another. Any 128 bits are a state,
+        # and any odd number is an increment.
+        state = {"state": _number(entropy[:16]), "inc": _number(entropy[16:]) | 1}
+        bits.state = {"bit_generator": name, "state": state, "has_uint32": 0, "uinteger": 0}
+    else:
+        bits.state = type(bits)(_number(entropy)).state
 
 
-class _LegacyOfNumpy(Kind):
-    """`RandomState`s: they keep half of a pair of normal numbers beside their bit generator."""
-
-    def seed(self, generator: Any, entropy: bytes) -> None:
-        try:
-            generator.seed(np.frombuffer(entropy, "<u4"))
-        except TypeError:  # over another bit generator than MT19937
-            state = type(generator._bit_generator)(int.from_bytes(entropy, "little")).state
-            generator.set_state({**state, "has_gauss": 0, "gauss": 0.0})
-
-    def keep(self, generator: Any) -> Any:
-        return generator.get_state(legacy=False)
-
-    def put_back(self, generator: Any, kept: Any) -> None:
-        generator.set_state(kept)
+def _put_bits_back(bits: Any, kept: Any) -> None:
+    bits.state = kept
 
 
-class _Python(Kind):
-    """`random.Random`s."""
-
-    def seed(self, generator: Any, entropy: bytes) -> None:
-        generator.seed(int.from_bytes(entropy[:16], "little"))
-
-    def keep(self, generator: Any) -> Any:
-        return generator.getstate()
-
-    def put_back(self, generator: Any, kept: Any) -> None:
-        generator.setstate(kept)
+def _seed_legacy(generator: Any, entropy: bytes) -> None:
+    try:
+        generator.seed(np.frombuffer(entropy, "<u4"))
+    except TypeError:  # over another bit generator than MT19937
+        state = type(generator._bit_generator)(_number(entropy)).state
+        generator.set_state({**state, "has_gauss": 0, "gauss": 0.0})
 
 
-class _Torch(Kind):
-    """`torch.Generator`s."""
+BITS: Final = Kind(_seed_bits, attrgetter("state"), _put_bits_back)
+"""Bit generators of numpy, each under one `Generator` or several."""
 
-    def seed(self, generator: Any, entropy: bytes) -> None:
-        generator.manual_seed(int.from_bytes(entropy[:8], "little"))
+LEGACY: Final = Kind(
+    _seed_legacy,
+    methodcaller("get_state", legacy=False),
+    lambda generator, kept: generator.set_state(kept),
+)
+"""`RandomState`s of numpy: they keep half of a pair of normal numbers beside a bit generator."""
 
-    def keep(self, generator: Any) -> Any:
-        return generator.get_state()
+PYTHON: Final = Kind(
+    lambda generator, entropy: generator.seed(_number(entropy[:16])),
+    methodcaller("getstate"),
+    lambda generator, kept: generator.setstate(kept),
+)
+"""Those of `random`."""
 
-    def put_back(self, generator: Any, kept: Any) -> None:
-        generator.set_state(kept)
+TORCH: Final = Kind(
+    lambda generator, entropy: generator.manual_seed(_number(entropy[:8])),
+    methodcaller("get_state"),
+    lambda generator, kept: generator.set_state(kept),
+)
 
-
-class _Opaque(Kind):
-    """Objects that can be seeded, and do not show what they draw from: they are not put back."""
-
-    def seed(self, generator: Any, entropy: bytes) -> None:
-        generator.set_random_seed(int.from_bytes(entropy[:4], "little") >> 1)
-
-    def keep(self, generator: Any) -> None:
-        return None
-
-    def put_back(self, generator: Any, kept: None) -> None:
-        pass
-
-
-BITS: Final = _BitsOfNumpy()
-LEGACY: Final = _LegacyOfNumpy()
-PYTHON: Final = _Python()
-TORCH: Final = _Torch()
-OPAQUE: Final = _Opaque()
+OPAQUE: Final = Kind(
+    lambda generator, entropy: generator.set_random_seed(_number(entropy[:4]) >> 1),
+    lambda generator: None,
+    lambda generator, kept: None,
+)
+"""Objects that can be seeded, and do not show what they draw from: they cannot be put back."""
 
 _CLASSES: Final = (
     ("random", "Random", PYTHON),

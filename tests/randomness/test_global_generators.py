@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from runs import COUNTED, RESEEDED, TICKET, Calls, printed_by
 
-from seqloader.randomness.held_generators import LEGACY
+from seqloader.randomness import seeding
+from seqloader.randomness.held_generators import put_back
 from seqloader.randomness.seeding import Seeding
 from seqloader.tickets import Ticket
 
@@ -125,11 +126,12 @@ def test_interrupt_while_they_are_put_back_leaves_none_behind(
 ) -> None:
     expected = draw_ahead()
 
-    def interrupted(*_: Any) -> None:
+    def interrupted(generators: Any, kept: Any) -> None:
         monkeypatch.undo()
+        put_back(generators[:1], kept[:1])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(type(LEGACY), "put_back", interrupted)
+    monkeypatch.setattr(seeding, "put_back", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compute_draw(RESEEDED)
 

@@ -37,7 +37,7 @@ _MOST_EXCEPTIONS: Final = 200
 """In one chain with all its groups; what is beyond is in the traceback's text only."""
 _SECOND_FORM_BYTES: Final = 1 << 20
 """Above it, an exception that pickles well does not travel a second time as its parts."""
-_OWN_FRAMES: Final = ("seqloader.executors.", "seqloader.randomness.seeding.")
+_OWN_FRAMES: Final = ("seqloader.executors.", "seqloader.randomness.")
 """Modules, and packages, whose frames stand above the user's in every traceback of a worker."""
 
 
