@@ -95,9 +95,8 @@ def overrides_hook(obj: object, name: str) -> bool:
     if name in getattr(obj, "__dict__", ()):
         return True
     definer = _definer(type(obj), name)
-    if definer is not None and "_hook_parts" in definer.__dict__:
-        parts: Any = getattr(obj, "_hook_parts")  # noqa: B009
-        return any(overrides_hook(part, name) for part in parts())
+    if (parts := _hook_parts(obj, definer)) is not None:
+        return any(overrides_hook(part, name) for part in parts)
     return definer is None or not _is_stub(definer)
 
 
@@ -113,14 +112,19 @@ def unsaved_hooks(obj: object) -> tuple[str, list[str]] | None:
         definer = _definer(kind, name)
         if not overrides_hook(obj, name):
             continue
-        if definer is not None and "_hook_parts" in definer.__dict__:
-            parts: Any = getattr(obj, "_hook_parts")  # noqa: B009
-            for part in parts():
+        if (parts := _hook_parts(obj, definer)) is not None:
+            for part in parts:
                 if unsaved := unsaved_hooks(part):
                     return unsaved
         elif definer is None or kind.__mro__.index(definer) < saved_from:
             found.append(name)
     return (kind.__qualname__, found) if found else None
+
+
+def _hook_parts(obj: Any, definer: type | None) -> Any:
+    """What the hook that a class defines hands on to, if it does nothing else; None: it does."""
+    by_class = () if definer is None else definer.__dict__
+    return obj._hook_parts() if "_hook_parts" in by_class else None
 
 
 def wrapped_by(obj: object) -> list[tuple[str, Any]]:
@@ -204,7 +208,8 @@ def wrong_kind(obj: object, items: str = "batches") -> str | None:
             f"table.to_pylist(), or a Sequence whose __getitem__ uses "
             f"table.slice(start, count).to_pydict() or .to_pandas()"
         )
-    if hasattr(kind, "ndim") and hasattr(kind, "shape") and _is_zero(getattr(obj, "ndim", None)):
+    is_array = hasattr(kind, "ndim") and hasattr(kind, "shape")
+    if is_array and type(ndim := getattr(obj, "ndim", None)) is int and ndim == 0:
         return f"got an array without dimensions ({name_of(kind)}): it holds no {items} to number"
     if any(base.__name__ == "IterableDataset" for base in kind.__mro__ if _is_stub(base)):
         return (
@@ -280,15 +285,8 @@ def _top_module(kind: type) -> str:
 
 def name_of(kind: type) -> str:
     """The class as a message names it."""
-    return (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else (f"{kind.__module__}.{kind.__qualname__}")
-    )
-
-
-def _is_zero(value: object) -> bool:
-    return type(value) is int and value == 0
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return module + kind.__qualname__
 
 
 def length_of(obj: Any) -> int | None:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from runs import COUNTED, RESEEDED, TICKET, Calls, printed_by
 
-from seqloader.randomness.context import BatchContext, batch_context
+from seqloader.randomness.context import BatchContext, batch_context, current_batch
 from seqloader.randomness.seeding import Seeding
 from seqloader.randomness.seeds import BATCH
 from seqloader.tickets import Ticket
@@ -53,23 +54,15 @@ def test_outside_a_batch_rng_is_unseeded() -> None:
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_context_ends_with_its_batch(shared: bool) -> None:
-    COUNTED.compute(Indices(), TICKET, shared=shared)
-
-    with pytest.raises(RuntimeError):
-        _ = batch_context().epoch
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_context_ends_with_a_batch_that_raises(shared: bool) -> None:
+def test_context_ends_with_its_batch_also_if_that_raises(shared: bool) -> None:
     def fail() -> None:
         raise KeyboardInterrupt
 
+    COUNTED.compute(Indices(), TICKET, shared=shared)
+    assert current_batch() is None
     with pytest.raises(KeyboardInterrupt):
         COUNTED.compute(Calls(fail), TICKET, shared=shared)
-
-    with pytest.raises(RuntimeError):
-        _ = batch_context().epoch
+    assert current_batch() is None
 
 
 def test_context_that_was_kept_goes_on_answering_for_its_own_batch() -> None:
@@ -99,24 +92,32 @@ def test_batch_computed_inside_a_batch_gives_the_outer_context_back(
     assert (before.index, inner.index) == (907, 2)
 
 
-def in_thread(call: Callable[[], Any]) -> Any:
-    answers: list[Any] = []
-    thread = threading.Thread(target=lambda: answers.append(call()))
-    thread.start()
-    thread.join()
-    return answers[0]
+def in_threads(*calls: Callable[[], Any]) -> list[Any]:
+    """What they return, each called in a thread of its own."""
+    answers: list[Any] = [None] * len(calls)
+
+    def answer(number: int) -> None:
+        answers[number] = calls[number]()
+
+    threads = [threading.Thread(target=answer, args=(number,)) for number in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
 
 
 def test_shared_context_is_seen_by_the_batchs_own_threads() -> None:
-    seen = COUNTED.compute(
-        Calls(lambda: in_thread(batch_context) is batch_context()), TICKET, shared=True
-    )
+    def ask() -> list[BatchContext]:
+        return [batch_context(), *in_threads(batch_context)]
 
-    assert seen
+    own, of_thread = COUNTED.compute(Calls(ask), TICKET, shared=True)
+
+    assert own is of_thread
 
 
 def test_unshared_context_is_not_seen_by_other_threads() -> None:
-    elsewhere = COUNTED.compute(Calls(lambda: in_thread(batch_context)), TICKET)
+    [elsewhere] = COUNTED.compute(Calls(lambda: in_threads(batch_context)), TICKET)
 
     with pytest.raises(RuntimeError):
         _ = elsewhere.index
@@ -124,7 +125,6 @@ def test_unshared_context_is_not_seen_by_other_threads() -> None:
 
 def test_threads_compute_side_by_side_each_in_its_own_context() -> None:
     together = threading.Barrier(4)
-    seen: dict[int, list[int]] = {}
 
     def ask() -> list[int]:
         together.wait(10)
@@ -132,16 +132,10 @@ def test_threads_compute_side_by_side_each_in_its_own_context() -> None:
         together.wait(10)
         return [first, batch_context().index]
 
-    def work(index: int) -> None:
-        seen[index] = COUNTED.compute(Calls(ask), Ticket(0, index, index))
+    tickets = [Ticket(0, index, index) for index in range(4)]
+    seen = in_threads(*(partial(COUNTED.compute, Calls(ask), ticket) for ticket in tickets))
 
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert seen == {index: [index, index] for index in range(4)}
+    assert seen == [[index, index] for index in range(4)]
 
 
 # The batch's own generator
@@ -174,23 +168,13 @@ def test_rng_is_one_object_throughout_the_batch() -> None:
 def test_rng_is_one_object_for_all_threads_of_the_batch() -> None:
     together = threading.Barrier(8)
 
-    def ask_from_threads() -> set[int]:
-        found: list[Any] = []
+    def ask() -> np.random.Generator:
+        together.wait(10)
+        return batch_context().rng
 
-        def ask() -> None:
-            together.wait(10)
-            found.append(batch_context().rng)
+    found = COUNTED.compute(Calls(lambda: in_threads(*[ask] * 8)), TICKET, shared=True)
 
-        threads = [threading.Thread(target=ask) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return {id(rng) for rng in found}
-
-    found = COUNTED.compute(Calls(ask_from_threads), TICKET, shared=True)
-
-    assert len(found) == 1
+    assert len({id(rng) for rng in found}) == 1
 
 
 def test_rng_depends_on_seed_epoch_and_index_alone() -> None:
