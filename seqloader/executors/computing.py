@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqloader.randomness.drawn_orders import count_batches_seen, seeded_iterators
 from seqloader.randomness.generator_search import find_generators
-from seqloader.randomness.held_generators import set_streams
+from seqloader.randomness.held_generators import seed_held
 from seqloader.sequence.bindings import bindings, same_bindings
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Computing:
         if seeded:
             self.held = find_generators(sequence)
         elif worker and (held := find_generators(sequence)):
-            set_streams(held, os.urandom(32))
+            seed_held(held, os.urandom(32))
         self._plain = self._needs_nothing()
 
     def _needs_nothing(self) -> bool:

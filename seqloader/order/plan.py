@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from seqloader.integers import checked_integer
 from seqloader.order.ranges import NOTHING, Ranges
 from seqloader.order.shuffle import LONGEST, permutation
 from seqloader.randomness.seeds import check_seed, shuffle_key
@@ -36,8 +37,7 @@ class Shard:
     count: int = 1
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ValueError(f"a shard's count must be at least 1, not {self.count}")
+        checked_integer("a shard's count", self.count, 1)
         if not 0 <= self.id < self.count:
             raise ValueError(
                 f"a shard's id must be 0 ... {self.count - 1} with count={self.count}, "
@@ -81,10 +81,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        if self.epoch < 0:
-            raise ValueError(f"epoch must be at least 0, not {self.epoch}")
-        if self.first < 0:
-            raise ValueError(f"first must be at least 0, not {self.first}")
+        checked_integer("epoch", self.epoch, 0)
+        checked_integer("first", self.first, 0)
         if self.remainder not in REMAINDERS:
             raise ValueError(f"remainder must be one of {REMAINDERS}, not {self.remainder!r}")
         if self.length is None:
@@ -93,11 +91,10 @@ class Plan:
                     "an endless Sequence (num_batches is None) has no whole to shuffle: "
                     "use shuffle=False, or give it a length"
                 )
-        elif self.length < 0:
-            raise ValueError(f"length must be at least 0, not {self.length}")
-        elif self.shuffle and self.length > LONGEST:
-            raise ValueError(f"a length of {self.length} cannot be shuffled; at most 2**62 can")
         else:
+            checked_integer("length", self.length, 0)
+            if self.shuffle and self.length > LONGEST:
+                raise ValueError(f"a length of {self.length} cannot be shuffled; at most 2**62 can")
             object.__setattr__(self, "first", min(self.first, self.length))
         if self.left_out:
             relevant = self.left_out.within(self.first, self.length)

@@ -3,12 +3,12 @@
 Processes have one each. Threads share the Sequence, but those that find nothing there at the same
 time draw one each as well, of which the last stays, and batches were made of the others.
 
-A worker watches its first batch of a state. What becomes data during that call (an attribute of
-the Sequence, or of an object that one of its attributes is bound to) while a random generator moves
-may have been drawn; or it was loaded, and something else drew. Nobody can tell in one worker. So
-the worker says its name and a digest, and once more if its next batch finds the same: then it is
-kept, and no mere trace of the last batch. The consumer has a word where two workers have
-different values under one name, and one of them is known to keep it.
+A worker watches its first batch of a state. If a random generator moves during that call, what
+becomes data meanwhile (an attribute of the Sequence, or of an object that one of its attributes is
+bound to) may have been drawn; or it was loaded, and something else drew. One worker alone cannot
+tell. So it reports the attribute's name and a digest of the value, and does so again if its second
+batch finds the value unchanged: then it is kept, and no mere trace of the last batch. The consumer
+warns where two workers have different values under one name, and one is known to keep its own.
 
 Pure, but for the state of the generators that it looks at.
 """
@@ -29,7 +29,7 @@ __all__ = ["Disagreements", "Noticed", "Watch", "Watched"]
 
 
 class Noticed(NamedTuple):
-    """What a worker has to say of a value that its first batch may have drawn."""
+    """What a worker reports of a value that its first batch may have drawn."""
 
     version: int
     """Of the Sequence's state."""
@@ -112,34 +112,35 @@ class Watch:
 
 
 class Disagreements:
-    """What the workers of one start have said."""
+    """What the workers of one start have reported."""
 
     def __init__(self) -> None:
         self._version = 0
         self._digests: dict[str, dict[bytes, bool]] = {}
-        self._said: set[str] = set()
+        self._warned_of: set[str] = set()
 
     def take(self, noticed: Noticed) -> bool:
-        """Whether, with this, two workers are first known to have kept different values."""
+        """Whether this is the first sign that two workers have drawn different values."""
         if noticed.version != self._version:
             self._version = noticed.version
             self._digests.clear()
         known = self._digests.setdefault(noticed.name, {})
         known[noticed.digest] = known.get(noticed.digest, False) or noticed.kept
-        if len(known) == 1 or noticed.name in self._said or not any(known.values()):
+        if len(known) == 1 or noticed.name in self._warned_of or not any(known.values()):
             return False
-        self._said.add(noticed.name)
+        self._warned_of.add(noticed.name)
         return True
 
     def forget(self) -> None:
-        """The workers are gone; others count versions anew. What was said stays said."""
+        """The workers are gone, and others count versions anew. No name is warned of twice."""
         self._digests.clear()
 
 
 _DATA: Final = (
     np.ndarray, list, tuple, dict, set, frozenset, deque, range, bytes, bytearray,
 )  # fmt: skip
-_DATA_ELSEWHERE: Final = {"array", "torch", "pandas", "jaxlib", "tensorflow", "polars", "pyarrow"}
+_DATA_PACKAGES: Final = {"array", "torch", "pandas", "jaxlib", "tensorflow", "polars", "pyarrow"}
+"""Whose objects with a length hold data."""
 _MOST: Final = 10_000
 """Elements and, in hundreds, bytes that a digest looks at."""
 
@@ -160,9 +161,8 @@ def _data_of(sequence: Any) -> dict[str, Any]:
 def _is_data(value: Any) -> bool:
     if isinstance(value, _DATA):
         return value.size > 0 if isinstance(value, np.ndarray) else bool(value)
-    return type(value).__module__.partition(".")[0] in _DATA_ELSEWHERE and hasattr(
-        type(value), "__len__"
-    )
+    kind = type(value)
+    return kind.__module__.partition(".")[0] in _DATA_PACKAGES and hasattr(kind, "__len__")
 
 
 def _digest(value: Any) -> bytes:
@@ -173,16 +173,16 @@ def _digest(value: Any) -> bytes:
         if type(value) is np.ndarray and not value.dtype.hasobject:
             step = max(1, value.nbytes // (100 * _MOST))
             content = value.reshape(-1)[::step].tobytes()
-            said = f"{value.shape} {value.dtype}".encode()
+            kind = f"{value.shape} {value.dtype}".encode()
         else:
             if isinstance(value, (set, frozenset)):
                 value = sorted(map(repr, value))
             if isinstance(value, (list, tuple)):
                 value = value[:_MOST]
-            content, said = pickle.dumps(value, 5), b""
+            content, kind = pickle.dumps(value, 5), b""
     except Exception:
         return b""
-    return blake2b(said + content, digest_size=16).digest()
+    return blake2b(kind + content, digest_size=16).digest()
 
 
 def _states(held: tuple[Held, ...]) -> list[Any]:

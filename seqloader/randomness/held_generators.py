@@ -27,7 +27,7 @@ __all__ = [
     "generator_classes",
     "keep",
     "put_back",
-    "set_streams",
+    "seed_held",
 ]
 
 
@@ -43,16 +43,16 @@ class Kind(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A generator that an object holds."""
+    """A generator that an object holds, or the process itself."""
 
     place: str
-    """See Note [A generator's place]."""
+    """See Note [A generator's place]; of the process's own, module and name."""
     target: Any
     """The generator."""
     kind: Kind
 
 
-def set_streams(held: Iterable[Held], entropy: bytes) -> None:
+def seed_held(held: Iterable[Held], entropy: bytes) -> None:
     """Give each a stream of its own that follows from 32 bytes."""
     # Imported late: it loads OpenSSL, and most Sequences hold no generator.
     from hashlib import blake2b

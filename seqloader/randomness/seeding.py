@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from seqloader.randomness.context import BatchContext, current_batch, of_process, of_thread
 from seqloader.randomness.global_generators import seed_globals, seeded_generators
-from seqloader.randomness.held_generators import keep, put_back, set_streams
+from seqloader.randomness.held_generators import keep, put_back, seed_held
 from seqloader.randomness.seeds import GLOBALS, HELD, HOOKS, PROCESS, check_seed, derive
 from seqloader.tickets import Ticket
 
@@ -57,7 +57,7 @@ class Seeding:
             if self.reseed_globals:
                 seed_globals(derive(GLOBALS, self.seed, ticket.epoch, ticket.index))
             if held:
-                set_streams(held, derive(HELD, self.seed, ticket.epoch, ticket.index))
+                seed_held(held, derive(HELD, self.seed, ticket.epoch, ticket.index))
             return sequence[ticket.index]
         finally:
             of_thread.batch = outer

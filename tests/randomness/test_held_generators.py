@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqloader.randomness.generator_search import find_generators
-from seqloader.randomness.held_generators import keep, put_back, set_streams
+from seqloader.randomness.held_generators import keep, put_back, seed_held
 
 KINDS: list[Any] = [
     lambda: np.random.default_rng(0),
@@ -49,7 +49,7 @@ def test_what_is_set_draws_the_same_whatever_it_drew_before(make: Any) -> None:
         used.random(dtype=np.float32)
 
     for generator in (used, fresh):
-        set_streams(find_generators([generator]), b"e" * 32)
+        seed_held(find_generators([generator]), b"e" * 32)
 
     assert draws(used) == draws(fresh) != draws(make())
 
@@ -61,7 +61,7 @@ def test_what_is_put_back_goes_on_as_if_nothing_had_been(make: Any) -> None:
     twin = copy.deepcopy(generator)
     held = find_generators([generator])
     kept = keep(held)
-    set_streams(held, b"e" * 32)
+    seed_held(held, b"e" * 32)
     draws(generator)
 
     put_back(held, kept)
@@ -75,7 +75,7 @@ def test_another_entropy_and_another_place_are_other_numbers(make: Any) -> None:
     seen = set()
     for entropy in (b"e" * 32, b"f" * 32):
         pair = [make(), make()]
-        set_streams(find_generators(pair), entropy)
+        seed_held(find_generators(pair), entropy)
         seen |= {str(draws(generator)) for generator in pair}
 
     assert len(seen) == 4
@@ -154,7 +154,7 @@ class Composed(Seedable):
 def test_what_only_offers_set_random_seed_is_seeded_by_it_and_else_it_is_not_called() -> None:
     opaque, composed = Seedable(), Composed()
 
-    set_streams(find_generators([opaque, composed]), b"e" * 32)
+    seed_held(find_generators([opaque, composed]), b"e" * 32)
 
     assert len(opaque.seeds) == 1 and 0 <= opaque.seeds[0] < 2**31
     assert composed.seeds == []
@@ -168,7 +168,7 @@ def test_an_attribute_that_a_copy_lacks_changes_no_other_place() -> None:
     whole, less = Partial(), Partial()
     del less.a
     for one in (whole, less):
-        set_streams(find_generators(one), b"e" * 32)
+        seed_held(find_generators(one), b"e" * 32)
 
     assert whole.b.random() == less.b.random()
 
@@ -176,7 +176,7 @@ def test_an_attribute_that_a_copy_lacks_changes_no_other_place() -> None:
 def test_sets_are_ordered_by_what_is_in_them() -> None:
     def first_draws(order: int) -> list[float]:
         elements = [random.Random(seed) for seed in range(20)][::order]
-        set_streams(find_generators(set(elements)), b"e" * 32)
+        seed_held(find_generators(set(elements)), b"e" * 32)
         return [one.random() for one in elements[::order]]
 
     assert first_draws(1) == first_draws(-1)
