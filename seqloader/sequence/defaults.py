@@ -49,16 +49,16 @@ def filled(sequence: Any, executor: Any, said: Given) -> tuple[Given, str]:
     Returns:
         The three, and in words what was taken from the Sequence, for an error about it.
     """
-    filled, taken = dict(said), []
+    all_three, taken = dict(said), []
     for name, value in defaults_of(sequence).items():
         if name == "use_multiprocessing" and executor is not None:
             continue
         if said[name] is None or said[name] is UNSAID:
-            filled[name] = value
+            all_three[name] = value
             taken.append(f"{name}={value!r}")
-    if filled["use_multiprocessing"] is UNSAID:
-        filled["use_multiprocessing"] = True
-    return filled, ", ".join(taken)
+    if all_three["use_multiprocessing"] is UNSAID:
+        all_three["use_multiprocessing"] = True
+    return all_three, ", ".join(taken)
 
 
 def split(
@@ -76,9 +76,10 @@ def split(
         return _all_ours(arguments, keywords), (), {}
     code = getattr(inherited, "__code__", None)
     theirs = () if code is None else code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    ours = [name for name in NAMES if name in keywords and name not in theirs]
-    others = {name: value for name, value in keywords.items() if name not in ours}
-    return {name: keywords[name] for name in ours}, arguments, others
+    ours: Given = {
+        name: keywords[name] for name in NAMES if name in keywords and name not in theirs
+    }
+    return ours, arguments, {name: keywords[name] for name in keywords if name not in ours}
 
 
 def _all_ours(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Given:
