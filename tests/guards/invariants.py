@@ -14,7 +14,7 @@ __all__: list[str] = []
 
 
 @pytest.fixture(autouse=True)
-def _invariants(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _invariants() -> Iterator[None]:
     made: weakref.WeakSet[Run] = weakref.WeakSet()
     begin = Run.__init__
 
@@ -24,8 +24,11 @@ def _invariants(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     # Its frame counts as one of ours: warnings name the first line that is not.
     noting.__code__ = noting.__code__.replace(co_filename=begin.__code__.co_filename)
-    monkeypatch.setattr(Run, "__init__", noting)
-    yield
+    # Not by `monkeypatch`: each test would have it then, and what a test has patched would be put
+    # back only after the guard of leaks has looked.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "__init__", noting)
+        yield
     for run in made:
         if not hasattr(run, "store"):  # its construction was interrupted
             continue
