@@ -54,13 +54,9 @@ def _texts(annotation: Any) -> Iterator[str]:
     elif isinstance(annotation, ForwardRef):
         yield annotation.__forward_arg__
     elif not isinstance(annotation, type) or isinstance(annotation, GenericAlias):
-        for part in _arguments(annotation):
+        arguments = getattr(annotation, "__args__", ())
+        for part in arguments if isinstance(arguments, tuple) else ():
             yield from _texts(part)
-
-
-def _arguments(annotation: Any) -> Iterable[Any]:
-    arguments = getattr(annotation, "__args__", ())
-    return arguments if isinstance(arguments, tuple) else ()
 
 
 def asks_for_all(names: Iterable[str], there: dict[str, Any]) -> bool:
@@ -74,7 +70,8 @@ def submodules(code: CodeType, values: Iterable[Any]) -> list[str]:
     `scipy.stats.norm` names only `scipy`; that somebody has imported `scipy.stats` is what makes it
     work.
     """
-    packages = [value.__name__ for value in values if _is_package(value)]
+    modules = (value for value in values if isinstance(value, ModuleType))
+    packages = [module.__name__ for module in modules if "__path__" in vars(module)]
     if not packages:
         return []
     attributes = {name for part in _nested(code) for name in part.co_names}
@@ -87,7 +84,3 @@ def submodules(code: CodeType, values: Iterable[Any]) -> list[str]:
                 found[name] = None
                 packages.append(name)
     return sorted(found)
-
-
-def _is_package(value: Any) -> bool:
-    return isinstance(value, ModuleType) and "__path__" in vars(value)

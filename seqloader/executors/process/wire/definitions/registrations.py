@@ -65,24 +65,20 @@ def registered_with(cls: type) -> list[abc.ABCMeta]:
     global _known
     token = abc.get_cache_token()  # another one after each `register`
     if _known[0] != token:
-        _known = token, _registered_of_script()
-    reference, abstract = _known[1].get(id(cls), (None, []))
-    return abstract if reference is not None and reference() is cls else []
+        _known = (
+            token,
+            [
+                (weakref.ref(subclass), one)
+                for one in _abstract_classes()
+                for subclass in registered(one)
+                if script.is_of_script(getattr(subclass, "__module__", None))
+            ],
+        )
+    return [one for reference, one in _known[1] if reference() is cls]
 
 
-_Registered = dict[int, tuple[weakref.ref[type], list[abc.ABCMeta]]]
-_known: tuple[object, _Registered] = None, {}
-"""At which state of all registries, and what they hold of the script's: by id and not by equality,
-which a metaclass may define."""
-
-
-def _registered_of_script() -> _Registered:
-    found: _Registered = {}
-    for one in _abstract_classes():
-        for subclass in registered(one):
-            if script.is_of_script(getattr(subclass, "__module__", None)):
-                found.setdefault(id(subclass), (weakref.ref(subclass), []))[1].append(one)
-    return found
+_known: tuple[object, list[tuple[weakref.ref[type], abc.ABCMeta]]] = None, []
+"""At which state of all registries, and what they hold of the script's."""
 
 
 def _abstract_classes() -> Iterator[abc.ABCMeta]:
