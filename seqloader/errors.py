@@ -160,8 +160,8 @@ ENDINGS: Final = (StopIteration, StopAsyncIteration, GeneratorExit)
 """By these Python itself ends iterations. See [an exception is never an end]."""
 
 ERRORS: Final = (Exception, GeneratorExit)
-"""Out of user code these are errors, as one of them is raised in place of a GeneratorExit. What is
-left may be a Ctrl-C or the end of the program."""
+"""What counts as an error where user code raises it: GeneratorExit does, because a RuntimeError is
+raised in its place. Anything else may be a Ctrl-C or the end of the program."""
 
 # Note [an exception is never an end]
 #     A StopIteration of user code that leaves an iterator's `__next__` would be an early end of the

@@ -68,7 +68,8 @@ class BatchContext:
         generator: Generator | None = fields.get("_rng")
         if generator is None:
             # In one step, because threads of one batch may ask at once and must get the same.
-            generator = fields.setdefault("_rng", self._make_generator())
+            index = 0 if self._ticket is None else self._ticket.index
+            generator = fields.setdefault("_rng", self._generator(BATCH, index))
         return generator
 
     def sample_rng(self, sample_index: int) -> Generator:
@@ -83,9 +84,6 @@ class BatchContext:
         if sample_index < 0:
             raise ValueError(f"sample_index must be at least 0, not {sample_index}")
         return self._generator(SAMPLE, operator.index(sample_index))
-
-    def _make_generator(self) -> Generator:
-        return self._generator(BATCH, 0 if self._ticket is None else self._ticket.index)
 
     def _generator(self, domain: int, which: int) -> Generator:
         # Imported late: it takes 20 ms, and many Sequences draw no random number.

@@ -209,7 +209,7 @@ _ATOMS: Final[frozenset[type]] = frozenset(
 """Exact types whose objects hold nothing else."""
 
 _CLOSED: Final = (type, ModuleType, CodeType, FrameType)
-"""What leads to everything."""
+"""Not entered: they refer to whole modules, and so to nearly everything."""
 
 _LIBRARIES: Final = sys.stdlib_module_names | {
     "numpy", "scipy", "pandas", "torch", "torchvision", "jax", "jaxlib", "tensorflow", "keras",

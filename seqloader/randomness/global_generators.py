@@ -57,10 +57,9 @@ def _load() -> None:
 
 def reduce_global_generator(obj: Any) -> Any:
     """How to pickle `obj`, if it is one of the global generators: as the receiver's own."""
-    if type(obj).__name__ in ("Random", "RandomState", "Generator"):
-        for module, name, _, _ in _GLOBALS:
-            if getattr(sys.modules.get(module), name, None) is obj:
-                return _global_generator, (module, name)
+    for module, name, _, _ in _GLOBALS:
+        if getattr(sys.modules.get(module), name, None) is obj:
+            return _global_generator, (module, name)
     return NotImplemented
 
 

@@ -106,10 +106,6 @@ def _seed_bits(bits: Any, entropy: bytes) -> None:
         bits.state = type(bits)(_number(entropy)).state
 
 
-def _put_bits_back(bits: Any, kept: Any) -> None:
-    bits.state = kept
-
-
 def _seed_legacy(generator: Any, entropy: bytes) -> None:
     try:
         generator.seed(np.frombuffer(entropy, "<u4"))
@@ -118,7 +114,7 @@ def _seed_legacy(generator: Any, entropy: bytes) -> None:
         generator.set_state({**state, "has_gauss": 0, "gauss": 0.0})
 
 
-BITS: Final = Kind(_seed_bits, attrgetter("state"), _put_bits_back)
+BITS: Final = Kind(_seed_bits, attrgetter("state"), lambda bits, kept: setattr(bits, "state", kept))
 """Bit generators of numpy, each under one `Generator` or several."""
 
 LEGACY: Final = Kind(
