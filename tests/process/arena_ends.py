@@ -40,7 +40,7 @@ class Ends:
         self.arenas.add(self.view)
         self.arena = Arena(self.fd, size, available=available)
         self.encoder = Encoder(self.arena)
-        self.decoder = Decoder(copy)
+        self.decoder = Decoder(self.arenas, copy)
         self.next_serial = 1
 
     def close(self) -> None:
@@ -48,7 +48,7 @@ class Ends:
         self.descriptors.check()
         self.descriptors.close()
         # pytest keeps what a fixture gave until after the leak guard has looked
-        del self.arenas, self.view, self.arena, self.encoder
+        del self.arenas, self.decoder, self.view, self.arena, self.encoder
 
     def ticket(self) -> int:
         """The consumer frees what it can and writes a ticket; the worker takes it."""
@@ -75,7 +75,7 @@ class Ends:
         return self.decoder.decode(self.view, report)
 
     def discard(self, report: Report) -> None:
-        self.arenas.discard(self.view, self.decoder.spans(self.view, report))
+        self.decoder.discard(self.view, report)
 
     def carry(self, batch: Any) -> Any:
         """A batch, from ticket to consumer."""

@@ -399,7 +399,7 @@ def test_exception_of_a_worker_travels_in_a_block(ends: Ends) -> None:
     ends.arena.write(block, b"hello")
 
     assert ends.view.read(block.offset, 5) == b"hello"
-    ends.arenas.give_back(ends.view, block.number)
+    ends.arenas.release(ends.view, block.number)
 
     ends.ticket()
     assert ends.arena.reserve(5) is block
@@ -432,8 +432,8 @@ class Reuse(RuleBasedStateMachine):
         self.ends.close()
 
     def add_report(self, report: Any, value: int) -> None:
-        for span in self.ends.decoder.spans(self.ends.view, report):
-            for page in range(span.offset, span.offset + span.size, PAGE_BYTES):
+        for block in self.ends.decoder.blocks(self.ends.view, report):
+            for page in range(block.offset, block.offset + block.size, PAGE_BYTES):
                 assert self.freed_at.get(page, 0) <= self.ends.arena.taken
         self.reports.append((report, value))
 
@@ -523,9 +523,9 @@ class Reuse(RuleBasedStateMachine):
     @invariant()
     def no_two_owners_share_a_byte(self) -> None:
         spans = [
-            (span.offset, span.size)
+            (block.offset, block.size)
             for report, _ in self.reports
-            for span in self.ends.decoder.spans(self.ends.view, report)
+            for block in self.ends.decoder.blocks(self.ends.view, report)
         ]
         spans += self.ends.view.leased.values()
         arena = self.ends.arena

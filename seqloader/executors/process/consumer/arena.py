@@ -32,10 +32,7 @@ from seqloader.executors.process.wire.blocks import (
 from seqloader.memory.mapping import Mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from seqloader.executors.process.consumer.decode import Span
-
+    from collections.abc import Callable
 
 __all__ = ["ArenaView", "Arenas"]
 
@@ -223,14 +220,9 @@ class Arenas:
         self._unchecked_bytes = 0
         return False
 
-    def discard(self, view: ArenaView, spans: Iterable[Span]) -> None:
-        """Give back the blocks of a batch that was never opened."""
-        for block, offset, size in spans:
-            self.freed.append((view, block, offset, size, _NEVER_LEASED))
-
-    def give_back(self, view: ArenaView, block: int) -> None:
-        """Give back a block that was read and never leased."""
-        self.freed.append((view, block, 0, 0, _NEVER_LEASED))
+    def release(self, view: ArenaView, block: int, offset: int = 0, size: int = 0) -> None:
+        """Give back a block that was never leased. Without a size its pages are kept."""
+        self.freed.append((view, block, offset, size, _NEVER_LEASED))
 
     # --- ends -------------------------------------------------------------------------------
 
@@ -253,7 +245,7 @@ class Arenas:
         self.views.clear()
 
     def __del__(self, _finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        # Unopened batches refer to this, so none is left.
+        # Unopened batches refer to this (by their decoder), so none is left.
         if not _finalizing() and getattr(self, "_all", None):
             self.close()
 

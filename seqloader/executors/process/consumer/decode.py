@@ -1,4 +1,4 @@
-"""Rebuilds batches from their blocks: arrays that view the block, under one lease."""
+"""A batch that lies in blocks, and how it is rebuilt: arrays that view them, under one lease."""
 
 from __future__ import annotations
 
@@ -25,35 +25,83 @@ from seqloader.tickets import RebuildError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqloader.executors.process.consumer.arena import ArenaView
+    from seqloader.executors.process.consumer.arena import Arenas, ArenaView
+    from seqloader.tickets import Ticket
 
-__all__ = ["Decoder", "Span"]
+__all__ = ["ComputedBatch", "Decoder"]
 
 _ndarray: Any = np.ndarray
 
 
-class Span(NamedTuple):
+class Block(NamedTuple):
     """A block of a batch."""
 
-    block: int
+    number: int
     offset: int
     size: int
 
 
+class ComputedBatch:
+    """Outcome `Computed` of the process executor: opening it leases its blocks."""
+
+    __slots__ = ("_decoder", "_fields", "_view", "busy_s", "nbytes", "slot", "ticket")
+
+    def __init__(
+        self, ticket: Ticket, slot: int, fields: tuple[int, ...], view: ArenaView, decoder: Decoder
+    ) -> None:
+        self.ticket = ticket
+        self.slot = slot
+        self._fields = fields
+        """Of a `Report`: they become one only where that is needed, since one is made per batch."""
+        self._view = view
+        self._decoder = decoder
+        self.nbytes = fields[3]
+        """Bytes the batch occupies."""
+        self.busy_s = fields[4] * 1e-9
+        """Seconds the worker spent on it."""
+
+    def open(self) -> Any:
+        """The batch, its arrays viewing the blocks. Called at most once."""
+        return self._decoder.decode(self._view, self._fields)
+
+    def discard(self) -> None:
+        """Give the blocks back without opening it."""
+        self._decoder.discard(self._view, self._fields)
+
+
 class Decoder:
-    """Rebuilds batches.
+    """Rebuilds batches, or gives their blocks back. In `fields` are those of a `Report`.
 
     Args:
+        arenas: to which the blocks belong.
         copy: hand over private memory and free the blocks at once.
     """
 
-    def __init__(self, copy: bool = False) -> None:
+    def __init__(self, arenas: Arenas, copy: bool = False) -> None:
+        self._arenas = arenas
         self._copy = copy
 
-    def define(self, view: ArenaView, report: Report) -> None:
+    def define(self, view: ArenaView, fields: tuple[int, ...]) -> None:
         """Remember the layout that a report defines, also if its batch is never opened."""
+        report = Report._make(fields)
         recipe, _ = _read_definition(view, report)
         view.layouts[report.layout & ~DEFINES] = recipe
+
+    def discard(self, view: ArenaView, fields: tuple[int, ...]) -> None:
+        """Give back the blocks of a batch that is never opened."""
+        for block in self.blocks(view, Report._make(fields)):
+            self._arenas.release(view, *block)
+
+    def blocks(self, view: ArenaView, report: Report) -> list[Block]:
+        """All blocks of a batch that is not opened yet."""
+        first = Block(report.block, report.offset, report.size)
+        if report.layout == PICKLED:
+            head = view.read(report.offset, PICKLE_HEAD.size)
+            parts, table = PICKLE_HEAD.unpack(head)[1], PICKLE_HEAD.size
+        else:
+            recipe, table = _recipe(view, report)
+            parts = recipe.parts
+        return [first, *(Block(*part[:3]) for part in _read_parts(view, report, parts, table))]
 
     def decode(self, view: ArenaView, fields: tuple[int, ...]) -> Any:
         """Return the batch.
@@ -106,17 +154,6 @@ class Decoder:
             raise RebuildError from error
         finally:
             buffers.clear()  # a traceback must not keep the block
-
-    def spans(self, view: ArenaView, report: Report) -> list[Span]:
-        """Return all blocks of a batch that is not opened yet."""
-        first = Span(report.block, report.offset, report.size)
-        if report.layout == PICKLED:
-            head = view.read(report.offset, PICKLE_HEAD.size)
-            parts, table = PICKLE_HEAD.unpack(head)[1], PICKLE_HEAD.size
-        else:
-            recipe, table = _recipe(view, report)
-            parts = recipe.parts
-        return [first, *(Span(*part[:3]) for part in _read_parts(view, report, parts, table))]
 
 
 class _Recipe(NamedTuple):

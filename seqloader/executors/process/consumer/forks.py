@@ -12,41 +12,55 @@ import contextlib
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from seqloader.executors.process.consumer.pool import Pool
+from typing import Protocol
 
 __all__ = ["launch", "watch"]
 
-_this_thread = threading.local()
-"""`launches`: the pool that forks a worker in this thread just now. Other threads fork as well, for
-pools of their own or for anything else; a child is what the thread that forked it wanted."""
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+class Inherited(Protocol):
+    """What a forked child finds of a pool."""
+
+    pid: int
+    """Of the process that made it."""
+
+    def enter_worker(self) -> None:
+        """The child is a worker of this pool: close what only the consumer may have."""
+
+    def close(self) -> None:
+        """The child is anything else: close its copies of all descriptors, touch nothing else."""
+
+
+class _ThisThread(threading.local):
+    launches: Inherited | None = None
+    """The pool that forks a worker in this thread just now. Other threads fork as well, for pools
+    of their own or for anything else; a child is what the thread that forked it wanted."""
+
+
+_this_thread = _ThisThread()
+_pools: weakref.WeakSet[Inherited] = weakref.WeakSet()
 _installed = False
 
 
-def watch(pool: Pool) -> None:
-    """Have `pool` abandoned in forked children."""
+def watch(pool: Inherited) -> None:
+    """Have `pool` closed in forked children."""
     global _installed
     if not _installed and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_abandon)
+        os.register_at_fork(after_in_child=_close_all)
         _installed = True
     _pools.add(pool)
 
 
-def launch(pool: Pool | None) -> None:
+def launch(pool: Inherited | None) -> None:
     """What this thread forks from now on is a worker of `pool`; None: is not."""
     _this_thread.launches = pool
 
 
-def _abandon() -> None:
-    launches = getattr(_this_thread, "launches", None)
+def _close_all() -> None:
     for pool in list(_pools):
         if pool.pid != os.getpid():
             with contextlib.suppress(OSError):
-                if pool is launches:
+                if pool is _this_thread.launches:
                     pool.enter_worker()
                 else:
-                    pool.abandon()
+                    pool.close()
     _pools.clear()

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from seqloader.executors.process.consumer import forks, occupations
 from seqloader.executors.process.consumer.arena import Arenas, ArenaView
-from seqloader.executors.process.consumer.batch import ComputedBatch
 from seqloader.executors.process.consumer.crew import Crew, PoolOptions
-from seqloader.executors.process.consumer.decode import Decoder
+from seqloader.executors.process.consumer.decode import ComputedBatch, Decoder
 from seqloader.executors.process.consumer.ledger import EMPTY, Ledger
 from seqloader.executors.process.consumer.pipes import ROOM_TO_WRITE, Pipes
 from seqloader.executors.process.consumer.starts import (
@@ -78,7 +77,7 @@ class Pool:
         self.state = (0, 0)
         """Version and offset of the state that tickets ask for."""
         self._ledger = Ledger()
-        self._decoder = Decoder(options.copy)
+        self._decoder = Decoder(self.arenas, options.copy)
         self._starts = Starts()
         self._watchdog = Watchdog(options.timeout_s)
         self._timed = options.timeout_s is not None
@@ -273,18 +272,16 @@ class Pool:
                     self._note(make(fields), arena, outcomes)
                     continue
                 if layout & DEFINES:
-                    decoder.define(arena, make(fields))
+                    decoder.define(arena, fields)
                 worker = workers[number]
                 if not worker.answered:
                     worker.answered = True
                     self._starts.works()
                 ticket = answer(fields[0])
                 if ticket is None:  # computed twice, or given up
-                    self.arenas.discard(arena, decoder.spans(arena, make(fields)))
+                    decoder.discard(arena, fields)
                     continue
-                outcomes.append(
-                    ComputedBatch(ticket, worker.slot, fields, arena, decoder, self.arenas)
-                )
+                outcomes.append(ComputedBatch(ticket, worker.slot, fields, arena, decoder))
             if outcomes:
                 self._starts.answered()
             if len(data) < 65_536:
@@ -312,7 +309,7 @@ class Pool:
         if not report.block:  # the worker had no memory for it
             return []
         data = arena.read(report.offset, report.nbytes)
-        self.arenas.give_back(arena, report.block)
+        self.arenas.release(arena, report.block)
         return [Noticed._make(marshal.loads(data))]
 
     def _read_error(self, report: Report, arena: ArenaView) -> BaseException:
@@ -322,7 +319,7 @@ class Pool:
                 "workers, a smaller max_queue_size or smaller batches"
             )
         data = arena.read(report.offset, report.nbytes)
-        self.arenas.give_back(arena, report.block)
+        self.arenas.release(arena, report.block)
         return failures.unpack(data)
 
     # --- deaths ---------------------------------------------------------------------------
@@ -453,18 +450,17 @@ class Pool:
         reap_forsaken()  # those of an earlier pool, which took longer than they were given
 
     def close(self, patience_s: float = 0.1) -> None:
-        """Kill what still lives and let go of everything. Idempotent.
+        """Kill what still lives and let go of everything. Idempotent. In a forked child it closes the
+        child's own descriptors, and touches nothing else.
 
         A killed process needs some milliseconds to end; those that take longer than `patience_s`
         are reaped later.
         """
         if self._closed:
             return
-        if os.getpid() != self.pid:
-            self.abandon()
-            return
-        self.kill()
-        self.crew.await_end(time.monotonic() + patience_s)
+        if os.getpid() == self.pid:
+            self.kill()
+            self.crew.await_end(time.monotonic() + patience_s)
         self._release()
 
     def enter_worker(self) -> None:
@@ -473,11 +469,6 @@ class Pool:
         self.crew.let_go()
         if self._pipes is not None:
             self._pipes.end_tickets()
-
-    def abandon(self) -> None:
-        """In a forked child: close the child's own descriptors, touch nothing else."""
-        if not self._closed:
-            self._release()
 
     def _release(self) -> None:
         # Every step may be repeated: interrupted, the next call begins again.

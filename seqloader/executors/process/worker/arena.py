@@ -152,7 +152,7 @@ class Arena:
         self._words[block.number] = 0
         self._lent.append(block)
 
-    def give_back(self, block: Block) -> None:
+    def release(self, block: Block) -> None:
         """A reserved block is not needed after all."""
         with self._lock:
             self._keep(self._idle, block)

@@ -109,7 +109,7 @@ class Encoder:
             ):
                 copy[...] = leaf
         except BaseException:
-            arena.give_back(block)
+            arena.release(block)
             raise
         arena.lend(block)
         box.clear()
@@ -186,7 +186,7 @@ class Encoder:
             _copy(leaves, plan, _destinations(plan, arena.map, block.offset + start))
             nbytes = self._finish(box, leaves, parts, block, block.offset + start)
         except BaseException:
-            arena.give_back(block)
+            arena.release(block)
             raise
         if remember:
             self._plans[key] = plan._replace(number=number & ~DEFINES)
@@ -205,7 +205,7 @@ class Encoder:
             _copy(leaves, plan, _destinations(plan, arena.map, block.offset))
             nbytes = self._finish(box, leaves, parts, block, block.offset)
         except BaseException:
-            arena.give_back(block)
+            arena.release(block)
             raise
         return Encoded(block.offset, block.size, nbytes, block.number, plan.number)
 
@@ -224,7 +224,7 @@ class Encoder:
         except BaseException:
             for moved in copied:
                 if moved is not None:
-                    arena.give_back(moved[0])
+                    arena.release(moved[0])
             raise
         nbytes = block.size
         for part, moved in zip(parts, copied, strict=True):
@@ -289,7 +289,7 @@ class Encoder:
             raw = None  # a loop's last one would keep its array alive
             nbytes = self._finish(box, [], parts, block, block.offset + PICKLE_HEAD.size)
         except BaseException:
-            arena.give_back(block)
+            arena.release(block)
             raise
         return Encoded(block.offset, block.size, nbytes, block.number, PICKLED)
 
