@@ -122,7 +122,7 @@ class PoolModel:
         return found
 
     def _in_work(self) -> bool:
-        # As Pool.discard asks: what was written and not answered, then every row.
+        # As Traffic.is_in_work asks: what was written and not answered, then every row.
         return bool(self.ledger.written) or any(self.row[n] for n in self.state)
 
     def do(self, action: Action) -> None:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import WorkerStartError
-from seqloader.executors.process.consumer.crew import PoolOptions
+from seqloader.executors.process.consumer.birth import Birth, check_startable, forked_entry
 from seqloader.executors.process.consumer.imported import (
     Sources,
     imported_files,
@@ -17,11 +17,10 @@ from seqloader.executors.process.consumer.mp_objects import (
     PassedDescriptors,
     as_parent,
 )
-from seqloader.executors.process.consumer.pool import Pool
+from seqloader.executors.process.consumer.pool import Pool, PoolOptions
 from seqloader.executors.process.consumer.script import pickle_names, script_facts
 from seqloader.executors.process.consumer.sending import pickle_function
 from seqloader.executors.process.consumer.state import StateFile
-from seqloader.executors.process.consumer.worker import check_startable, forked_entry
 from seqloader.executors.process.wire.procfd import are_open_to_children
 from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
 from seqloader.memory.shared_arrays import live_memories
@@ -120,7 +119,7 @@ class ProcessExecutor:
             pool.close()  # they have not inherited them, and have done nothing yet
             self._open()
         elif state.shared <= inherited or are_open_to_children():
-            pool.release(self._version())
+            pool.traffic.open_gate(self._version())
         else:
             self._replace_workers()
 
@@ -145,9 +144,7 @@ class ProcessExecutor:
 
     def submit(self, ticket: Ticket) -> None:
         """Take a ticket. Never blocks."""
-        pool = self._pool
-        assert pool is not None, "the executor is not started"
-        pool.submit(ticket)
+        self._running().traffic.submit(ticket)
 
     def wait(self, timeout_s: float | None) -> None:
         """Block until there may be something to collect."""
@@ -159,20 +156,20 @@ class ProcessExecutor:
 
     def alarmed(self) -> bool:
         """Whether a worker has ended, or may be past its time."""
-        pool = self._pool
-        assert pool is not None, "the executor is not started"
-        return pool.alarmed()
+        return self._running().alarmed()
 
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Publish the state of `sequence` if it has changed."""
         pool = self._running()
         if self._state is not None:
-            self._state.reclaim(pool.acknowledged())  # so that there are two at most, not three
+            self._state.reclaim(
+                pool.traffic.occupations.acknowledged()
+            )  # so that there are two at most, not three
             known, passed = self._state.shared, self._state.passed
             if self._state.publish(sequence, in_place=in_place):
                 reached = self._state.shared <= known or self._can_be_opened()
                 if reached and self._state.passed <= passed:
-                    pool.follow(self._version())
+                    pool.traffic.follow(self._version())
                 else:
                     self._replace_workers()
         elif in_place or not self._inherits(sequence):
@@ -200,7 +197,7 @@ class ProcessExecutor:
         pool = self._running()
         dropped = pool.discard(timeout_s)
         if self._state is not None:  # a hook may want memory that is held for no other reason
-            self._state.reclaim(pool.acknowledged())
+            self._state.reclaim(pool.traffic.occupations.acknowledged())
         return dropped
 
     def reset(self) -> None:
@@ -247,7 +244,7 @@ class ProcessExecutor:
 
     def holder(self, ticket: Ticket) -> tuple[int, int] | None:
         """(slot, process id) of the worker that computes `ticket` now."""
-        return None if self._pool is None else self._pool.holder(ticket)
+        return None if self._pool is None else self._pool.traffic.occupations.holder(ticket)
 
     def edited(self) -> list[tuple[str, str]]:
         """Modules and files of the user's that were edited since the first workers imported them:
@@ -256,7 +253,7 @@ class ProcessExecutor:
 
     def busy(self) -> list[str]:
         """Which workers compute something or are not ready yet, in words."""
-        return [] if self._pool is None else self._pool.busy()
+        return [] if self._pool is None else self._pool.traffic.occupations.busy()
 
     def held_batches(self) -> int:
         """Batches that the consumer still refers to."""
@@ -288,9 +285,12 @@ class ProcessExecutor:
             tickets_ahead=self._tickets_ahead,
             copy=self._copy,
             timeout_s=self._timeout_s,
-            environment=self._environment(seeding),
-            settings=settings,
-            inherit=self._enter_forked if self._forks else None,
+            birth=Birth(
+                settings=settings,
+                settings_fd=-1,
+                environment=self._environment(seeding),
+                inherit=self._enter_forked if self._forks else None,
+            ),
         )
 
     def _pickled_init(self) -> bytes:

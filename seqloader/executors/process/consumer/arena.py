@@ -244,6 +244,15 @@ class Arenas:
                 view.punch_unleased()
         self.views.clear()
 
+    def check(self) -> None:
+        """Assert what must hold between calls."""
+        for number, view in self.views.items():
+            assert view.number == number and not view.retired, (number, view.number, view.retired)
+        for view in list(self._all):
+            held = sum(size for _, size in view.leased.copy().values())
+            assert view.held_bytes == held, (view.held_bytes, held)
+            assert 0 <= view.held_batches <= len(view.leased), (view.held_batches, view.leased)
+
     def __del__(self, _finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         # Unopened batches refer to this (by their decoder), so none is left.
         if not _finalizing() and getattr(self, "_all", None):

@@ -20,12 +20,14 @@ from typing import Final
 from seqloader.executors.process.wire.records import RECORD_BYTES
 from seqloader.memory.descriptors import Descriptors
 
-__all__ = ["Pipes"]
+__all__ = ["READ_BYTES", "ROOM_TO_WRITE", "Pipes"]
 
 WANTED_BYTES: Final = 1 << 20
 """Capacity asked for: 16,384 records. The system's limit for users without privileges is often
 just this; less is accepted."""
 READ_BYTES: Final = 1 << 16
+"""Read at once: less than this, and the pipe was empty."""
+ROOM_TO_WRITE: Final = select.POLLOUT
 
 
 class Pipes:
@@ -37,6 +39,8 @@ class Pipes:
         self._descriptors = Descriptors()
         self.room = 0
         """Tickets that may be written and unanswered."""
+        self.awake = False
+        """Whether somebody has woken us, and that was not noted yet."""
 
     def open(self, tickets_ahead: int) -> None:
         """Make them, with room for so many tickets if the system permits."""
@@ -83,11 +87,13 @@ class Pipes:
 
     def wake(self) -> None:
         """Make a wait return. Any thread, any signal handler."""
+        self.awake = True
         with contextlib.suppress(OSError):  # closed meanwhile, or full: awake already
             os.write(self._wake_write, (1).to_bytes(8, "little"))
 
     def note_awake(self) -> None:
         """Forget that somebody woke us; the next wait blocks again."""
+        self.awake = False  # first: who wakes us between the two is heard at the next wait
         with contextlib.suppress(OSError):  # nobody did
             os.read(self._wake_read, 8)
 
@@ -100,9 +106,6 @@ class Pipes:
         self.ticket_read = self.ticket_write = self.report_read = self.report_write = -1
         self._wake_read = self._wake_write = -1
         self._descriptors.close()
-
-
-ROOM_TO_WRITE: Final = select.POLLOUT
 
 
 def _enlarge(fd: int) -> None:
