@@ -1,16 +1,27 @@
-"""After each test, every run that is still there is asked whether its invariants hold."""
+"""What has invariants is asked whether they hold: its `check()`.
+
+After each test, every run that is still there. The parts of the process executor after each call of
+theirs that tears nothing, in the folders that are about them, and once more when the test is over.
+What a test interrupted is not asked: it is replaced, not mended.
+"""
 
 from __future__ import annotations
 
+import functools
 import weakref
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import pytest
 
+from seqloader.executors.process.consumer.pool import Pool
+from seqloader.executors.process.consumer.state import StateFile
 from seqloader.run.run import Run
 
 __all__: list[str] = []
+
+FOLDERS: Final = {"enqueuer", "executors", "faults", "process"}
+CHECKED: Final = {Pool: ("collect", "discard", "stop"), StateFile: ("publish", "reclaim")}
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +48,29 @@ def _invariants() -> Iterator[None]:
                 run.check()
             finally:
                 run.session.lock.release()
+
+
+@pytest.fixture(autouse=True)
+def _invariants_of_processes(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    whole: weakref.WeakSet[Any] = weakref.WeakSet()
+    if request.path.parent.name in FOLDERS:
+        for kind, names in CHECKED.items():
+            for name in names:
+                monkeypatch.setattr(kind, name, _checking(getattr(kind, name), whole))
+    yield
+    for part in list(whole):
+        part.check()
+
+
+def _checking(method: Callable[..., Any], whole: weakref.WeakSet[Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(part: Any, *arguments: Any, **options: Any) -> Any:
+        whole.discard(part)
+        result = method(part, *arguments, **options)
+        part.check()
+        whole.add(part)
+        return result
+
+    return call

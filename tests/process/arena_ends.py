@@ -43,9 +43,14 @@ class Ends:
         self.decoder = Decoder(self.arenas, copy)
         self.next_serial = 1
 
+    def check(self) -> None:
+        self.arenas.check()
+        self.arena.check()
+        self.descriptors.check()
+
     def close(self) -> None:
         arrays.install(None)
-        self.descriptors.check()
+        self.check()
         self.descriptors.close()
         # pytest keeps what a fixture gave until after the leak guard has looked
         del self.arenas, self.decoder, self.view, self.arena, self.encoder

@@ -528,13 +528,14 @@ class Reuse(RuleBasedStateMachine):
             for block in self.ends.decoder.blocks(self.ends.view, report)
         ]
         spans += self.ends.view.leased.values()
-        arena = self.ends.arena
-        for kind in (arena._idle, arena._punched):
-            spans += [(block.offset, block.size) for stack in kind.values() for block in stack]
-        spans += arena._gaps
+        spans += self.ends.arena.unused()
         spans.sort()
         for (offset, size), (after, _) in itertools.pairwise(spans):
             assert offset + size <= after
+
+    @invariant()
+    def both_ends_are_whole(self) -> None:
+        self.ends.check()
 
     @invariant()
     def counters_say_what_the_system_says(self) -> None:

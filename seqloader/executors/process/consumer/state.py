@@ -26,6 +26,7 @@ import mmap
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -193,6 +194,16 @@ class StateFile:
             _punch(self.fd, span)
         for version in gone:
             del self._in_use[version]
+
+    def check(self) -> None:
+        """Assert what must hold between calls."""
+        current, used = self._current, self._in_use
+        spans = sorted(set[Span]().union(current.spans, *(one.spans for one in used.values())))
+        whole = [span for span in spans if span.nbytes]
+        for one, other in pairwise(whole):
+            assert one.end <= other.offset, f"{one} and {other} overlap"
+        assert not whole or whole[-1].end <= current.end, (whole[-1], current.end)
+        assert not self.version or self.version == max(used), (self.version, used.keys())
 
     def _write(self, pickled: Pickled, before: _Version) -> _Version:
         """Write what differs from `before`, and return what is then the current version."""

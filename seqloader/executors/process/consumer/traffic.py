@@ -40,7 +40,6 @@ from seqloader.randomness.drawn_values import Noticed
 from seqloader.tickets import Death, Outcome, Raised, Ticket
 
 if TYPE_CHECKING:
-
     from seqloader.executors.process.consumer.arena import Arenas, ArenaView
     from seqloader.executors.process.consumer.crew import Crew
     from seqloader.executors.process.wire.settings import PoolSettings

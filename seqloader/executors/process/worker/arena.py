@@ -356,3 +356,21 @@ class Arena:
             return False
         self._words[RELEASED] += block.size
         return True
+
+    # --- invariants -------------------------------------------------------------------------
+
+    def unused(self) -> list[tuple[int, int]]:
+        """Offset and size of every range that is neither lent nor held nor being filled."""
+        stacks = (*self._idle.values(), *self._punched.values())
+        blocks = [(block.offset, block.size) for blocks in stacks for block in blocks]
+        return sorted(blocks + self._gaps)
+
+    def check(self) -> None:
+        """Assert what must hold between calls."""
+        stop = 0
+        for offset, size in self.unused():
+            assert stop <= offset and size > 0, f"{offset} belongs to two ranges"
+            stop = offset + size
+        assert stop <= self._top <= self._end, (stop, self._top, self._end)
+        assert 0 <= self._words[RELEASED] <= self._words[RESERVED]
+        assert all(block.number < self._next_number for block in self._lent)
