@@ -13,6 +13,7 @@ from seqloader.executors.process.consumer.imported import (
     imported_files,
     imports,
 )
+from seqloader.executors.process.consumer.inherited import InheritedState
 from seqloader.executors.process.consumer.mp_objects import (
     PassedDescriptors,
     as_parent,
@@ -25,7 +26,6 @@ from seqloader.executors.process.wire.procfd import are_open_to_children
 from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
 from seqloader.memory.shared_arrays import live_memories
 from seqloader.randomness.seeds import hash_seed
-from seqloader.sequence.bindings import Bindings, bindings, rebind, same_bindings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,9 +81,7 @@ class ProcessExecutor:
         self._threads = threads_per_worker
         self._copy = copy
         self._pool: Pool | None = None
-        self._state: StateFile | None = None
-        self._inherited: tuple[int, Any] = (0, None)
-        self._bound: Bindings = {}
+        self._state: StateFile | InheritedState | None = None
         self._options: PoolOptions | None = None
         self._passed = PassedDescriptors()
         """Of what `worker_init` refers to."""
@@ -97,7 +95,8 @@ class ProcessExecutor:
         imported = imported_files()
         self._options = self._make_options(seeding, imported)
         if self._forks:
-            self._inherit(sequence)
+            state = self._state = InheritedState()
+            state.publish(sequence, in_place=True)
             self._open()
         else:
             self._start_fresh(sequence)
@@ -119,24 +118,17 @@ class ProcessExecutor:
             pool.close()  # they have not inherited them, and have done nothing yet
             self._open()
         elif state.shared <= inherited or are_open_to_children():
-            pool.traffic.open_gate(self._version())
+            pool.traffic.open_gate((state.version, state.offset))
         else:
             self._replace_workers()
 
     def _open(self) -> None:
-        assert self._options is not None
+        assert self._options is not None and self._state is not None
+        state = self._state
         # Assigned before it is opened: whatever interrupts the start, `reset` and `stop` find it.
         pool = self._pool = Pool(self._options)
-        state = self._state
-        if state is None:
-            pool.open(self._version(), -1)
-        else:
-            pool.open(self._version(), state.fd, state.passed | self._passed.numbers)
-
-    def _version(self) -> tuple[int, int]:
-        if self._state is None:
-            return self._inherited[0], 0
-        return self._state.version, self._state.offset
+        passed = state.passed | self._passed.numbers
+        pool.open((state.version, state.offset), state.fd, passed)
 
     def _running(self) -> Pool:
         assert self._pool is not None, "the executor is not started"
@@ -160,20 +152,16 @@ class ProcessExecutor:
 
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Publish the state of `sequence` if it has changed."""
-        pool = self._running()
-        if self._state is not None:
-            self._state.reclaim(
-                pool.traffic.occupations.acknowledged()
-            )  # so that there are two at most, not three
-            known, passed = self._state.shared, self._state.passed
-            if self._state.publish(sequence, in_place=in_place):
-                reached = self._state.shared <= known or self._can_be_opened()
-                if reached and self._state.passed <= passed:
-                    pool.traffic.follow(self._version())
-                else:
-                    self._replace_workers()
-        elif in_place or not self._inherits(sequence):
-            self._inherit(sequence)
+        self._reclaim()  # so that there are two at most, not three
+        state, pool = self._state, self._running()
+        assert state is not None
+        known, passed = state.shared, state.passed
+        if not state.publish(sequence, in_place=in_place):
+            return
+        reached = state.shared <= known or self._can_be_opened()
+        if reached and state.passed <= passed and not self._forks:
+            pool.traffic.follow((state.version, state.offset))
+        else:
             self._replace_workers()
 
     def _can_be_opened(self) -> bool:
@@ -185,20 +173,15 @@ class ProcessExecutor:
         self._running().stop(1.0)
         self._open()
 
-    def _inherit(self, sequence: Any) -> None:
-        self._inherited = (self._inherited[0] + 1, sequence)
-        self._bound = bindings(sequence)
-
-    def _inherits(self, sequence: Any) -> bool:
-        return sequence is self._inherited[1] and same_bindings(self._bound, bindings(sequence))
+    def _reclaim(self) -> None:
+        if self._state is not None:
+            self._state.reclaim(self._running().traffic.occupations.acknowledged())
 
     def discard(self, timeout_s: float | None = None) -> bool:
         """Drop what is in flight; nothing is in work afterwards. False: time was up first."""
-        pool = self._running()
-        dropped = pool.discard(timeout_s)
-        if self._state is not None:  # a hook may want memory that is held for no other reason
-            self._state.reclaim(pool.traffic.occupations.acknowledged())
-        return dropped
+        in_time = self._running().discard(timeout_s)
+        self._reclaim()  # a hook may want memory that is held for no other reason
+        return in_time
 
     def reset(self) -> None:
         """Kill the workers and start others. From any state."""
@@ -219,24 +202,19 @@ class ProcessExecutor:
             self._pool.kill()
 
     def stop(self, timeout_s: float) -> None:
-        """End the workers and let go of everything. Idempotent."""
+        """End the workers and give everything back. Idempotent."""
         if self._pool is not None:
             self._pool.stop(timeout_s)
-        self._release()
+        self.abandon()
 
     def abandon(self) -> None:
         """As `stop`, without waiting: for finalizers and forked children."""
         if self._pool is not None:
             self._pool.close()
-        self._release()
-
-    def _release(self) -> None:
         if self._state is not None:
             self._state.close()
         self._state = None
         self._passed.close()
-        self._inherited = (0, None)
-        self._bound = {}
         self._sources = None
         self._pool = None
 
@@ -300,10 +278,8 @@ class ProcessExecutor:
             return pickle_function(self._worker_init, "worker_init")
 
     def _enter_forked(self, pool: PoolSettings, own: WorkerSettings) -> None:
-        sequence = self._inherited[1]
-        if not self._inherits(sequence):  # bound anew in the middle of an epoch: for the next one
-            rebind(sequence, self._bound)
-        forked_entry()(pool, own, sequence, self._worker_init)
+        assert isinstance(self._state, InheritedState)
+        forked_entry()(pool, own, self._state.sequence(), self._worker_init)
 
     def _environment(self, seeding: Seeding) -> dict[str, str]:
         environment = {}
