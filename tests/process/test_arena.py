@@ -394,6 +394,20 @@ def test_dropped_arenas_leave_nothing_in_cycles() -> None:
         gc.enable()
 
 
+def test_dead_workers_arena_keeps_what_lies_where_smaller_blocks_have_lain() -> None:
+    ends = Ends(size=64 * PAGE_BYTES)
+    small = [ends.carry(np.ones(PAGE_BYTES + 1, np.uint8)) for _ in range(30)]
+    del small
+    ends.ticket()
+    kept = [ends.carry(np.full(13 * PAGE_BYTES + 1, n, np.uint8)) for n in range(3)]
+
+    ends.arenas.retire(1)
+
+    assert all((batch == n).all() for n, batch in enumerate(kept))
+    del kept
+    ends.close()
+
+
 def test_exception_of_a_worker_travels_in_a_block(ends: Ends) -> None:
     block = ends.arena.reserve(5)
     ends.arena.write(block, b"hello")

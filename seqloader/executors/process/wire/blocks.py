@@ -1,7 +1,7 @@
 """The arena file: what lies where, and what the words of its blocks mean.
 
     8 x number     one aligned 8-byte word per block; the first eight are counters of the worker
-    places_offset  one aligned 8-byte place per block: where it lies (`pack_place`)
+    places_offset  one aligned 8-byte place per block: where it lies (`pack_place`), or NOWHERE
     data_offset    the blocks, each a whole number of pages
 
 Actors
@@ -30,6 +30,7 @@ from typing import Final, NamedTuple
 __all__ = [
     "FIRST_BLOCK",
     "HIGHEST",
+    "NOWHERE",
     "PAGE_BYTES",
     "RELEASED",
     "RESERVED",
@@ -56,6 +57,8 @@ FIRST_BLOCK: Final = 8
 
 UNLENT: Final = 1
 """Word of a block that was never reported."""
+NOWHERE: Final = 0
+"""Place of a number that no block has at present. (At the file's start there are words.)"""
 
 _MOST_BLOCKS: Final = 1 << 26
 """Room for the words is sparse: it costs addresses, not memory. So many batches of one page each

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from seqloader.executors.process.wire.blocks import (
     FIRST_BLOCK,
     HIGHEST,
+    NOWHERE,
     PAGE_BYTES,
     RELEASED,
     RESERVED,
@@ -294,8 +295,10 @@ class Arena:
                 self._keep(self._punched, blocks.pop())
         ranges = self._gaps
         for blocks in self._punched.values():
-            ranges += [(block.offset, block.size) for block in blocks]
-            self._numbers += [block.number for block in blocks]
+            for block in blocks:
+                ranges.append((block.offset, block.size))
+                self._numbers.append(block.number)
+                self._places[block.number] = NOWHERE  # where it lay, another will lie
             blocks.clear()
         ranges.sort()
         merged: list[tuple[int, int]] = []
