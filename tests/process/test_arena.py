@@ -349,7 +349,7 @@ def test_dead_workers_arena_keeps_what_is_leased_or_reported_and_no_more(ends: E
     ends.ticket()
     assert ends.backed_bytes() == 6 * MIB
 
-    ends.arenas.retire(1)
+    ends.arenas.forget(1)
 
     assert ends.backed_bytes() == 2 * MIB
     opened = ends.open(reported)
@@ -401,7 +401,7 @@ def test_dead_workers_arena_keeps_what_lies_where_smaller_blocks_have_lain() -> 
     ends.ticket()
     kept = [ends.carry(np.full(13 * PAGE_BYTES + 1, n, np.uint8)) for n in range(3)]
 
-    ends.arenas.retire(1)
+    ends.arenas.forget(1)
 
     assert all((batch == n).all() for n, batch in enumerate(kept))
     del kept

@@ -17,7 +17,7 @@ def crew_of(size, slots):
     crew = Crew(size, arenas, select.poll(), stacks=False)
     for number, slot in enumerate(slots, 1):
         crew.workers[number] = SimpleNamespace(number=number, slot=slot, watch=10 + number)
-        arenas.views[number] = SimpleNamespace(number=number, retired=False)
+        arenas.views[number] = SimpleNamespace(number=number, orphaned=False)
     crew._numbers = len(slots)
     return crew
 

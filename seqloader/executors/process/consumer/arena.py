@@ -26,7 +26,6 @@ from seqloader.executors.process.wire.blocks import (
     RELEASED,
     RESERVED,
     geometry,
-    pack_place,
     unpack_place,
 )
 from seqloader.memory.mapping import Mapping
@@ -67,7 +66,8 @@ class ArenaView:
         self.held_bytes = 0
         self.held_batches = 0
         self.punched_bytes = 0
-        self.retired = False
+        self.orphaned = False
+        """Whether its worker is dead: what is freed goes back to the system."""
 
     def lease(self, offset: int, size: int, block: int, batch: list[int] | None = None) -> Any:
         """Return memory that is the caller's until the last thing dies that refers to it.
@@ -100,31 +100,23 @@ class ArenaView:
         self.punched_bytes += size
         return True
 
-    def punch_unused(self) -> None:
-        """The worker is dead: give back what was not reported, or is free.
+    def punch_unused(self, *, unopened_too: bool) -> None:
+        """The worker is dead: give back what is free or was never reported.
 
-        A block that is lent and not leased may have been reported, and be opened later.
+        Args:
+            unopened_too: no report of it will be opened any more: give back all but what is leased.
         """
-        self._punch_all(self._places(lent=False))
-
-    def punch_unleased(self) -> None:
-        """The worker is dead and no report of it will be opened: give back what is not leased."""
-        leased = {pack_place(*place) for place in self.leased.values()}
-        lent = [place for place in self._places(lent=True) if place not in leased]
-        self._punch_all(self._places(lent=False) + lent)
-
-    def _places(self, *, lent: bool) -> list[int]:
         where = geometry(self.mapping.size)
-        count = min(max(self.words[HIGHEST] + 1, FIRST_BLOCK), where.blocks)
-        words = self.read(8 * FIRST_BLOCK, 8 * (count - FIRST_BLOCK))
-        places = self.read(where.places_offset + 8 * FIRST_BLOCK, len(words))
-        is_lent = np.frombuffer(words, np.uint64) == 0
-        chosen: list[int] = np.frombuffer(places, np.uint64)[is_lent == lent].tolist()
-        return chosen
-
-    def _punch_all(self, places: list[int]) -> None:
+        count = min(max(self.words[HIGHEST] + 1, FIRST_BLOCK), where.blocks) - FIRST_BLOCK
+        words = np.frombuffer(self.read(8 * FIRST_BLOCK, 8 * count), np.uint64)
+        places = self.read(where.places_offset + 8 * FIRST_BLOCK, 8 * count)
+        if unopened_too:
+            unused = ~np.isin(np.arange(FIRST_BLOCK, FIRST_BLOCK + count), [*self.leased])
+        else:
+            unused = words != 0
         start = stop = 0
-        for offset, size in sorted(map(unpack_place, places)):
+        chosen = np.frombuffer(places, np.uint64)[unused]
+        for offset, size in sorted(map(unpack_place, chosen.tolist())):
             if offset != stop:  # else one call does for both
                 self.punch(start, stop - start)
                 start = offset
@@ -204,7 +196,7 @@ class Arenas:
                 view.held_bytes -= size
                 if batch_bytes > self._largest_bytes:
                     self._largest_bytes = batch_bytes
-            if view.retired:
+            if view.orphaned:
                 view.punch(offset, size)
                 continue
             self._unchecked_bytes += size
@@ -226,28 +218,28 @@ class Arenas:
 
     # --- ends -------------------------------------------------------------------------------
 
-    def retire(self, number: int) -> None:
+    def forget(self, number: int) -> None:
         """The worker is dead, and all its reports are in: its arena gets no new batches."""
         view = self.views.pop(number)
-        view.retired = True
-        view.punch_unused()
+        view.orphaned = True
+        view.punch_unused(unopened_too=False)
 
     def close(self) -> None:
         """All workers are dead, and no report will be opened any more. Leases live on."""
         sink = _Sink()
         for view in list(self._all):
             view.freed = sink
-            view.retired = True
+            view.orphaned = True
         self.settle(0)
         for view in list(self._all):
             if view.leased:
-                view.punch_unleased()
+                view.punch_unused(unopened_too=True)
         self.views.clear()
 
     def check(self) -> None:
         """Assert what must hold between calls."""
         for number, view in self.views.items():
-            assert view.number == number and not view.retired, (number, view.number, view.retired)
+            assert view.number == number and not view.orphaned, (number, view.number, view.orphaned)
         for view in list(self._all):
             held = sum(size for _, size in view.leased.copy().values())
             assert view.held_bytes == held, (view.held_bytes, held)

@@ -29,7 +29,7 @@ class Crew:
 
     Args:
         size: how many slots there are, each with one worker.
-        arenas: each worker's is made with it, and closed after it.
+        arenas: each worker's is made with it, and forgotten after it.
         poll: the consumer's one wait, in which the ends of workers are seen.
         stacks: whether workers may be asked for their stacks.
 
@@ -121,7 +121,7 @@ class Crew:
         self._ends.unregister(worker.watch)
         death = worker.reap()
         del self.workers[worker.number]
-        self._arenas.retire(worker.number)
+        self._arenas.forget(worker.number)
         start_errors = worker.start_errors()
         worker.close()
         excused = blamed or worker.answered or worker.excused
