@@ -84,8 +84,8 @@ class Decoder:
     def define(self, view: ArenaView, fields: tuple[int, ...]) -> None:
         """Remember the layout that a report defines, also if its batch is never opened."""
         report = Report._make(fields)
-        recipe, _ = _read_definition(view, report)
-        view.layouts[report.layout & ~DEFINES] = recipe
+        known, _ = _read_definition(view, report)
+        view.layouts[report.layout & ~DEFINES] = known
 
     def discard(self, view: ArenaView, fields: tuple[int, ...]) -> None:
         """Give back the blocks of a batch that is never opened."""
@@ -99,8 +99,8 @@ class Decoder:
             head = view.read(report.offset, PICKLE_HEAD.size)
             parts, table = PICKLE_HEAD.unpack(head)[1], PICKLE_HEAD.size
         else:
-            recipe, table = _recipe(view, report)
-            parts = recipe.parts
+            known, table = _known_layout(view, report)
+            parts = known.parts
         return [first, *(Block(*part[:3]) for part in _read_parts(view, report, parts, table))]
 
     def decode(self, view: ArenaView, fields: tuple[int, ...]) -> Any:
@@ -109,28 +109,28 @@ class Decoder:
         Raises:
             RebuildError: rebuilding the user's objects raised, which is its cause.
         """
-        recipe = view.layouts.get(fields[8])
-        if recipe is None or recipe.parts or self._copy:
+        known = view.layouts.get(fields[8])
+        if known is None or known.parts or self._copy:
             return self._decode_slowly(view, Report._make(fields))
         lease = view.lease(fields[1], fields[2], fields[7])
-        return recipe.build(
+        return known.build(
             [
                 _ndarray(shape, dtype, lease, offset, strides)
-                for shape, dtype, offset, strides in recipe.leaves
+                for shape, dtype, offset, strides in known.leaves
             ]
         )
 
     def _decode_slowly(self, view: ArenaView, report: Report) -> Any:
         if report.layout == PICKLED:
             return self._unpickle(view, report)
-        recipe, start = _recipe(view, report)
-        leases, starts = _lease_all(view, report, recipe.parts, start)
+        known, start = _known_layout(view, report)
+        leases, starts = _lease_all(view, report, known.parts, start)
         starts[0] = start
         arrays = []
-        for (shape, dtype, offset, strides), part in zip(recipe.leaves, recipe.places, strict=True):
+        for (shape, dtype, offset, strides), part in zip(known.leaves, known.places, strict=True):
             array: Any = _ndarray(shape, dtype, leases[part], starts[part] + offset, strides)
             arrays.append(array.copy("K") if self._copy else array)
-        return recipe.build(arrays)
+        return known.build(arrays)
 
     def _unpickle(self, view: ArenaView, report: Report) -> Any:
         nbytes, parts, count = PICKLE_HEAD.unpack(view.read(report.offset, PICKLE_HEAD.size))
@@ -156,8 +156,8 @@ class Decoder:
             buffers.clear()  # a traceback must not keep the block
 
 
-class _Recipe(NamedTuple):
-    """A layout, ready for use."""
+class _KnownLayout(NamedTuple):
+    """A layout, and how batches that look like it are rebuilt."""
 
     leaves: list[tuple[Any, ...]]
     """Shape, dtype, offset, strides."""
@@ -168,22 +168,24 @@ class _Recipe(NamedTuple):
     """Arrays to nest."""
 
 
-def _recipe(view: ArenaView, report: Report) -> tuple[_Recipe, int]:
-    """The recipe for a report, and where in the block the body begins."""
+def _known_layout(view: ArenaView, report: Report) -> tuple[_KnownLayout, int]:
+    """The layout for a report, and where in the block the body begins."""
     if report.layout == DESCRIBED:
         return _read_definition(view, report)
-    recipe = view.layouts[report.layout & ~DEFINES]
+    known = view.layouts[report.layout & ~DEFINES]
     if report.layout & DEFINES:
-        return recipe, HEAD.unpack(view.read(report.offset, HEAD.size))[1]
-    return recipe, 0
+        return known, HEAD.unpack(view.read(report.offset, HEAD.size))[1]
+    return known, 0
 
 
-def _read_definition(view: ArenaView, report: Report) -> tuple[_Recipe, int]:
+def _read_definition(view: ArenaView, report: Report) -> tuple[_KnownLayout, int]:
     nbytes, start = HEAD.unpack(view.read(report.offset, HEAD.size))
     layout = loads_layout(view.read(report.offset + HEAD.size, nbytes))
     leaves = [(leaf.shape, leaf.dtype, leaf.offset, leaf.strides) for leaf in layout.leaves]
     places = [leaf.part for leaf in layout.leaves]
-    return _Recipe(leaves, places, layout.parts, _builder(layout.structure, len(leaves))), start
+    return _KnownLayout(
+        leaves, places, layout.parts, _builder(layout.structure, len(leaves))
+    ), start
 
 
 def _read_parts(view: ArenaView, report: Report, parts: int, table: int) -> list[Part]:

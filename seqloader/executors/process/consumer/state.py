@@ -49,8 +49,8 @@ _CHUNK_BYTES: Final = 1 << 24
 _COMPARED_BYTES: Final = 1 << 19
 """Read at once for comparing: stays in the processor's cache."""
 
-_NOWHERE: Final = Span(0, 0)
-_NO_MANIFEST: Final = Manifest(0, _NOWHERE, (), ())
+_NO_SPAN: Final = Span(0, 0)
+_NO_MANIFEST: Final = Manifest(0, _NO_SPAN, (), ())
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class _Version:
     """All that is known of a published version. Replaced as a whole, never changed."""
 
     manifest: Manifest = _NO_MANIFEST
-    place: Span = _NOWHERE
+    place: Span = _NO_SPAN
     """Of the manifest."""
     end: int = 0
     """Where the next version may write."""

@@ -38,13 +38,13 @@ from seqloader.executors.process.wire.layouts import (
 )
 from seqloader.executors.process.wire.overlaps import find_regions
 from seqloader.executors.process.wire.views import extent_of, is_worth_overlapping
-from seqloader.executors.process.worker.parts import Part, find_buffer_parts, find_parts
+from seqloader.executors.process.worker.parts import HeldPart, find_buffer_parts, find_parts
 
 if TYPE_CHECKING:
     from seqloader.executors.process.wire.overlaps import Regions
     from seqloader.executors.process.worker.arena import Arena, Block
 
-__all__ = ["Encoded", "Encoder"]
+__all__ = ["NO_BLOCK", "Encoded", "Encoder"]
 
 _DEEPEST: Final = 20
 _MOST_LEAVES: Final = 1000
@@ -54,7 +54,7 @@ _MOST_DTYPES: Final = 256
 
 
 class Encoded(NamedTuple):
-    """Where a batch lies: the fields of a report."""
+    """Where something lies that is reported: fields of the report."""
 
     offset: int
     size: int
@@ -63,12 +63,16 @@ class Encoded(NamedTuple):
     layout: int
 
 
+NO_BLOCK: Final = Encoded(0, 0, 0, 0, 0)
+"""Of a report without a block."""
+
+
 class Encoder:
     """Writes batches into blocks of one arena."""
 
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
-        self._plans: dict[Any, _Plan] = {}
+        self._known: dict[Any, _KnownLayout] = {}
         self._dtypes: dict[int, np.dtype[Any]] = {}
         self._pickled_dtypes: dict[bytes, np.dtype[Any]] = {}
 
@@ -91,19 +95,19 @@ class Encoder:
         if arena.holds and any(leaf.base is not None for leaf in leaves):
             parts, places = find_parts(leaves)
             if parts:
-                return self._encode_in_place(box, leaves, (key, *places), parts)
-        plan = self._plans.get(key)
-        if plan is None:
+                return self._encode_with_parts(box, leaves, (key, *places), parts, places)
+        known = self._known.get(key)
+        if known is None:
             regions = _shared_regions(leaves)
             if regions is not None:
                 leaves.clear()
                 return self._encode_pickled(box, regions)
-            return self._encode_first(box, leaves, key, [], [])
-        block = arena.take(plan.size)
+            return self._encode_with_parts(box, leaves, key, [], [])
+        block = arena.take(known.size)
         try:
             copies = block.copies
             for copy, leaf in zip(
-                copies[1] if copies and copies[0] is plan else self._copies(plan, block),
+                copies[1] if copies and copies[0] is known else self._copies(known, block),
                 leaves,
                 strict=True,
             ):
@@ -113,7 +117,7 @@ class Encoder:
             raise
         arena.lend(block)
         box.clear()
-        return Encoded(block.offset, block.size, block.size, block.number, plan.number)
+        return Encoded(block.offset, block.size, block.size, block.number, known.number)
 
     # --- what a batch looks like --------------------------------------------------------------
 
@@ -161,56 +165,44 @@ class Encoder:
 
     # --- nests of arrays ----------------------------------------------------------------------
 
-    def _copies(self, plan: _Plan, block: Block) -> list[Any]:
+    def _copies(self, known: _KnownLayout, block: Block) -> list[Any]:
         """The arrays that a batch is copied to, in a block without a head."""
-        copies = _destinations(plan, self._arena.map, block.offset)
+        copies = _destinations(known, self._arena.map, block.offset)
         if block.recycled:  # else a consumer that keeps every batch would fill us with these
-            block.copies = (plan, copies)
+            block.copies = (known, copies)
         return copies
 
-    def _encode_first(
-        self, box: list[Any], leaves: list[Any], key: Any, parts: list[Part], places: list[Any]
+    def _encode_with_parts(
+        self, box: list[Any], leaves: list[Any], key: Any, parts: list[HeldPart], places: list[Any]
     ) -> Encoded:
-        """A batch that looks like none before: its layout travels with it."""
+        """A batch that looks like none before, so that its layout travels with it; or some of whose
+        arrays lie in the arena already."""
         arena = self._arena
-        plan = _plan(box[0], leaves, places, len(parts))
-        definition = dumps_layout(plan.layout)
-        start = align(HEAD.size + len(definition))
-        remember = len(self._plans) < MOST_LAYOUTS
-        number = len(self._plans) + 1 | DEFINES if remember else DESCRIBED
-        block = arena.reserve(start + plan.nbytes)
+        known = self._known.get(key)
+        new = known is None
+        if known is None:
+            known = _known_layout(box[0], leaves, places, len(parts), len(self._known) + 1)
+            definition = dumps_layout(known.layout)
+            start = align(HEAD.size + len(definition))
+            head = HEAD.pack(len(definition), start) + definition
+        else:
+            start, head = 0, b""
+        block = arena.reserve(start + known.nbytes)
         try:
-            arena.memory[block.offset : block.offset + HEAD.size + len(definition)] = (
-                HEAD.pack(len(definition), start) + definition
-            )
-            _copy(leaves, plan, _destinations(plan, arena.map, block.offset + start))
+            arena.memory[block.offset : block.offset + len(head)] = head
+            _copy(leaves, known, _destinations(known, arena.map, block.offset + start))
             nbytes = self._finish(box, leaves, parts, block, block.offset + start)
         except BaseException:
             arena.release(block)
             raise
-        if remember:
-            self._plans[key] = plan._replace(number=number & ~DEFINES)
+        number = known.number
+        if new and number != DESCRIBED:
+            self._known[key] = known
+            number |= DEFINES
         return Encoded(block.offset, block.size, nbytes, block.number, number)
 
-    def _encode_in_place(
-        self, box: list[Any], leaves: list[Any], key: Any, parts: list[Part]
-    ) -> Encoded:
-        """A batch some of whose arrays lie in the arena already."""
-        plan = self._plans.get(key)
-        if plan is None:
-            return self._encode_first(box, leaves, key, parts, key[1:])
-        arena = self._arena
-        block = arena.take(plan.size)
-        try:
-            _copy(leaves, plan, _destinations(plan, arena.map, block.offset))
-            nbytes = self._finish(box, leaves, parts, block, block.offset)
-        except BaseException:
-            arena.release(block)
-            raise
-        return Encoded(block.offset, block.size, nbytes, block.number, plan.number)
-
     def _finish(
-        self, box: list[Any], leaves: list[Any], parts: list[Part], block: Block, table: int
+        self, box: list[Any], leaves: list[Any], parts: list[HeldPart], block: Block, table: int
     ) -> int:
         """Let go of the batch, decide what becomes of its parts, lend all. Returns their bytes."""
         leaves.clear()
@@ -241,7 +233,7 @@ class Encoder:
         arena.lend(block)
         return nbytes
 
-    def _copy_part(self, part: Part) -> tuple[Block, int]:
+    def _copy_part(self, part: HeldPart) -> tuple[Block, int]:
         """A part that user code still refers to: the used bytes, in another block."""
         arena = self._arena
         source = part.hold.block
@@ -262,7 +254,7 @@ class Encoder:
         regions = None
         raw: memoryview | None
         raws = [buffer.raw() for buffer in buffers]
-        parts: list[Part] = []
+        parts: list[HeldPart] = []
         places: list[Any] = [None] * len(raws)
         if arena.holds:
             parts, places = find_buffer_parts(buffers, raws)
@@ -298,21 +290,22 @@ class _UnsuitedError(Exception):
     """The batch must be pickled."""
 
 
-class _Plan(NamedTuple):
-    """How batches that look alike are written."""
+class _KnownLayout(NamedTuple):
+    """A layout, and how batches that look like it are written."""
 
     layout: Layout
     nbytes: int
     size: int
     """Of the block, where no definition is in it."""
     number: int
+    """That reports name it by; DESCRIBED: there are too many already."""
 
 
 def _shared_regions(leaves: list[Any]) -> Regions | None:
     """What to send in place of arrays so much of which is the same memory that copies of each would
     be out of proportion: windows over a signal, and the like. None: copies will do.
 
-    Asked only of looks that have no plan yet, so that the fast path does not pay for it.
+    Asked only of looks that are not known yet, so that the fast path does not pay for it.
     """
     nbytes = sum(leaf.nbytes for leaf in leaves)
     if not is_worth_overlapping(nbytes, 0) or all(leaf.base is None for leaf in leaves):
@@ -328,21 +321,24 @@ def _repeats(leaves: list[Any]) -> bool:
     return len({*map(id, leaves)}) != len(leaves)
 
 
-def _plan(batch: Any, leaves: list[Any], places: Any, parts: int) -> _Plan:
+def _known_layout(
+    batch: Any, leaves: list[Any], places: list[Any], parts: int, number: int
+) -> _KnownLayout:
     structure, _ = _structure(batch, 0)
     end = align(parts * PART.size)
     entries = []
     for leaf, place in zip(leaves, places or [None] * len(leaves), strict=True):
+        flags = leaf.flags
         if place is None:
-            strides = None
-            if leaf.flags.f_contiguous and not leaf.flags.c_contiguous:
-                strides = leaf.strides
+            strides = leaf.strides if flags.f_contiguous and not flags.c_contiguous else None
             entries.append(Leaf(0, end, leaf.shape, leaf.dtype, strides))
             end = align(end + leaf.nbytes)
         else:
-            strides = None if leaf.flags.c_contiguous else leaf.strides
+            strides = None if flags.c_contiguous else leaf.strides
             entries.append(Leaf(place[0], place[1], leaf.shape, leaf.dtype, strides))
-    return _Plan(Layout(structure, entries, parts), end, size_class(end), 0)
+    if number > MOST_LAYOUTS:
+        number = DESCRIBED
+    return _KnownLayout(Layout(structure, entries, parts), end, size_class(end), number)
 
 
 def _structure(node: Any, number: int) -> tuple[Any, int]:
@@ -358,16 +354,17 @@ def _structure(node: Any, number: int) -> tuple[Any, int]:
     return (type(node).__name__, children), number
 
 
-def _destinations(plan: _Plan, memory: Any, start: int) -> list[Any]:
+def _destinations(known: _KnownLayout, memory: Any, start: int) -> list[Any]:
     return [
         np.ndarray(leaf.shape, leaf.dtype, memory, start + leaf.offset, leaf.strides)
-        for leaf in plan.layout.leaves
+        for leaf in known.layout.leaves
         if not leaf.part
     ]
 
 
-def _copy(leaves: list[Any], plan: _Plan, destinations: list[Any]) -> None:
+def _copy(leaves: list[Any], known: _KnownLayout, destinations: list[Any]) -> None:
+    # A function, because what its loop ends with must not be referred to when `_finish` counts.
     rest = iter(destinations)
-    for leaf, entry in zip(leaves, plan.layout.leaves, strict=True):
+    for leaf, entry in zip(leaves, known.layout.leaves, strict=True):
         if not entry.part:
             next(rest)[...] = leaf

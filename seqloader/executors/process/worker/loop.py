@@ -32,7 +32,7 @@ from seqloader.executors.process.wire.records import (
     TICKET,
 )
 from seqloader.executors.process.wire.table import ACKNOWLEDGED, SINCE, TAKEN
-from seqloader.executors.process.worker.encode import Encoder
+from seqloader.executors.process.worker.encode import NO_BLOCK, Encoded, Encoder
 from seqloader.executors.process.worker.script import explain
 from seqloader.randomness.drawn_values import Watch
 from seqloader.tickets import Ticket
@@ -115,10 +115,10 @@ class Loop:
             row[SINCE] = started
             row[TAKEN] = serial
             if serial < floor[0]:
-                self._write(serial, DROPPED)
+                self.report(serial, DROPPED)
             elif version == self._version or self._follow(serial, version, offset):
                 if attempt == EMPTY_ATTEMPT:
-                    self._write(serial, DROPPED)
+                    self.report(serial, DROPPED)
                 else:
                     ticket = Ticket(epoch, position, index, attempt, bool(padding))
                     self._answer(serial, ticket, started)
@@ -133,7 +133,7 @@ class Loop:
             self.load(version, offset)
             row[SINCE] = time.monotonic_ns()
         except BaseException as error:
-            self.report_error(serial, FAILED, failures.pack(as_raisable(error)), 0)
+            self.report_failure(serial, error)
             return False
         return True
 
@@ -146,34 +146,30 @@ class Loop:
             box = [computing.compute(ticket, watch)]
             self._leave_if_forked()
             while watch.noticed:
-                noticed = marshal.dumps(tuple(watch.noticed.pop()))
-                self.report_error(0, NOTICED, noticed, 0)
-            offset, size, nbytes, block, layout = self._encoder.encode(box)
+                self.report_packed(0, NOTICED, marshal.dumps(tuple(watch.noticed.pop())))
+            encoded = self._encoder.encode(box)
         except BaseException as error:
             self._leave_if_forked()
             explain(error)
             # Here, where its traceback still says whose function raised it.
             packed = failures.pack(as_raisable(error))
             del error
-            self.report_error(serial, RAISED, packed, time.monotonic_ns() - started)
+            self.report_packed(serial, RAISED, packed, time.monotonic_ns() - started)
             return
-        os.write(
-            self._reports,
-            REPORT.pack(
-                serial,
-                offset,
-                size,
-                nbytes,
-                time.monotonic_ns() - started,
-                0,
-                self._number,
-                block,
-                layout,
-                COMPUTED,
-            ),
-        )
+        self.report(serial, COMPUTED, time.monotonic_ns() - started, encoded)
 
-    def report_error(self, serial: int, kind: int, packed: bytes, busy_ns: int) -> None:
+    def report(self, serial: int, kind: int, busy_ns: int = 0, encoded: Encoded = NO_BLOCK) -> None:
+        """Report on a ticket; or, with serial 0, on this worker."""
+        offset, size, nbytes, block, layout = encoded
+        number = self._number
+        record = (serial, offset, size, nbytes, busy_ns, 0, number, block, layout, kind)
+        os.write(self._reports, REPORT.pack(*record))
+
+    def report_failure(self, serial: int, error: BaseException) -> None:
+        """Report that this worker cannot work."""
+        self.report_packed(serial, FAILED, failures.pack(as_raisable(error)))
+
+    def report_packed(self, serial: int, kind: int, packed: bytes, busy_ns: int = 0) -> None:
         """Report an exception, packed by `failures.pack`, or something else that is packed."""
         try:
             block = self.arena.reserve(len(packed))
@@ -181,19 +177,16 @@ class Loop:
             block, self._spare = self._spare, None
             packed = packed if block is not None and len(packed) <= block.size else b""
         if not packed:
-            self._write(serial, kind, busy_ns=busy_ns)
+            self.report(serial, kind, busy_ns)
             return
         self.arena.write(block, packed)
-        record = (serial, block.offset, block.size, len(packed), busy_ns, 0)
-        os.write(self._reports, REPORT.pack(*record, self._number, block.number, 0, kind))
+        lent = Encoded(block.offset, block.size, len(packed), block.number, 0)
+        self.report(serial, kind, busy_ns, lent)
 
     def reserve_spare(self) -> None:
         """Set memory aside for the report that there is no memory."""
         if self._spare is None:
             self._spare = self.arena.reserve(SPARE_BYTES)
-
-    def _write(self, serial: int, kind: int, busy_ns: int = 0) -> None:
-        os.write(self._reports, REPORT.pack(serial, 0, 0, 0, busy_ns, 0, self._number, 0, 0, kind))
 
     def _leave_if_forked(self) -> None:
         if os.getpid() != self._pid:

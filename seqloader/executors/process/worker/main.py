@@ -8,9 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from seqloader import arrays
-from seqloader.errors import as_raisable
-from seqloader.executors.process.wire import failures
-from seqloader.executors.process.wire.records import FAILED, READY, REPORT
+from seqloader.executors.process.wire.records import READY
 from seqloader.executors.process.wire.settings import (
     MARK,
     PoolSettings,
@@ -106,10 +104,10 @@ def run(
         if worker_init is not None:
             worker_init(own.slot)
     except BaseException as error:
-        loop.report_error(0, FAILED, failures.pack(as_raisable(error)), 0)
+        loop.report_failure(0, error)
         return
     release_stderr(own.errors, own.capture)
-    os.write(pool.reports, REPORT.pack(0, 0, 0, 0, 0, 0, own.number, 0, 0, READY))
+    loop.report(0, READY)
     loop.serve()
     if pool.state < 0:
         mp_child.leave()

@@ -18,10 +18,10 @@ from seqloader.executors.process.worker.arena import Hold
 if TYPE_CHECKING:
     import pickle
 
-__all__ = ["Part", "find_buffer_parts", "find_parts"]
+__all__ = ["HeldPart", "find_buffer_parts", "find_parts"]
 
 
-class Part:
+class HeldPart:
     """The range of one hold that a batch uses, in bytes of the hold."""
 
     __slots__ = ("hold", "start", "stop")
@@ -36,7 +36,7 @@ class Part:
         return sys.getrefcount(self.hold) <= _ALONE
 
 
-def find_parts(leaves: list[Any]) -> tuple[list[Part], list[Any]]:
+def find_parts(leaves: list[Any]) -> tuple[list[HeldPart], list[Any]]:
     """The parts of a batch, and for each leaf (part, offset in it), or None: it is copied."""
     ranges = [_range_in_hold(leaf) for leaf in leaves]
     return _merge(ranges)
@@ -44,7 +44,7 @@ def find_parts(leaves: list[Any]) -> tuple[list[Part], list[Any]]:
 
 def find_buffer_parts(
     buffers: list[pickle.PickleBuffer], raws: list[memoryview]
-) -> tuple[list[Part], list[Any]]:
+) -> tuple[list[HeldPart], list[Any]]:
     """As `find_parts`, for the buffers beside a pickle."""
     ranges: list[tuple[Hold, int, int, int] | None] = []
     for buffer, raw in zip(buffers, raws, strict=True):
@@ -60,12 +60,12 @@ def find_buffer_parts(
 
 def _merge(
     ranges: list[tuple[Hold, int, int, int] | None],
-) -> tuple[list[Part], list[Any]]:
-    found: dict[int, Part] = {}
+) -> tuple[list[HeldPart], list[Any]]:
+    found: dict[int, HeldPart] = {}
     for entry in ranges:
         if entry is not None:
             hold, low, _, high = entry
-            part = found.setdefault(id(hold), Part(hold, low, high))
+            part = found.setdefault(id(hold), HeldPart(hold, low, high))
             part.start = min(part.start, low)
             part.stop = max(part.stop, high)
     numbers: dict[int, int] = {}
@@ -119,7 +119,7 @@ def _hold_under(view: Any) -> Hold | None:
 
 
 def _count_alone() -> int:
-    part = Part(Hold(), 0, 0)
+    part = HeldPart(Hold(), 0, 0)
     return sys.getrefcount(part.hold)
 
 
