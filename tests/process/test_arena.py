@@ -8,7 +8,6 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,13 +31,6 @@ from seqloader.memory import mapping as mapping_module
 MIB = 1 << 20
 LARGE = MIB - 1024
 """Bytes of a batch that fills 1 MiB with its definition, and without."""
-
-
-@pytest.fixture
-def ends() -> Iterator[Ends]:
-    ends = Ends()
-    yield ends
-    ends.close()
 
 
 def batch_of(nbytes: int, value: int = 1) -> Any:

@@ -7,7 +7,6 @@ import dataclasses
 import datetime
 import enum
 import sys
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +17,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from seqloader.executors.process.wire.layouts import DEFINES, DESCRIBED, MOST_LAYOUTS, PICKLED
-
-
-@pytest.fixture
-def ends() -> Iterator[Ends]:
-    ends = Ends()
-    yield ends
-    ends.close()
 
 
 def assert_same(got: Any, sent: Any) -> None:

@@ -8,15 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from published import BIG, Loaded, load
 
 from seqloader import OrderedEnqueuer, Sequence
-from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.wire.overlaps import find_regions
-
-
-@pytest.fixture
-def file():
-    opened = StateFile()
-    yield opened
-    opened.close()
 
 
 def arrived(file, **attributes):

@@ -26,13 +26,6 @@ PER_PAGE = mmap.PAGESIZE // 8
 
 
 @pytest.fixture
-def file():
-    opened = StateFile()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def loader(file):
     """A worker's, in this process."""
     inherited: list[int] = []

@@ -19,13 +19,6 @@ from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.worker.state import StateLoader
 
 
-@pytest.fixture
-def file():
-    opened = StateFile()
-    yield opened
-    opened.close()
-
-
 def test_the_first_publish_is_version_one(file):
     assert file.version == 0
 

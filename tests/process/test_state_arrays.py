@@ -10,13 +10,6 @@ from published import BIG, Loaded, load, same
 from seqloader.executors.process.consumer.state import StateFile
 
 
-@pytest.fixture
-def file():
-    opened = StateFile()
-    yield opened
-    opened.close()
-
-
 class Marked(np.ndarray):
     pass
 

@@ -8,15 +8,7 @@ import numpy as np
 import pytest
 from published import BIG, SMALL, Loaded, answer_of, in_child, load, same, start_child
 
-from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.worker.state import StateLoader
-
-
-@pytest.fixture
-def file():
-    opened = StateFile()
-    yield opened
-    opened.close()
 
 
 def test_a_worker_writes_to_a_copy_of_its_own(file):

@@ -18,7 +18,7 @@ from seqloader.executors.process.consumer.mp_objects import (
     PassedDescriptors,
     as_parent,
 )
-from seqloader.executors.process.consumer.pool import Pool, PoolOptions
+from seqloader.executors.process.consumer.pool import Pool
 from seqloader.executors.process.consumer.script import pickle_names, script_facts
 from seqloader.executors.process.consumer.sending import pickle_function
 from seqloader.executors.process.consumer.state import StateFile
@@ -82,7 +82,7 @@ class ProcessExecutor:
         self._copy = copy
         self._pool: Pool | None = None
         self._state: StateFile | InheritedState | None = None
-        self._options: PoolOptions | None = None
+        self._birth: Birth | None = None
         self._passed = PassedDescriptors()
         """Of what `worker_init` refers to."""
         self._sources: Sources | None = None
@@ -93,7 +93,7 @@ class ProcessExecutor:
         """Publish the Sequence and launch the workers; they become ready in their own time."""
         check_startable()
         imported = imported_files()
-        self._options = self._make_options(seeding, imported)
+        self._birth = self._make_birth(seeding, imported)
         if self._forks:
             state = self._state = InheritedState()
             state.publish(sequence, in_place=True)
@@ -123,10 +123,16 @@ class ProcessExecutor:
             self._replace_workers()
 
     def _open(self) -> None:
-        assert self._options is not None and self._state is not None
+        assert self._birth is not None and self._state is not None
         state = self._state
         # Assigned before it is opened: whatever interrupts the start, `reset` and `stop` find it.
-        pool = self._pool = Pool(self._options)
+        pool = self._pool = Pool(
+            self.workers,
+            self._tickets_ahead,
+            timeout_s=self._timeout_s,
+            copy=self._copy,
+            birth=self._birth,
+        )
         passed = state.passed | self._passed.numbers
         pool.open((state.version, state.offset), state.fd, passed)
 
@@ -243,7 +249,7 @@ class ProcessExecutor:
 
     # --- options --------------------------------------------------------------------------
 
-    def _make_options(self, seeding: Seeding, imported: list[tuple[str, str]]) -> PoolOptions:
+    def _make_birth(self, seeding: Seeding, imported: list[tuple[str, str]]) -> Birth:
         settings = PoolSettings(
             imports=imports(imported),
             argv=[argument for argument in sys.argv if isinstance(argument, str)],
@@ -258,18 +264,8 @@ class ProcessExecutor:
             worker_init=b"" if self._forks else self._pickled_init(),
             script=script_facts(),
         )
-        return PoolOptions(
-            workers=self.workers,
-            tickets_ahead=self._tickets_ahead,
-            copy=self._copy,
-            timeout_s=self._timeout_s,
-            birth=Birth(
-                settings=settings,
-                settings_fd=-1,
-                environment=self._environment(seeding),
-                inherit=self._enter_forked if self._forks else None,
-            ),
-        )
+        inherit = self._enter_forked if self._forks else None
+        return Birth(settings, -1, self._environment(seeding), inherit)
 
     def _pickled_init(self) -> bytes:
         if self._worker_init is None:

@@ -159,9 +159,8 @@ class Crew:
         worker.close()
         del self.workers[worker.number]
 
-    def enter_worker(self) -> None:
-        """In a worker that was forked: close the write ends of the life pipes, which would keep the
-        others alive."""
+    def release_lives(self) -> None:
+        """Close the write ends of the life pipes, in a process that is not the consumer."""
         for worker in self.workers.values():
             worker.release_life()
 

@@ -10,57 +10,34 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import weakref
 from typing import Protocol
 
-__all__ = ["launch", "watch"]
+__all__ = ["watch"]
 
 
 class Inherited(Protocol):
     """What a forked child finds of a pool."""
 
-    pid: int
-    """Of the process that made it."""
-
-    def enter_worker(self) -> None:
-        """The child is a worker of this pool: close what only the consumer may have."""
-
-    def close(self) -> None:
-        """The child is anything else: close its copies of all descriptors, touch nothing else."""
+    def enter_child(self) -> None:
+        """Close what the child is not to have."""
 
 
-class _ThisThread(threading.local):
-    launches: Inherited | None = None
-    """The pool that forks a worker in this thread just now. Other threads fork as well, for pools
-    of their own or for anything else; a child is what the thread that forked it wanted."""
-
-
-_this_thread = _ThisThread()
 _pools: weakref.WeakSet[Inherited] = weakref.WeakSet()
 _installed = False
 
 
 def watch(pool: Inherited) -> None:
-    """Have `pool` closed in forked children."""
+    """Have `pool` told in forked children."""
     global _installed
     if not _installed and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_close_all)
+        os.register_at_fork(after_in_child=_enter_child)
         _installed = True
     _pools.add(pool)
 
 
-def launch(pool: Inherited | None) -> None:
-    """What this thread forks from now on is a worker of `pool`; None: is not."""
-    _this_thread.launches = pool
-
-
-def _close_all() -> None:
+def _enter_child() -> None:
     for pool in list(_pools):
-        if pool.pid != os.getpid():
-            with contextlib.suppress(OSError):
-                if pool is _this_thread.launches:
-                    pool.enter_worker()
-                else:
-                    pool.close()
+        with contextlib.suppress(OSError):
+            pool.enter_child()
     _pools.clear()

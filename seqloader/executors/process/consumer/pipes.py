@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import select
 import struct
 import termios
 from typing import Final
@@ -20,14 +19,13 @@ from typing import Final
 from seqloader.executors.process.wire.records import RECORD_BYTES
 from seqloader.memory.descriptors import Descriptors
 
-__all__ = ["READ_BYTES", "ROOM_TO_WRITE", "Pipes"]
+__all__ = ["READ_BYTES", "Pipes"]
 
 WANTED_BYTES: Final = 1 << 20
 """Capacity asked for: 16,384 records. The system's limit for users without privileges is often
 just this; less is accepted."""
 READ_BYTES: Final = 1 << 16
 """Read at once: less than this, and the pipe was empty."""
-ROOM_TO_WRITE: Final = select.POLLOUT
 
 
 class Pipes:

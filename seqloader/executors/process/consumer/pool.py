@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from seqloader.executors.process.consumer import forks
 from seqloader.executors.process.consumer.arena import Arenas
@@ -27,23 +28,18 @@ if TYPE_CHECKING:
     from seqloader.executors.process.consumer.birth import Birth
     from seqloader.executors.process.consumer.worker import WorkerProcess
 
-__all__ = ["Pool", "PoolOptions"]
-
-
-class PoolOptions(NamedTuple):
-    """What does not change while a pool lives."""
-
-    workers: int
-    tickets_ahead: int
-    """Batches that are computed or being computed ahead of the consumer, at most."""
-    copy: bool
-    timeout_s: float | None
-    birth: Birth
-    """Of the workers, descriptors not yet filled in."""
+__all__ = ["Pool"]
 
 
 class Pool:
     """Workers and everything that ties them to the consumer.
+
+    Args:
+        workers: how many.
+        ahead: how many batches are computed or being computed ahead of the consumer, at most.
+        timeout_s: seconds one ticket may take; None: no limit.
+        copy: batches with private arrays instead of views.
+        birth: of the workers; descriptors are filled in here.
 
     Attributes:
         crew: the workers.
@@ -51,19 +47,24 @@ class Pool:
         arenas: the memory that they write batches into.
     """
 
-    def __init__(self, options: PoolOptions) -> None:
-        self.pid = os.getpid()
-        self._options = options
-        self._timed = options.timeout_s is not None
+    def __init__(
+        self, workers: int, ahead: int, *, timeout_s: float | None, copy: bool, birth: Birth
+    ) -> None:
+        self._pid = os.getpid()
+        self._ahead = ahead
+        self._timed = timeout_s is not None
         self._poll = select.poll()
-        self.arenas = Arenas(options.tickets_ahead + 2 * options.workers + 1)
-        self.crew = Crew(options.workers, self.arenas, self._poll, stacks=self._timed)
-        self.traffic = Traffic(self.crew, self.arenas, self._poll, options.timeout_s, options.copy)
+        self.arenas = Arenas(ahead + 2 * workers + 1)
+        self.crew = Crew(workers, self.arenas, self._poll, stacks=self._timed)
+        self.traffic = Traffic(self.crew, self.arenas, self._poll, timeout_s, copy)
         self._deaths: list[Told] = []
         """Noticed while tickets were discarded, to be told of by the next `collect`."""
-        self._birth = options.birth
+        self._birth = birth
         self._descriptors = Descriptors()
         self._closed = False
+        self._filling = 0
+        """The thread that makes workers just now. Others fork as well, for pools of their own or
+        for anything else; a child is what the thread that forked it wanted."""
 
     # --- start ------------------------------------------------------------------------------
 
@@ -77,7 +78,7 @@ class Pool:
         forks.watch(self)
         settings = self._birth.settings._replace(state=state_fd, passed=sorted(passed))
         try:
-            settings = self.traffic.open(settings, state, self._options.tickets_ahead)
+            settings = self.traffic.open(settings, state, self._ahead)
             settings_fd = self._descriptors.memory("seqloader-settings")
             os.write(settings_fd, settings.dumps())
         except OSError as error:
@@ -87,10 +88,10 @@ class Pool:
 
     def _fill(self) -> None:
         try:
-            forks.launch(self)
+            self._filling = threading.get_ident()
             self.crew.fill(self._birth, self.traffic.first_state())
         finally:
-            forks.launch(None)
+            self._filling = 0
 
     # --- wait and collect -------------------------------------------------------------------
 
@@ -162,7 +163,7 @@ class Pool:
                 break
             left_s = None if deadline is None else deadline - time.monotonic()
             self._sleep(left_s if traffic.ledger.written else 0.01)
-        self._deaths = deaths
+        self._deaths += deaths
         self.arenas.forget_sizes()
         return in_time or woken
 
@@ -172,7 +173,7 @@ class Pool:
 
     def kill(self) -> None:
         """SIGKILL for every worker. Any thread, any signal handler, a finalizer."""
-        if os.getpid() == self.pid:
+        if os.getpid() == self._pid:
             self.crew.killed = True
             self.wake()
             self.crew.kill()
@@ -195,7 +196,7 @@ class Pool:
         """
         if self._closed:
             return
-        ours = os.getpid() == self.pid
+        ours = os.getpid() == self._pid
         if ours:
             self.kill()
             self.crew.await_end(time.monotonic() + patience_s)
@@ -207,11 +208,14 @@ class Pool:
         self._descriptors.close()
         self._closed = True
 
-    def enter_worker(self) -> None:
-        """In a worker that was forked: close the consumer's ends. Those of the life pipes would
-        keep the other workers alive, that of the ticket pipe this one."""
-        self.crew.enter_worker()
-        self.traffic.pipes.end_tickets()
+    def enter_child(self) -> None:
+        """In a forked child: a worker of this pool closes the consumer's ends only. Those of the
+        life pipes would keep the other workers alive, that of the ticket pipe this one."""
+        if self._filling == threading.get_ident():
+            self.crew.release_lives()
+            self.traffic.pipes.end_tickets()
+        elif self._pid != os.getpid():
+            self.close()
 
     def check(self) -> None:
         """Assert what must hold between calls."""

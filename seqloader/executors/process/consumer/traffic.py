@@ -14,7 +14,7 @@ from seqloader.executors.process.consumer.birth import FirstState
 from seqloader.executors.process.consumer.decode import ComputedBatch, Decoder
 from seqloader.executors.process.consumer.ledger import EMPTY, Ledger
 from seqloader.executors.process.consumer.occupations import Occupations
-from seqloader.executors.process.consumer.pipes import READ_BYTES, ROOM_TO_WRITE, Pipes
+from seqloader.executors.process.consumer.pipes import READ_BYTES, Pipes
 from seqloader.executors.process.consumer.starts import start_failure
 from seqloader.executors.process.wire import failures
 from seqloader.executors.process.wire.layouts import DEFINES
@@ -76,7 +76,6 @@ class Traffic:
         self._decoder = Decoder(arenas, copy)
         self._table: Table | None = None
         self._descriptors = Descriptors()
-        self._gate_ends = Descriptors()
         self._gate = -1, -1
         """Ends of a pipe, while workers wait for a state that is not published yet."""
         self._poll = poll
@@ -97,7 +96,7 @@ class Traffic:
         self._table = Table(table_fd)
         self.occupations.words = self._table.words
         if settings.state >= 0 and not state[0]:
-            self._gate = self._gate_ends.pipe()
+            self._gate = self._descriptors.pipe()
         for fd in pipes.descriptors():
             self._poll.register(fd, select.POLLIN)
         return settings._replace(
@@ -118,8 +117,9 @@ class Traffic:
         self._close_gate()
 
     def _close_gate(self) -> None:
+        for end in self._gate:
+            self._descriptors.close_one(end)
         self._gate = -1, -1
-        self._gate_ends.close()
 
     def end(self) -> None:
         """No more tickets: idle workers leave, busy ones when they have answered."""
@@ -135,7 +135,7 @@ class Traffic:
         table, self._table = self._table, None
         if table is not None:
             table.close()
-        self._close_gate()
+        self._gate = -1, -1
         self._descriptors.close()
 
     # --- tickets ----------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class Traffic:
     def _poll_room(self, wanted: bool) -> None:
         if wanted != self._polls_room:
             if wanted:
-                self._poll.register(self.pipes.ticket_write, ROOM_TO_WRITE)
+                self._poll.register(self.pipes.ticket_write, select.POLLOUT)
             else:
                 self._poll.unregister(self.pipes.ticket_write)
             self._polls_room = wanted

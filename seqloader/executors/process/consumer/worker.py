@@ -57,7 +57,8 @@ class WorkerProcess:
         """Of the state that it loads first: it needs no older one."""
         self.born_ns = time.monotonic_ns()
         self._life = -1
-        self._watch = -1
+        self.watch = -1
+        """Descriptor that is readable, or hung up, once the process has ended."""
         self._capture = -1
         self._stack = -1
         self._descriptors = Descriptors()
@@ -69,11 +70,6 @@ class WorkerProcess:
     def pid(self) -> int:
         """Process id; 0 before there is a process."""
         return self._born[0] if self._born else 0
-
-    @property
-    def watch(self) -> int:
-        """Descriptor that is readable, or hung up, once the process has ended."""
-        return self._watch
 
     def launch(
         self, birth: Birth, state: FirstState, arena: tuple[int, int], *, stacks: bool
@@ -94,7 +90,7 @@ class WorkerProcess:
             life, self._life = own.pipe()
             death = -1
             if without("pidfd") or not hasattr(os, "pidfd_open"):
-                self._watch, death = own.pipe()
+                self.watch, death = own.pipe()
             errors = duplicate(2, passed)
             if fresh:
                 self._capture = own.memory("seqloader-stderr")
@@ -107,7 +103,7 @@ class WorkerProcess:
             settings = WorkerSettings(self.number, self.slot, *state, *arena, *ends, shared)
             birth.bear(self._born, settings)
             if death < 0:
-                self._watch = own.add(os.pidfd_open, self.pid)
+                self.watch = own.add(os.pidfd_open, self.pid)
             self._arm(life)
             own.close_one(life)
             own.close_one(death)
@@ -155,7 +151,7 @@ class WorkerProcess:
     def _read_stack(self) -> str:
         deadline = time.monotonic() + STACK_WAIT_S
         ended = select.poll()
-        ended.register(self._watch)
+        ended.register(self.watch)
         size = -1
         while time.monotonic() < deadline:
             before, size = size, os.fstat(self._stack).st_size
@@ -190,7 +186,7 @@ class WorkerProcess:
         if self.pid > 0 and not self._gone and os.getpid() == self._parent:
             _unreaped.append(self.pid)
         self._gone = True
-        self._life = self._watch = self._capture = self._stack = -1
+        self._life = self.watch = self._capture = self._stack = -1
         self._descriptors.close()
 
 

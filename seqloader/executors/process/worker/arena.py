@@ -193,11 +193,7 @@ class Arena:
             self.holds -= 1
 
     def _keep(self, kind: dict[int, list[Block]], block: Block) -> None:
-        blocks = kind.get(block.size)
-        if blocks is None:
-            kind[block.size] = [block]
-        else:
-            blocks.append(block)
+        kind.setdefault(block.size, []).append(block)
 
     def _find(self, size: int) -> Block:
         if self._harvest(size):
@@ -258,10 +254,7 @@ class Arena:
 
     def _cut(self, size: int) -> int:
         """Return the offset of addresses that belong to no block."""
-        if self._top + size <= self._end and not self._gaps:
-            self._top += size
-            return self._top - size
-        offset = self._cut_gap(size)
+        offset = self._cut_gap(size) if self._gaps else None
         if offset is None and self._top + size > self._end:
             self._compact()
             offset = self._cut_gap(size)

@@ -31,15 +31,22 @@ from seqloader.executors.process.wire.records import (
     REPORT,
     TICKET,
 )
-from seqloader.executors.process.wire.table import ACKNOWLEDGED, SINCE, TAKEN
+from seqloader.executors.process.wire.table import (
+    ACKNOWLEDGED,
+    FLOOR,
+    ROW_WORDS,
+    SINCE,
+    TAKEN,
+)
+from seqloader.executors.process.worker.arena import Arena
 from seqloader.executors.process.worker.encode import NO_BLOCK, Encoded, Encoder
 from seqloader.executors.process.worker.script import explain
+from seqloader.executors.process.worker.state import StateLoader
 from seqloader.randomness.drawn_values import Watch
 from seqloader.tickets import Ticket
 
 if TYPE_CHECKING:
-    from seqloader.executors.process.worker.arena import Arena
-    from seqloader.executors.process.worker.state import StateLoader
+    from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
     from seqloader.randomness.seeding import Seeding
 
 __all__ = ["Loop"]
@@ -51,28 +58,25 @@ SPARE_BYTES: Final = 65_536
 
 
 class Loop:
-    """One worker's loop and what it works with."""
+    """One worker's loop and what it works with.
+
+    Args:
+        pool, own: what the worker was told.
+        words: of the table.
+        seeding: how batches are seeded.
+    """
 
     def __init__(
-        self,
-        *,
-        tickets: int,
-        reports: int,
-        number: int,
-        floor: memoryview,
-        row: memoryview,
-        arena: Arena,
-        loader: StateLoader | None,
-        seeding: Seeding,
+        self, pool: PoolSettings, own: WorkerSettings, words: memoryview, seeding: Seeding
     ) -> None:
-        self._tickets = tickets
-        self._reports = reports
-        self._number = number
-        self._floor = floor
-        self._row = row
-        self.arena = arena
-        self._encoder = Encoder(arena)
-        self._loader = loader
+        self._tickets = pool.tickets
+        self._reports = pool.reports
+        self._number = own.number
+        self._floor = words[FLOOR : FLOOR + 1]
+        self._row = words[own.number * ROW_WORDS : (own.number + 1) * ROW_WORDS]
+        self.arena = Arena(own.arena, own.arena_bytes)
+        self._encoder = Encoder(self.arena)
+        self._loader = None if pool.state < 0 else StateLoader(pool.state, own.shared)
         self._seeding = seeding
         self._computing: Computing | None = None
         self._watch = Watch()
@@ -84,7 +88,7 @@ class Loop:
     def adopt(self, sequence: Any, version: int) -> None:
         """Work on a Sequence that was inherited by fork."""
         self._take_up(sequence, version)
-        self._version = self._acknowledged = version
+        self._version = self._acknowledged = self._row[ACKNOWLEDGED] = version
 
     def load(self, version: int, offset: int) -> None:
         """Work on the state that was published as `version`."""

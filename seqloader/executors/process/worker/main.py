@@ -14,13 +14,12 @@ from seqloader.executors.process.wire.settings import (
     PoolSettings,
     WorkerSettings,
 )
-from seqloader.executors.process.wire.table import ACKNOWLEDGED, ROW_WORDS, Table
+from seqloader.executors.process.wire.table import Table
 from seqloader.executors.process.wire.tunables import remove_tunables
 from seqloader.executors.process.worker import mp_child, script
-from seqloader.executors.process.worker.arena import Arena
 from seqloader.executors.process.worker.life import guard_life
 from seqloader.executors.process.worker.loop import Loop
-from seqloader.executors.process.worker.state import StateLoader, await_state
+from seqloader.executors.process.worker.state import await_state
 from seqloader.executors.process.worker.surroundings import (
     be_killed_first,
     keep_malloc_memory,
@@ -73,18 +72,8 @@ def run(
             # A killed worker loses what it has not written yet.
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     table = Table(pool.table)
-    words = table.words[own.number * ROW_WORDS : (own.number + 1) * ROW_WORDS]
     seeding = Seeding(pool.seed, pool.reseed_globals)
-    loop = Loop(
-        tickets=pool.tickets,
-        reports=pool.reports,
-        number=own.number,
-        floor=table.words[:1],
-        row=words,
-        arena=Arena(own.arena, own.arena_bytes),
-        loader=None if pool.state < 0 else StateLoader(pool.state, own.shared),
-        seeding=seeding,
-    )
+    loop = Loop(pool, own, table.words, seeding)
     arrays.install(loop.arena)
     try:
         loop.reserve_spare()
@@ -97,7 +86,6 @@ def run(
             loop.load(*state)
         else:
             loop.adopt(sequence, own.version)
-            words[ACKNOWLEDGED] = own.version
         seeding.seed_process(own.slot)
         if pool.worker_init:
             worker_init = script.loads(pool.worker_init)

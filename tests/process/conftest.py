@@ -1,0 +1,24 @@
+"""What the tests of the two sides talk to: both ends of an arena, and a state file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from arena_ends import Ends
+
+from seqloader.executors.process.consumer.state import StateFile
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    ends = Ends()
+    yield ends
+    ends.close()
+
+
+@pytest.fixture
+def file() -> Iterator[StateFile]:
+    opened = StateFile()
+    yield opened
+    opened.close()
