@@ -193,7 +193,7 @@ class ProcessExecutor:
         """Kill the workers and start others. From any state."""
         if self._pool is not None:
             self._pool.close()
-        if self._state is not None and not self._state.version:
+        if self._state is None or not self._state.version:
             raise WorkerStartError("start() was interrupted: there is no Sequence to work on")
         self._open()
 
