@@ -5,30 +5,17 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from seqloader.command import words
 from seqloader.command.check.finding import Finding, Question, note, ok, problem, some
+from seqloader.command.check.probe import Failure, Observed
 
-if TYPE_CHECKING:
-    from seqloader.command.check.probe import Observed
-
-__all__ = ["Batches", "Failure", "Seen"]
+__all__ = ["Batches", "Seen"]
 
 SHOWN = 3
 RATIO_OF_BYTES = 4.0  # the largest batch to the median: memory is planned for few beyond that
 RATIO_OF_TIME = 10.0  # the slowest batch to the median
 NOTABLE_S = 0.01  # what takes less is nobody's concern, however slow beside the others
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A batch that was not there: it raised, killed its worker, did not end or cannot be sent."""
-
-    index: int
-    epoch: int
-    error: str
-    traceback: str = ""
 
 
 @dataclass(frozen=True)

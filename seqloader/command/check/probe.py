@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from seqloader.command import words
-from seqloader.command.check.batches import Failure
 from seqloader.command.check.leaves import Leaf, Part, as_array, leaves_of, parts_of
 from seqloader.command.check.sent import Change, Print, changes, look_at
 from seqloader.command.faults import fault_text, users_place
@@ -26,7 +25,7 @@ from seqloader.executors.computing import Computing
 from seqloader.randomness.seeding import Seeding
 from seqloader.tickets import Ticket
 
-__all__ = ["Bench", "Observation", "Observed", "Probe", "Task"]
+__all__ = ["Bench", "Failure", "Observation", "Observed", "Probe", "Task"]
 
 MOST_KEPT_BYTES = 256_000_000  # a larger batch is not brought back whole, to be compared
 MOST_DEATHS = 3  # each costs a process; after so many it is clear that batches kill
@@ -144,6 +143,16 @@ def _grown_lines(before: tracemalloc.Snapshot) -> tuple[tuple[str, int], ...]:
             found[place] = found.get(place, 0) + grown.size_diff
     rows = sorted(found.items(), key=lambda row: -row[1])[:3]
     return tuple((place, nbytes) for place, nbytes in rows if nbytes > 0)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A batch that was not there: it raised, killed its worker, did not end or cannot be sent."""
+
+    index: int
+    epoch: int
+    error: str
+    traceback: str = ""
 
 
 @dataclass
