@@ -4,9 +4,6 @@ import importlib
 import sys
 
 import pytest
-from written_modules import write_module
-
-__all__ = ["module_of", "write_module"]
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ import dataclasses
 
 import pytest
 
-from seqloader.command.check.batches import Batches, Failure, Seen
+from seqloader.command.check.batches import Batches, Seen
 from seqloader.command.check.finding import Question, Status, Untried, Why
 from seqloader.command.check.hooks import Hooks, Turn
 from seqloader.command.check.leaves import Difference
 from seqloader.command.check.memory import Growth
+from seqloader.command.check.probe import Failure
 from seqloader.command.check.replaying import Kills, Resume
 from seqloader.command.check.sameness import Cause, Determinism, Mutation, Split
 from seqloader.command.check.sent import PICKLE_ADVICE, Change, Held, Pickled

@@ -15,7 +15,7 @@ import pytest
 from seqloader.command.check.finding import Question
 from seqloader.command.cli import main
 
-REPOSITORY = Path(__file__).parent.parent.parent
+REPOSITORY = Path(__file__).parents[3]
 # The path of the tests, since the package may not be installed.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 SHORT = ["--batches", "8", "--kills", "1"]

@@ -253,7 +253,7 @@ def test_ctrl_c_shows_and_stores_what_was_measured_until_then(bench, write_modul
 
 def test_the_reference_shows_the_help_of_the_command(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "92")
-    page = Path(__file__).parent.parent.parent / "docs/reference/command.md"
+    page = Path(__file__).parents[3] / "docs/reference/command.md"
 
     with pytest.raises(SystemExit):
         main(["bench", "--help"])
