@@ -14,7 +14,6 @@ from seqloader.command.check.replaying import (
     Recording,
     Run,
     copies_of,
-    killed,
     recorded,
     replay,
     resumed,
@@ -156,17 +155,7 @@ def test_a_state_that_cannot_be_saved_or_loaded_is_said(kind, said):
     assert said in found.error
 
 
-def test_workers_are_killed_and_no_batch_is_missed():
-    run = run_with(workers=2, kills=3, batches=20)
-    recording = recorded(Numbers(20), run)
-
-    found = killed(Numbers(20), run, recording)
-
-    assert found.error == ""
-    assert found.kills == 3
-    assert (found.compared, found.differing) == (40, 0)
-
-
+# In a module of its own: workers import what their Sequence's module does.
 WRITTEN = """
     class Drawn(Sequence):
         def __init__(self):
@@ -182,14 +171,14 @@ WRITTEN = """
 
 def test_what_is_made_another_each_time_is_killed_nevertheless_since_copies_are_alike(module_of):
     module = module_of(WRITTEN)
-    run = run_with(target=f"{module.__name__}:Drawn", workers=2, kills=1)
+    run = run_with(target=f"{module.__name__}:Drawn", workers=1, kills=3)
     told = []
 
     replay(told.append, run, recorded(module.Drawn(), run))
 
     [resume, kills] = [each for each in told if not hasattr(each, "words")]
     assert resume.again_differs == 0
-    assert (kills.kills, kills.error, kills.compared, kills.differing) == (1, "", 16, 0)
+    assert (kills.kills, kills.error, kills.compared, kills.differing) == (3, "", 16, 0)
 
 
 def test_a_copy_is_as_the_original_was_and_shares_mapped_files(tmp_path):
