@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 from rich.progress import TimeElapsedColumn
 
 from seqloader.command.bench import report
-from seqloader.command.bench.losses import tell_losses
 from seqloader.command.bench.recommendation import recommend
 from seqloader.command.bench.record import write_record
 from seqloader.command.bench.session import Session
 from seqloader.command.bench.verdict import judge
 from seqloader.command.faults import SequenceFault, fault_text, without_enqueuer
+from seqloader.command.losses import telling_losses
 from seqloader.command.target import load_sequence, parse_arguments
 from seqloader.command.terminal import bar, plain_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from rich.console import Console
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from seqloader.command.bench.settings import Settings
     from seqloader.command.bench.verdict import Verdict
 
-__all__ = ["EXIT_FAULT", "run_bench"]
+__all__ = ["EXIT_FAULT", "run_bench", "tell_losses"]
 
 EXIT_FAULT = 1
 NO_MATPLOTLIB = 'There is no plot, since matplotlib is missing: pip install "seqloader[bench]"'
@@ -58,6 +59,13 @@ def run_bench(settings: Settings) -> int:
         return EXIT_FAULT
     _conclude(session, settings, console)
     return 0
+
+
+def tell_losses(console: Console) -> AbstractContextManager[None]:
+    """Print every `WorkerLostWarning` without its place in the code, other warnings as usual."""
+    # Redirected, it is one line to search in; a terminal wraps it between words.
+    whole = not console.is_terminal
+    return telling_losses(lambda text: console.print(text, style="dim", soft_wrap=whole))
 
 
 def _measure(session: Session, settings: Settings, console: Console) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import cloudpickle
 import numpy as np
+
+from seqloader.samples.nest import children_of, form_of, keys_of, step
 
 __all__ = ["Difference", "Leaf", "as_array", "differences", "leaves_of", "parts_of"]
 
@@ -49,24 +50,20 @@ def parts_of(nest: Any, path: str = "", depth: int = DEEPEST_NEST) -> Iterator[P
     steps = _steps(nest) if depth else None
     if steps is None:
         yield path, nest
-    for step, part in steps or ():
-        yield from parts_of(part, path + step, depth - 1)
+    for where, part in steps or ():
+        yield from parts_of(part, path + where, depth - 1)
 
 
 def _steps(nest: Any) -> Iterable[Part] | None:
-    if isinstance(nest, Mapping):
-        names = [f'"{key}"' if isinstance(key, str) else repr(key)[:80] for key in nest]
-        return [(f"[{name}]", nest[key]) for name, key in zip(names, nest, strict=True)]
-    if isinstance(nest, tuple) and hasattr(nest, "_fields"):
-        return [(f".{name}", part) for name, part in zip(nest._fields, nest, strict=False)]
-    if isinstance(nest, (list, tuple)):
-        if len(nest) > LONGEST_NEST and all(isinstance(part, SCALARS) for part in nest):
-            return None
-        return [(f"[{number}]", part) for number, part in enumerate(nest)]
-    if dataclasses.is_dataclass(nest) and not isinstance(nest, type):
-        names = [field.name for field in dataclasses.fields(nest)]
-        return [(f".{name}", getattr(nest, name, None)) for name in names]
-    return None
+    form = form_of(type(nest))
+    if form is None:
+        return None
+    long = form in ("tuple", "list") and len(nest) > LONGEST_NEST
+    if long and all(isinstance(part, SCALARS) for part in nest):
+        return None
+    keys = keys_of(nest, form)
+    children = children_of(nest, form, keys)
+    return [(step(form, key), part) for key, part in zip(keys, children, strict=False)]
 
 
 def as_array(part: Any) -> Any:

@@ -11,8 +11,7 @@ from rich.console import Console
 
 from seqloader import WorkerLostWarning
 from seqloader.command.bench import report
-from seqloader.command.bench.losses import tell_losses
-from seqloader.command.bench.run import run_bench
+from seqloader.command.bench.run import run_bench, tell_losses
 from seqloader.command.bench.settings import Settings
 
 SETTINGS = Settings("data:Batches", step_ms=30.0)
