@@ -13,6 +13,7 @@ from rich.text import Text
 
 from seqloader import __version__
 from seqloader.command import words
+from seqloader.command.faults import without_enqueuer
 from seqloader.command.machine import describe
 from seqloader.command.rounds import spread
 from seqloader.command.stored import store
@@ -96,3 +97,9 @@ def test_bar_is_drawn_on_a_terminal_only(terminal):
 )
 def test_figures_of_any_size_are_said_in_few_digits(said, expected):
     assert said == expected
+
+
+def test_advice_names_the_option_of_the_command_line():
+    said = without_enqueuer("TypeError: leave it out, or pass start_method='fork'", "t:x", [])
+
+    assert said == "TypeError: leave it out, or pass --start-method fork"

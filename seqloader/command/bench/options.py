@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqloader.command.argument_kinds import at_least, file_to_be, more_than_nothing, picture_to_be
-from seqloader.command.bench.settings import Settings, default_workers
 from seqloader.command.target_options import add_target
 from seqloader.memory.cpus import usable_cpus
 
-__all__ = ["add_options", "settings_of"]
+__all__ = ["Settings", "add_options", "default_workers", "settings_of"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments of the command; its `--help` describes the fields."""
+
+    target: str
+    arg: tuple[str, ...] = ()
+    workers: tuple[int, ...] = ()
+    queue: int | None = None
+    seconds: float = 1.0
+    batches: int | None = None
+    rounds: int = 3
+    step_ms: float | None = None
+    executor: str = "process"
+    start_method: str | None = None
+    seed: int | None = None
+    touch: bool = True
+    plot: Path | None = None
+    json: Path | None = None
+
+    @property
+    def further_options(self) -> dict[str, Any]:
+        """Arguments of the enqueuer beside workers and queue, as far as they were given."""
+        options = {
+            "executor": None if self.executor == "process" else self.executor,
+            "start_method": self.start_method,
+            "seed": self.seed,
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
+
+def default_workers(cpus: int) -> tuple[int, ...]:
+    """0, 1, 2, 4, ... and as many workers as there are CPUs."""
+    doubled = (1 << power for power in range(cpus.bit_length()))
+    return (0, *sorted({*doubled, cpus}))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

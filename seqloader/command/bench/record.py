@@ -13,9 +13,9 @@ from seqloader.command.stored import now
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from seqloader.command.bench.options import Settings
     from seqloader.command.bench.recommendation import Recommendation
     from seqloader.command.bench.session import Session
-    from seqloader.command.bench.settings import Settings
     from seqloader.command.bench.verdict import Verdict
 
 __all__ = ["write_record"]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from seqloader.command.bench.figures import Facts, Figures
+    from seqloader.command.bench.options import Settings
     from seqloader.command.bench.session import Session
-    from seqloader.command.bench.settings import Settings
 
 __all__ = [
     "NO_WORKERS",

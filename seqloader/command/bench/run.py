@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from seqloader.command.bench.figures import Facts
+    from seqloader.command.bench.options import Settings
     from seqloader.command.bench.recommendation import Recommendation
-    from seqloader.command.bench.settings import Settings
     from seqloader.command.bench.verdict import Verdict
 
 __all__ = ["EXIT_FAULT", "run_bench", "tell_losses"]

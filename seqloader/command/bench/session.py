@@ -21,7 +21,7 @@ from seqloader.memory.headroom import available_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqloader.command.bench.settings import Settings
+    from seqloader.command.bench.options import Settings
 
 __all__ = ["Session"]
 

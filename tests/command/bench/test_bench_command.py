@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -249,72 +248,6 @@ def test_ctrl_c_shows_and_stores_what_was_measured_until_then(bench, write_modul
     assert [each["batches"] for each in record["facts"]["loop"]["rounds"]] == [40]
     assert record["facts"]["loop"]["spread"] is None
     assert record["recommendation"] is None
-
-
-def test_the_reference_shows_the_help_of_the_command(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "92")
-    page = Path(__file__).parents[3] / "docs/reference/command.md"
-
-    with pytest.raises(SystemExit):
-        main(["bench", "--help"])
-
-    shown = " ".join(capsys.readouterr().out.split())
-    assert shown in " ".join(page.read_text(encoding="utf-8").split())
-
-
-@pytest.mark.parametrize(
-    ("target", "said"),
-    [
-        ("no_such_module:make", "There is no module no_such_module"),
-        ("{name}:Smal", "Did you mean Small?"),
-        ("{name}:np", "is no Sequence"),
-    ],
-)
-def test_what_is_no_sequence_is_a_sentence(target, said, bench, write_module):
-    name = write_module(SMALL)
-
-    status, out, err = bench(target.format(name=name), *SHORT)
-
-    assert status == 2
-    assert said in err
-    assert len(err.splitlines()) == 1
-    assert out == ""
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["data:make", "--workers", "0,two"],
-        ["data:make", "--workers", "-1"],
-        ["data:make", "--json", "-"],
-        ["data:make", "--queue", "0"],
-        ["data:make", "--seconds", "0"],
-        ["data:make", "--seconds", "nan"],
-        ["data:make", "--seconds", "1", "--batches", "3"],
-        ["data:make", "--rounds", "0"],
-        ["data:make", "--step-ms", "-1"],
-        ["data:make", "--plot", "plot.txt"],
-        ["data:make", "--json", "/no/such/folder/raw.json"],
-        ["data:make", "--executor", "thread", "--start-method", "fork"],
-    ],
-    ids=" ".join,
-)
-def test_unusable_arguments_of_the_bench_are_refused_before_anything_runs(arguments, capsys):
-    with pytest.raises(SystemExit) as leaving:
-        main(["bench", *arguments])
-
-    assert leaving.value.code == 2
-    assert capsys.readouterr().err.startswith("usage:")
-
-
-def test_a_missing_rich_is_named_with_the_extra_that_brings_it(bench, monkeypatch):
-    monkeypatch.setitem(sys.modules, "rich", None)
-
-    status, _, err = bench("data:make")
-
-    assert status == 2
-    assert 'pip install "seqloader[bench]"' in err
 
 
 def test_a_missing_matplotlib_costs_the_plot_and_nothing_else(

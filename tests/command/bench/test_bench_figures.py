@@ -16,8 +16,8 @@ from seqloader.command import words
 from seqloader.command.bench.feeds import LoopCount, loop_feed
 from seqloader.command.bench.figures import Figures, Sample, Work
 from seqloader.command.bench.measures import touch
+from seqloader.command.bench.options import default_workers
 from seqloader.command.bench.probe import ROWS, Probe
-from seqloader.command.bench.settings import default_workers
 from seqloader.command.footprint import tree_memory_bytes
 
 SAMPLE = Sample(

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from seqloader import WorkerLostWarning
 from seqloader.command.bench import report
+from seqloader.command.bench.options import Settings
 from seqloader.command.bench.run import run_bench, tell_losses
-from seqloader.command.bench.settings import Settings
 
 SETTINGS = Settings("data:Batches", step_ms=30.0)
 FIGURES = [LOOP, row(2, 190.0, busy_share=1.012, wait_s=0.001)]

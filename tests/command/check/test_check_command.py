@@ -8,14 +8,12 @@ import select
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from seqloader.command.check.finding import Question
 from seqloader.command.cli import main
 
-REPOSITORY = Path(__file__).parents[3]
 # The path of the tests, since the package may not be installed.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 SHORT = ["--batches", "4", "--workers", "1", "--kills", "1"]  # few starts
@@ -64,7 +62,7 @@ BAD = {
         kept = []
 
         def __getitem__(self, index):
-            time.sleep(0.001)  # so that a little time allows few batches
+            time.sleep(0.003)  # so that there is time for few batches only
             self.kept.append(np.ones(5000))
             return np.full(3, index)
         """,
@@ -160,7 +158,7 @@ def test_a_good_sequence_is_ok_in_everything(write_module, tmp_path):
 def test_a_bad_sequence_is_a_problem_in_the_right_words(case, check, write_module):
     method, problems, said = BAD[case]
     name = write_module(bad(method))
-    little = ["--budget-seconds", "8"] if case == "leak" else []
+    little = ["--budget-seconds", "20"] if case == "leak" else []
 
     status, out, _ = check(f"{name}:Bad", *SHORT, *little, "--json")
 
@@ -284,52 +282,6 @@ def test_a_sequence_that_cannot_be_made_is_said(source, said, check, write_modul
     assert out == ""
 
 
-@pytest.mark.parametrize(
-    ("target", "said"),
-    [
-        ("no_such_module:make", "There is no module no_such_module"),
-        ("{name}:Goood", "Did you mean Good?"),
-        ("{name}:np", "is no Sequence"),
-    ],
-)
-def test_what_cannot_be_checked_is_a_sentence(target, said, check, write_module):
-    name = write_module(BASE)
-
-    status, out, err = check(target.format(name=name), *SHORT)
-
-    assert status == 2
-    assert said in err
-    assert out == ""
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["data:make", "--batches", "0"],
-        ["data:make", "--kills", "-1"],
-        ["data:make", "--workers", "two"],
-        ["data:make", "--budget-seconds", "0"],
-    ],
-    ids=" ".join,
-)
-def test_unusable_arguments_of_the_check_are_refused_before_anything_runs(arguments, capsys):
-    with pytest.raises(SystemExit) as leaving:
-        main(["check", *arguments])
-
-    assert leaving.value.code == 2
-    assert capsys.readouterr().err.startswith("usage:")
-
-
-def test_a_missing_rich_is_named_with_the_extra_of_the_check(check, monkeypatch):
-    monkeypatch.setitem(sys.modules, "rich", None)
-
-    status, _, err = check("data:make")
-
-    assert status == 2
-    assert 'pip install "seqloader[check]"' in err
-
-
 WAITING = bad(
     """
         def __getitem__(self, index):
@@ -366,14 +318,3 @@ def test_an_interrupted_or_killed_check_leaves_nobody_behind(signum, write_modul
     with open(child, "rb"):
         # A process that ends closes its files first: it may be on its way still.
         assert select.select([child], [], [], 10)[0]
-
-
-def test_the_reference_shows_the_help_of_the_check(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "92")
-    page = REPOSITORY / "docs/reference/command.md"
-
-    with pytest.raises(SystemExit):
-        main(["check", "--help"])
-
-    shown = " ".join(capsys.readouterr().out.split())
-    assert shown in " ".join(page.read_text(encoding="utf-8").split())

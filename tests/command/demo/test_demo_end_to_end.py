@@ -83,6 +83,13 @@ def test_kept_crops_are_pictures_for_the_next_demo(scratch, capsys):
     assert f"24 photographs from {crops}" in capsys.readouterr().out
 
 
+def test_a_folder_without_pictures_is_a_sentence(tmp_path, capsys):
+    status = main(["demo", "--images", str(tmp_path)])
+
+    assert status == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
 def test_ctrl_c_leaves_no_temporary_folder_and_no_traceback(scratch):
     # The path of the tests, since the package may not be installed.
     environment = {
