@@ -9,7 +9,15 @@ from seqloader.randomness.context import batch_context
 from seqloader.samples.collate import stack_samples
 from seqloader.samples.order import Order, check_count
 from seqloader.samples.seeded import SeededSequence
-from seqloader.samples.source import Opener, as_source, count_samples, fetch, gather
+from seqloader.samples.source import (
+    Opener,
+    as_source,
+    call_error,
+    count_samples,
+    fetch,
+    gather,
+    opened,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,8 +149,7 @@ class BatchedSequence(BatchesOfSamples):
     @property
     def source(self) -> Any:
         """Where the samples come from; opened in this process, if it has to be."""
-        source = self._source
-        return source.source() if isinstance(source, Opener) else source
+        return opened(self._source)
 
     def _count_samples(self) -> int:
         return count_samples(self.source)
@@ -188,17 +195,12 @@ def _check_callable(name: str, call: Any, *arguments: str) -> Any:
         return None
     if not callable(call):
         raise TypeError(f"{name} must be a function, not {type(call).__qualname__}")
-    from inspect import signature
-
-    try:
-        signature(call).bind(*arguments)
-    except ValueError:  # written in C: it has no signature
-        pass
-    except TypeError as error:
+    error = call_error(call, *arguments)
+    if error is not None:
         called = f"{name}({', '.join(arguments)})"
         hint = " For a function of the sample alone: transform=lambda sample, rng: function(sample)"
         raise TypeError(
             f"{name} is called as {called}, and the one given does not allow that: {error}."
             f"{hint if name == 'transform' else ''}"
-        ) from None
+        )
     return call

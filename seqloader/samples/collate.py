@@ -85,8 +85,10 @@ class _Stack:
         """One leaf, or one nest, of all samples."""
         forms = {kind: _form_of(kind) for kind in set(map(type, values))}
         form = forms[type(values[0])]
-        if len(forms) > 1 and (len({*forms.values()}) > 1 or form in ("named tuple", "dataclass")):
-            self._refuse_kinds(values, forms, path)
+        if len(forms) > 1:
+            # Of what is put together again with its type, each has its own.
+            alike = {k: k if f in ("named tuple", "dataclass") else f for k, f in forms.items()}
+            self._check(values, path, lambda value: alike[type(value)], _name)
         if form is None:
             raise TypeError(
                 f"{self._place(0, path)}: {_name(values[0])} cannot be stacked. Make numbers or "
@@ -103,10 +105,9 @@ class _Stack:
     def _nest(self, values: list[Any], form: str, path: str) -> Any:
         keys = keys_of(values[0], form)
         if form == "mapping":
-            same = {*keys}
-            self._check(values, path, lambda node: node.keys() == same, lambda node: [*node.keys()])
+            self._check(values, path, lambda node: node.keys(), list)
         elif form in ("tuple", "list"):
-            self._check(values, path, lambda node: len(node) == len(keys), _length)
+            self._check(values, path, len, lambda node: f"{len(node)} elements")
         columns = zip(*(children_of(node, form, keys) for node in values), strict=True)
         made = [
             self.column(list(column), path + step(form, key))
@@ -117,9 +118,7 @@ class _Stack:
     def _numbers_of(self, values: list[Any], path: str) -> NDArray[Any]:
         dtype = _dtype_of(values[0])
         if type(values[0]) not in _NUMBERS or len(set(map(type, values))) > 1:
-            self._check(
-                values, path, lambda value: _dtype_of(value) == dtype, lambda v: str(_dtype_of(v))
-            )
+            self._check(values, path, _dtype_of, _dtype_of)
         stacked = empty(len(values), dtype)
         if dtype.kind == "V":  # numpy would take it apart
             for row, value in enumerate(values):
@@ -128,8 +127,10 @@ class _Stack:
         try:
             stacked[:] = values
         except OverflowError:
-            self._check(values, path, _fits, lambda value: f"{value}, beyond int64")
-            raise
+            row = next(row for row, value in enumerate(values) if not -(2**63) <= value < 2**63)
+            self._refuse(
+                row, path, *(f"{value}, beyond int64" for value in (values[row], values[0]))
+            )
         return stacked
 
     def _arrays_of(self, values: list[Any], path: str) -> NDArray[Any]:
@@ -158,22 +159,14 @@ class _Stack:
         self,
         values: list[Any],
         path: str,
-        fits: Callable[[Any], bool],
-        facts: Callable[[Any], Any],
+        fact: Callable[[Any], Any],
+        told: Callable[[Any], Any],
     ) -> None:
-        if all(map(fits, values)):
-            return
-        row = next(row for row, value in enumerate(values) if not fits(value))
-        self._refuse(row, path, facts(values[row]), facts(values[0]))
-
-    def _refuse_kinds(self, values: list[Any], forms: dict[type, str | None], path: str) -> None:
-        first = type(values[0])
+        """Refuse the first value whose `fact` is not that of the first; `told` is shown of both."""
+        first = fact(values[0])
         for row, value in enumerate(values):
-            form = forms[type(value)]
-            if form != forms[first] or (
-                type(value) is not first and form in ("named tuple", "dataclass")
-            ):
-                self._refuse(row, path, _name(value), _name(values[0]))
+            if fact(value) != first:
+                self._refuse(row, path, told(value), told(values[0]))
 
     def _refuse(self, row: int, path: str, here: Any, first: Any) -> NoReturn:
         raise ValueError(
@@ -208,14 +201,6 @@ def _dtype_of(number: Any) -> np.dtype[Any]:
     if isinstance(number, int):
         return np.dtype(np.int64)
     return np.dtype(np.float64 if isinstance(number, float) else np.complex128)
-
-
-def _fits(number: int) -> bool:
-    return -(2**63) <= number < 2**63
-
-
-def _length(node: Any) -> str:
-    return f"{len(node)} elements"
 
 
 def _name(value: Any) -> str:

@@ -11,7 +11,7 @@ from seqloader.randomness.seeding import compute_part
 from seqloader.samples.order import check_count
 from seqloader.samples.proportions import Proportions, source_seed
 from seqloader.samples.seeded import SeededSequence
-from seqloader.samples.source import Opener, as_source, count_items
+from seqloader.samples.source import Opener, as_source, count_items, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +97,7 @@ class WeightedMix(SeededSequence):
 
     def _items(self, numbers: list[int], count: int, seed: int, epoch: int) -> list[Any]:
         place, phases = self._proportions.place, self._proportions.phases(seed)
-        sources = [_Turn(number, self._opened(number)) for number in range(len(self._sources))]
+        sources = [_Turn(number, opened(source)) for number, source in enumerate(self._sources)]
         places = (place(epoch * count + number, phases) for number in numbers)
         return [sources[source].item(use) for source, use in places]
 
@@ -113,11 +113,7 @@ class WeightedMix(SeededSequence):
         return longest
 
     def _counts(self) -> list[int | None]:
-        return [count_items(self._opened(number)) for number in range(len(self._sources))]
-
-    def _opened(self, number: int) -> Any:
-        source = self._sources[number]
-        return source.source() if isinstance(source, Opener) else source
+        return [count_items(opened(source)) for source in self._sources]
 
     def _identity(self) -> dict[str, Any]:
         counts = self._counts()

@@ -83,9 +83,7 @@ class SeededSequence(Sequence[Any]):
         but a run that goes on with other lengths or arguments would not be the same run. A source
         that has `state_dict` and `load_state_dict` has its state carried along.
         """
-        state = self._identity()
-        if self.seed is not None:
-            state["seed"] = self.seed
+        state = self._seeded_identity()
         parts = {name: part.state_dict() for name, part in self._stateful_parts().items()}
         return {**state, "parts": parts} if parts else state
 
@@ -95,13 +93,11 @@ class SeededSequence(Sequence[Any]):
         Raises:
             ResumeError: it was not; `differences` has a sentence for each thing that differs.
         """
-        now = self._identity()
-        if self.seed is not None:
-            now["seed"] = self.seed
         saved = dict(state)
         states = saved.pop("parts", {})
         parts = self._stateful_parts()
-        check_identity(type(self).__name__, saved, now, check_parts(states, parts))
+        differing = check_parts(states, parts)
+        check_identity(type(self).__name__, saved, self._seeded_identity(), differing)
         for name, part in parts.items():
             part.load_state_dict(states[name])
 
@@ -143,6 +139,10 @@ class SeededSequence(Sequence[Any]):
     def _seqloader_parts(self) -> list[tuple[str, Any]]:
         """See `seqloader.sequence.base.wrapped_by`."""
         return list(self._parts().items())
+
+    def _seeded_identity(self) -> dict[str, Any]:
+        identity = self._identity()
+        return identity if self.seed is None else {**identity, "seed": self.seed}
 
     def _stateful_parts(self) -> dict[str, Any]:
         return {

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Opener",
     "as_source",
+    "call_error",
     "check_source",
     "count_items",
     "count_samples",
     "fetch",
     "gather",
+    "opened",
 ]
 
 
@@ -72,6 +74,24 @@ def as_source(source: Any) -> Any:
         return Opener(source)
     check_source(source)
     return source
+
+
+def opened(source: Any) -> Any:
+    """The source itself, open in this process, of what `as_source` returned."""
+    return source.source() if isinstance(source, Opener) else source
+
+
+def call_error(call: Callable[..., Any], *arguments: str) -> TypeError | None:
+    """Why `call` cannot be called with so many arguments; None: it can, or nobody knows."""
+    from inspect import signature
+
+    try:
+        signature(call).bind(*arguments)
+    except ValueError:  # written in C: it has no signature
+        return None
+    except TypeError as error:
+        return error
+    return None
 
 
 def check_source(source: Any, where: str = "") -> None:
@@ -151,19 +171,14 @@ def fetch(source: Any, numbers: list[int]) -> list[Any]:
 
 
 def _check_opener(call: Callable[[], Any]) -> None:
-    from inspect import signature
-
-    try:
-        signature(call).bind()
-    except ValueError:  # written in C: it has none
-        return
-    except TypeError as error:
+    error = call_error(call)
+    if error is not None:
         name = getattr(call, "__qualname__", repr(call))
         kind = "the class itself: pass an instance of it" if isinstance(call, type) else "callable"
         raise TypeError(
             f"source is {name}, {kind}. A callable is taken for a function that opens the source, "
             f"and is called without arguments; this one does not allow that ({error})"
-        ) from None
+        )
 
 
 def _missing(source: Any) -> str | None:
