@@ -21,7 +21,7 @@ from peers.torch_dataloader import TorchLoader
 
 from harness.cases import Case
 from harness.footprint import tree_cpu_s
-from harness.limits import meet, together
+from harness.limits import meet, summed, together
 from harness.workloads import WrongBatch
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -57,8 +57,7 @@ def by_take(case: Case) -> dict[str, float]:
     global _inherited
     # Not as arguments: those would be pickled, and each process would read memory of its own.
     _inherited = _arrays(case)
-    each = together(case.workers, _take, case)
-    totals = {name: sum(one[name] for one in each) for name in each[0]}
+    totals = summed(together(case.workers, _take, case))
     return {**totals, "worker_us": totals["worker_us"] / case.workers}
 
 

@@ -81,7 +81,7 @@ def bandwidth(case: Case, nbytes: int) -> Figures:
     What counts is the bytes that arrive in the buffers, so a fill that is then copied counts once.
     """
     share = max(1, case.in_flight // case.workers)
-    return _summed(together(case.workers, _write, nbytes, share))
+    return summed(together(case.workers, _write, nbytes, share))
 
 
 def _write(_: int, nbytes: int, buffers: int) -> Figures:
@@ -117,7 +117,7 @@ def _write(_: int, nbytes: int, buffers: int) -> Figures:
 
 def loops(case: Case, sequence: Any) -> Figures:
     """Independent plain loops at once: the rate of all of them together."""
-    return _summed(together(case.workers, _loop, case, sequence))
+    return summed(together(case.workers, _loop, case, sequence))
 
 
 def _loop(number: int, case: Case, sequence: Any) -> Figures:
@@ -179,7 +179,8 @@ def interpreters(processes: int) -> Figures:
     return {"first_batch_s": wall_s}
 
 
-def _summed(each: list[Figures]) -> Figures:
+def summed(each: list[Figures]) -> Figures:
+    """What several processes reach together."""
     return {name: sum(one[name] for one in each) for name in each[0]}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import time
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from harness.chapter import Wanted
 from harness.figures import Figures
 from harness.judge import Judge
 from harness.processes import BENCHMARKS, run_fresh
+from harness.schedule import Schedule
 from harness.verdict import Row
 from seqloader.command import machine
 from seqloader.command.stored import now, store
@@ -142,16 +144,11 @@ def missing(cases: Sequence[Case]) -> dict[str, list[str]]:
 
 def in_turn(cases: Sequence[Case], rounds: int) -> list[Run]:
     """Run all cases once, then all once more, ...: what the machine does meets all of them."""
-    turns = [
-        (number, case)
-        for number in range(1, rounds + 1)
-        for case in cases
-        if case.max_rounds is None or number <= case.max_rounds
-    ]
+    turns = list(Schedule({"": cases}, rounds, budget_s=math.inf).turns(""))
     runs: list[Run] = []
     with bar(plain_console(0, stderr=True), len(turns), TaskProgressColumn()) as draw:
-        for number, case in turns:
+        for turn in turns:
             if draw is not None:
-                draw(f"round {number} of {rounds}: {case.name}", len(runs))
-            runs.append(dataclasses.replace(run_fresh(case), round=number))
+                draw(f"round {turn.round} of {rounds}: {turn.case.name}", len(runs))
+            runs.append(dataclasses.replace(run_fresh(turn.case), round=turn.round))
     return runs

@@ -56,10 +56,7 @@ def test_wrong_data_counts_before_a_hang_before_a_leak_before_the_rest(fault: Fa
     assert outcome(fault, **hang) is HANG
     assert outcome(fault, **leak) is LEAK
     assert outcome(fault, left_files=("/dev/shm/psm_1",)) is LEAK
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_fault_that_never_fell_is_not_judged(fault: Fault) -> None:
+    # What never fell is not judged.
     assert outcome(fault, struck=False) is UNTRIED
     assert outcome(fault, struck=False, hung=True) is UNTRIED
     assert outcome(fault, struck=False, raised=RAW) is UNTRIED

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tomllib
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ CASES = [Case(name, name, **facts) for name, tried in MEASURED.items() for facts
 CLEAN = {"none", "loop", "Pool.imap", "seqloader"}
 # These fork processes, or leave files open until their own ends.
 LEAVING = {"pipe", "bandwidth", "loops", "sleepers", "gather_by_take"}
-ROWS = {"rows": 240, "row_nbytes": 16, "batch": 4}
 POSITION = {"length": 100_000, "position": 90_001}
 
 
@@ -40,23 +38,19 @@ def name_of(case: Case) -> str:
     return f"{case.measure} {case.engine} {case.workload} {list(case.workload_options.values())}"
 
 
-def figures_of(case: Case) -> Mapping[str, float]:
-    """In a fresh process as in a benchmark; or here, where that leaves nothing behind."""
-    leaves = case.measure in LEAVING or case.engine not in CLEAN or case.requires
-    if not (leaves or case.watch_memory):
-        return measures.MEASURES[case.measure](case)
-    run = run_fresh(case)
-    assert run.failure is None
-    return run.figures
-
-
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_every_measure_brings_its_figures_from_checked_data(case: Case) -> None:
     missing = [name for name in requires(case) if not is_installed(name)]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
 
-    figures = figures_of(case)
+    in_this_process = case.engine in CLEAN and case.measure not in LEAVING
+    if in_this_process and not (case.requires or case.watch_memory):
+        figures = measures.MEASURES[case.measure](case)
+    else:
+        run = run_fresh(case)
+        assert run.failure is None
+        figures = dict(run.figures)
 
     assert set(figures) >= set(MEASURED[case.measure]["figures"])
     assert all(value > 0 for value in figures.values())
@@ -107,7 +101,7 @@ def test_cases_take_turns_until_they_were_measured_often_enough() -> None:
     [
         (case("stream", "loop", length=3), "the epoch ended 3 batches into", True),
         (
-            case("gather_by_seqloader", "seqloader", **{**ROWS, "rows": 40}),
+            case("gather_by_seqloader", "seqloader", rows=40, row_nbytes=16, batch=4),
             "10 batches an epoch leave too few",
             False,
         ),
