@@ -45,7 +45,7 @@ def children_of(node: Any, form: str, keys: list[Any]) -> Iterable[Any]:
     if form == "mapping":
         return [node[key] for key in keys]
     if form == "dataclass":
-        return [getattr(node, key, None) for key in keys]
+        return [getattr(node, key, None) for key in keys]  # one that was never set is None
     children: Iterable[Any] = node
     return children
 
