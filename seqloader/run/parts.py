@@ -1,4 +1,4 @@
-"""What the parts of a run ask of each other, and nothing else.
+"""What the parts of a run ask of each other, and nothing else. (What a session asks: guest.py.)
 
     enqueuer -> delivery, jumps -> run -> session
                                    run <- session, as its guest
@@ -14,44 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from seqloader.randomness.seeding import Seeding
     from seqloader.run.epoch import Epoch
     from seqloader.run.options import Options
     from seqloader.run.resume.place import Place, PlaceStore
     from seqloader.run.session import Session
     from seqloader.stats import Counters
 
-__all__ = ["Course", "EpochClaim", "Guest", "Jumpable", "StreamClaim"]
-
-
-class Guest(Protocol):
-    """What a session asks of the run in it."""
-
-    @property
-    def sequence(self) -> Any:
-        """What the executor is started with."""
-
-    @property
-    def seeding(self) -> Seeding:
-        """What random numbers come from, as of now."""
-
-    def prepare(self) -> None:
-        """An executor is about to be started. May refuse."""
-
-    def complete(self) -> None:
-        """A step was torn: do what is left of it, if it is made."""
-
-    def resume(self) -> None:
-        """The executor was reset: issue again what was not handed over."""
-
-    def spoil(self) -> None:
-        """A step was torn, and is not mended: what is under way may lack something."""
-
-    def forget(self) -> None:
-        """The executor has stopped: nothing is under way any more."""
-
-    def ending(self) -> Callable[[], object] | None:
-        """What is due at the end, if this thread's own `stop()` brings it; run after `forget`."""
+__all__ = ["Course", "EpochClaim", "Jumpable", "StreamClaim"]
 
 
 class Course(Protocol):

@@ -1,6 +1,6 @@
 """A session: one executor at a time, started, stopped, entered, torn and mended.
 
-It knows nothing of epochs and batches. What runs in it is its guest's (`parts.Guest`).
+It knows nothing of epochs and batches. What runs in it is its guest's (guest.py).
 
 Actors
     consumer   whoever is inside a call that takes the lock
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 
     from seqloader.executors.protocol import Executor
     from seqloader.randomness.seeding import Seeding
+    from seqloader.run.guest import Guest
     from seqloader.run.options import Options
-    from seqloader.run.parts import Guest
 
 __all__ = ["ERROR_STOP_TIMEOUT_S", "Session"]
 

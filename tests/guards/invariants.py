@@ -51,15 +51,14 @@ def _invariants() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _invariants_of_processes(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def _invariants_of_processes(request: pytest.FixtureRequest) -> Iterator[None]:
     whole: weakref.WeakSet[Any] = weakref.WeakSet()
-    if request.path.parent.name in FOLDERS:
-        for kind, names in CHECKED.items():
-            for name in names:
-                monkeypatch.setattr(kind, name, _checking(getattr(kind, name), whole))
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name in FOLDERS:
+            for kind, names in CHECKED.items():
+                for name in names:
+                    patch.setattr(kind, name, _checking(getattr(kind, name), whole))
+        yield
     for part in list(whole):
         part.check()
 
