@@ -154,12 +154,20 @@ class Arenas:
         ended: int = sum(
             size for _, _, _, size, batch in self.freed.copy() if batch != _NEVER_LEASED
         )
-        return sum(view.held_bytes for view in list(self._all)) - ended
+        return sum(view.held_bytes for view in self._every()) - ended
 
     @property
     def held_batches(self) -> int:
         """Batches that something in this process refers to."""
-        return sum(view.held_batches for view in self._all)
+        return sum(view.held_batches for view in self._every())
+
+    def _every(self) -> list[ArenaView]:
+        """Also those of dead workers. Any thread may ask, while another adds the next worker's."""
+        while True:
+            try:
+                return list(self._all)
+            except RuntimeError:  # it has changed in the middle
+                continue
 
     def cap_bytes(self) -> int:
         """Bytes that the living workers' arenas may keep; what is freed above is given back."""
