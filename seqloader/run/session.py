@@ -79,7 +79,9 @@ class Session:
     """One executor at a time, for one guest.
 
     The guest is referred to weakly: it has the session, and whoever drops the guest drops both at
-    once, without a garbage collection.
+    once, without a garbage collection. Where both are part of garbage that is being collected, the
+    reference is gone before the finalizers run, such as the end of a generator that has an enqueuer
+    in a `with`: then the executor is abandoned (R3).
     """
 
     def __init__(self, guest: Guest, options: Options) -> None:
@@ -103,7 +105,8 @@ class Session:
     def guest(self) -> Guest:
         """What runs here."""
         guest = self._guest()
-        assert guest is not None, "whoever calls us has it"
+        if guest is None:
+            raise EnqueuerStopped("the enqueuer is garbage, and is being collected")
         return guest
 
     @property
@@ -209,7 +212,7 @@ class Session:
         self._stop(ERROR_STOP_TIMEOUT_S, hooks=False)
 
     def _stop(self, timeout_s: float, *, hooks: bool) -> None:
-        if os.getpid() != self._pid:
+        if os.getpid() != self._pid or self._guest() is None:
             if self.executor is not None:
                 self.executor.abandon()
             return

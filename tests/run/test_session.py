@@ -231,3 +231,26 @@ def test_whoever_drops_the_guest_drops_the_executor_at_once(executor):
         assert executor.calls == ["start", "abandon"]
     finally:
         gc.enable()
+
+
+def test_a_stop_from_a_finalizer_of_garbage_abandons_the_executor(executor):
+    class Owner(Guest):
+        def __init__(self) -> None:
+            super().__init__()
+            self.session = Session(self, options(executor))
+
+    def stream(owner):
+        try:
+            yield
+        finally:
+            owner.session.stop_after_error()
+
+    owner = Owner()
+    owner.session.start()
+    owner.stream = stream(owner)  # a cycle
+    next(owner.stream)
+    del owner
+    gc.collect()
+
+    assert executor.calls[:2] == ["start", "abandon"]
+    assert "stop" not in executor.calls
