@@ -23,7 +23,7 @@ from seqloader.errors import (
 )
 from seqloader.executors.diagnostics import diagnostics_of
 from seqloader.run import messages
-from seqloader.run.states import EpochState
+from seqloader.run.states import DONE, STEP, EpochState
 from seqloader.tickets import Lost, Raised
 
 if TYPE_CHECKING:
@@ -226,22 +226,21 @@ class Delivery:
         assert executor is not None
         waited_s = 0.0
         warned = False
-        session.step()
-        window.wanted = True
-        epoch.fill()
-        session.done()
         while True:
             if session.stopping:  # looked at before deaths are judged: stop() may have killed
                 session.give_way()
                 run.raise_stopped(epoch)
             if epoch.warnings:
                 run.issue_warnings(epoch)
-            session.step()
+            session.state = STEP[session.state]
+            if not window.wanted:
+                window.wanted = True
+                epoch.fill()
             if window.due in window.arrived and not executor.alarmed():
-                session.done()
+                session.state = DONE[session.state]
                 return
             epoch.receive()
-            session.done()
+            session.state = DONE[session.state]
             if epoch.warnings:
                 run.issue_warnings(epoch)
             if window.due in window.arrived:
@@ -278,7 +277,7 @@ class Delivery:
     def _hand_over(self, epoch: Epoch) -> Handover | None:
         """Take the batch due out of the window; None where it is left out."""
         session, window, counters = self._session, epoch.window, self._run.counters
-        session.step()
+        session.state = STEP[session.state]
         position = window.due
         answer = window.hand_over()
         batch: Any = answer
@@ -292,10 +291,10 @@ class Delivery:
         elif batch is not None:
             epoch.served += 1
             handover = epoch.handovers.add(batch, position)
-            session.done()
+            session.state = DONE[session.state]
             return handover
         epoch.handovers.leave_out(position)
-        session.done()
+        session.state = DONE[session.state]
         return None
 
     def _left_out(self, epoch: Epoch, left_out: list[Raised | Lost]) -> None:

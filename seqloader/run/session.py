@@ -50,7 +50,7 @@ from seqloader.run.options import (
     checked_workers,
     without_effect,
 )
-from seqloader.run.states import SESSION, TORN, SessionState
+from seqloader.run.states import DONE, SESSION, STEP, TORN, SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,8 +67,6 @@ Result = TypeVar("Result")
 STOP_TIMEOUT_S = 5.0
 ERROR_STOP_TIMEOUT_S = 1.0
 """`stop` after an error: idle workers need some milliseconds to leave; nobody waits for others."""
-
-_STEP, _DONE = SESSION["step"], SESSION["done"]
 
 _users: dict[int, weakref.ref[Session]] = {}
 """id of an executor -> for whom it runs: users may bring their own, and bring it twice. Whoever it
@@ -125,11 +123,11 @@ class Session:
 
     def step(self) -> None:
         """A step that changes something begins."""
-        self.state = _STEP[self.state]
+        self.state = STEP[self.state]
 
     def done(self) -> None:
         """It has ended."""
-        self.state = _DONE[self.state]
+        self.state = DONE[self.state]
 
     def check(self) -> None:
         """Assert what holds between any two calls; torn or not."""

@@ -169,12 +169,12 @@ def test_where_nothing_is_set_the_workers_and_their_state_stay():
     with OrderedEnqueuer(sequence, workers=1) as enqueuer:
         list(enqueuer)
         executor: Any = enqueuer._run.session.executor
-        before = executor._version()
+        before = executor._state.version
         list(enqueuer)
-        assert executor._version() == before
+        assert executor._state.version == before
         set_epoch(5)
         list(enqueuer)
-        assert executor._version() != before
+        assert executor._state.version != before
 
 
 def test_a_circle_of_objects_is_looked_at_once():
