@@ -340,6 +340,7 @@ def cycles(count: int) -> list[tuple[int, int, int, int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.limit(180)
 def test_fifty_starts_and_stops_leave_nothing():
     before = holdings()
 

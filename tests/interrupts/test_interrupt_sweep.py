@@ -107,7 +107,7 @@ def test_interrupt_at_every_place_of_the_process_executor_loses_no_batch(executo
 
 
 @pytest.mark.slow
-@pytest.mark.limit(120)
+@pytest.mark.limit(300)
 @pytest.mark.parametrize(("given", "step"), [(1, 1), (3, 4)], ids=["next", "end of epoch"])
 def test_interrupt_at_points_of_a_warm_call_loses_no_batch(given, step):
     at, delivered, whole = 1 - step, [], []

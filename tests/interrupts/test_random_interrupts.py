@@ -99,7 +99,7 @@ def one_epoch(enqueuer: OrderedEnqueuer[Any], alarm: Alarm, most_s: float) -> li
 
 
 @pytest.mark.chaos
-@pytest.mark.limit(3600 if INTERRUPTS else 60)
+@pytest.mark.limit(3600 if INTERRUPTS else 180)
 @pytest.mark.parametrize(
     ("executor", "count", "most_s"),
     [("inline", 300, 2e-3), ("thread", 300, 2e-3), ("fork", 100, 2e-2), ("spawn", 30, 5e-2)],
@@ -127,7 +127,7 @@ def test_alarms_at_random_instants_lose_no_batch(executor, count, most_s):
 
 
 @pytest.mark.chaos
-@pytest.mark.limit(3600 if INTERRUPTS else 60)
+@pytest.mark.limit(3600 if INTERRUPTS else 180)
 @pytest.mark.parametrize(("executor", "count"), [("thread", 200), ("spawn", 40)])
 def test_exceptions_thrown_into_the_consuming_thread_lose_no_batch(executor, count):
     length, count = 40_000, INTERRUPTS or count
