@@ -104,8 +104,9 @@ def _after_grace(before: Holdings) -> Holdings:
 
 def _never_started(left: Holdings) -> frozenset[threading.Thread]:
     """Threads that are listed and do not run: an exception that came asynchronously inside
-    `Thread.start`, before the thread was made, leaves it in Python's list for ever."""
-    return frozenset(thread for thread in left.threads if thread.ident is None)
+    `Thread.start` leaves them in Python's list for ever. Either the thread was not made yet, or it
+    cannot say that it has begun, since `start` was interrupted while it held the lock for that."""
+    return frozenset(thread for thread in left.threads if not thread.is_alive())
 
 
 def _wait_unreaped(process: psutil.Process, timeout_s: float) -> None:
