@@ -100,17 +100,18 @@ def test_a_hook_that_raises_leaves_the_run_before_its_epoch(run):
     assert run.place == Place(Cursor(), Seeding(0, True))
 
 
-def test_the_end_of_an_epoch_that_was_interrupted_is_done_again(run, executor):
-    begun(run)
+def test_an_interrupt_of_an_epochs_end_stops_everything_and_the_epoch_has_ended(run, executor):
+    epoch = begun(run)
     executor.raising["discard"] = Interrupt()
 
-    with pytest.raises(BaseException):  # noqa: B017
+    with pytest.raises(Interrupt):
         run.session.call(run.end_epoch)
-    stopped = run.session.state is SessionState.IDLE
-    run.session.call(lambda: None if stopped else run.end_epoch())
 
-    assert run.number == 1
-    assert run.epoch is None
+    assert run.session.state is SessionState.IDLE
+    assert executor.calls[-2:] == ["discard", "stop"]
+    assert run.sequence.hooks == ["begin"]
+    assert epoch.state is EpochState.FAILED
+    assert run.place == Place(Cursor(1), Seeding(0, True))
 
 
 def test_stopping_ends_the_epoch_of_the_thread_that_asked_for_its_batches(run):

@@ -84,7 +84,7 @@ class Place:
         )
 
     def between_epochs(self, before: Place) -> Place:
-        """No epoch is under way; `before` is the place before the one that was began."""
+        """No epoch is under way; `before` is the place before that epoch began."""
         if self.plan is None:  # none was
             return replace(self, cursor=self.next, coming=None)
         if self.coming is None:  # it is as if it had not begun
