@@ -142,7 +142,9 @@ class ProcessExecutor:
 
     def submit(self, ticket: Ticket) -> None:
         """Take a ticket. Never blocks."""
-        self._running().traffic.submit(ticket)
+        pool = self._pool  # not `_running()`: a call for every batch
+        assert pool is not None
+        pool.traffic.submit(ticket)
 
     def wait(self, timeout_s: float | None) -> None:
         """Block until there may be something to collect."""
@@ -154,7 +156,9 @@ class ProcessExecutor:
 
     def alarmed(self) -> bool:
         """Whether a worker has ended, or may be past its time."""
-        return self._running().alarmed()
+        pool = self._pool  # not `_running()`: a call for every batch
+        assert pool is not None
+        return pool.alarmed()
 
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Publish the state of `sequence` if it has changed."""
