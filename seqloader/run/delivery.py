@@ -119,6 +119,24 @@ class Delivery:
                 raise StopIteration
             return handover
 
+    def has_next(self, iterator: EpochClaim) -> bool:
+        """Whether that iterator has another batch, which is awaited and not delivered. No hook
+        runs: an epoch ends when its iterator is asked for more than it has."""
+        return self._session.call(lambda: self._has_next(iterator))
+
+    def _has_next(self, iterator: EpochClaim) -> bool:
+        epoch = iterator.epoch
+        if iterator.finished or self._run.epoch is not epoch:
+            self._refuse(iterator)
+            return False
+        if epoch.handovers.waiting() is not None:
+            return True
+        while not epoch.window.finished:
+            self._await_due(epoch)
+            if self._hand_over(epoch) is not None:
+                return True
+        return False
+
     def _refuse(self, iterator: EpochClaim) -> None:
         """Say why an iterator whose epoch is not under way gives no batch, unless it is over."""
         session, epoch = self._session, iterator.epoch

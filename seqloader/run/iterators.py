@@ -39,6 +39,11 @@ class EpochIterator(Generic[Batch]):
     def __iter__(self) -> EpochIterator[Batch]:
         return self
 
+    def has_next(self) -> bool:
+        """Whether the epoch has another batch. Waits for it, and delivers nothing; the epoch's
+        hook does not run, also where this was the end."""
+        return self._delivery.has_next(self)
+
     def __next__(self) -> Batch:
         while True:
             handover = self._delivery.next_of_epoch(self)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sequences_for_tests import Endless, Held, Holes, Numbers, Once, Recorded
 
-from seqloader import EnqueuerStopped
+from seqloader import EnqueuerStopped, SeqloaderWarning
 
 
 def indices(batches):
@@ -223,6 +223,74 @@ def test_peek_raises_the_error_of_a_batch(make):
     with pytest.raises(LookupError):
         enqueuer.peek()
     assert not enqueuer.is_running()
+
+
+# --- has_next ---------------------------------------------------------------------------
+
+
+def test_has_next_shows_where_an_epoch_ends_before_it_does(recorded):
+    journal = recorded.sequence.journal
+    epoch, taken = iter(recorded), []
+
+    while epoch.has_next():
+        before = recorded.state_dict()
+        taken.append(next(epoch)[0])
+        assert recorded.state_dict() != before
+
+    assert taken == [0, 1, 2, 3, 4]
+    assert recorded.stats().delivered == 5
+    assert journal.count("on_epoch_end") == 0
+    assert list(epoch) == []
+    assert journal.count("on_epoch_end") == 1
+    assert not epoch.has_next()
+
+
+def test_has_next_looks_over_batches_that_are_left_out(make):
+    holes = iter(make(Once(lambda index: None if index else index, length=4)))
+    assert holes.has_next()
+    assert next(holes) == 0
+    assert not holes.has_next()
+
+    def fails(index):
+        if index:
+            raise LookupError(index)
+        return index
+
+    skipping = iter(make(Once(fails, length=4), on_error="skip"))
+    assert next(skipping) == 0
+    with pytest.warns(SeqloaderWarning, match="skip"):
+        assert not skipping.has_next()
+
+
+def test_an_epoch_that_was_only_looked_at_has_not_begun(recorded, take):
+    looked = iter(recorded)
+    assert looked.has_next()
+
+    assert [batch[:2] for batch in recorded] == [(i, 0) for i in range(5)]
+    assert recorded.sequence.journal.count("on_epoch_end") == 1
+
+
+def test_has_next_raises_the_error_of_a_batch(make):
+    def fails(index):
+        raise LookupError(index)
+
+    enqueuer = make(Once(fails))
+    epoch = iter(enqueuer)
+
+    with pytest.raises(LookupError):
+        epoch.has_next()
+    assert not enqueuer.is_running()
+    with pytest.raises(EnqueuerStopped):
+        epoch.has_next()
+
+
+def test_has_next_of_a_stopped_epoch_says_so(recorded, take):
+    epoch = iter(recorded)
+    take(epoch, 2)
+    recorded.stop()
+
+    with pytest.raises(EnqueuerStopped):
+        epoch.has_next()
 
 
 # --- After and during stop --------------------------------------------------------------

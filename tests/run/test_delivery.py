@@ -178,3 +178,27 @@ def test_a_batch_that_was_found_and_not_taken_is_found_again(delivery):
     assert next(iterator) == ("batch", 0)
     assert found.batch is None
     assert [*iterator] == [("batch", 1), ("batch", 2)]
+
+
+def test_a_look_at_the_next_batch_delivers_nothing_and_ends_nothing(course, delivery):
+    iterator = loop(delivery)
+    seen = []
+    while iterator.has_next():
+        assert iterator.has_next()
+        seen.append(next(iterator))
+
+    assert seen == [("batch", 0), ("batch", 1), ("batch", 2)]
+    assert course.ended == 0
+    assert course.counters.delivered == 3
+    assert [*iterator] == []
+    assert course.ended == 1
+    assert not iterator.has_next()
+
+
+def test_a_look_by_a_stale_iterator_says_so(delivery):
+    earlier = loop(delivery)
+    next(earlier)
+    loop(delivery)
+
+    with pytest.raises(RuntimeError, match="stale"):
+        earlier.has_next()
