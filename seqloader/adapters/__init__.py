@@ -1,0 +1,8 @@
+"""What connects an enqueuer to the trainers of a framework: one file each.
+
+    owner.py        the enqueuer that an adapter has, made for it or before
+    passes.py       one pass of a trainer over it
+    frameworks.py   importing a framework, or saying what to install
+
+Importing seqloader imports none of them.
+"""
