@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from seqloader.integers import checked_integer
+from seqloader.errors.integers import checked_integer
 from seqloader.order.ranges import NOTHING, Ranges
 from seqloader.order.shuffle import LONGEST, permutation
 from seqloader.randomness.seeds import check_seed, shuffle_key

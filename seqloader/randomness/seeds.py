@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, SupportsIndex
 
-from seqloader.integers import as_integer
+from seqloader.errors.integers import as_integer
 
 __all__ = [
     "BATCH",

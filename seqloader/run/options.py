@@ -8,10 +8,10 @@ from collections import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from seqloader.errors.integers import checked_integer
 from seqloader.executors.inline import InlineExecutor
 from seqloader.executors.protocol import Executor
 from seqloader.executors.thread import ThreadExecutor
-from seqloader.integers import checked_integer
 from seqloader.memory.cpus import usable_cpus
 from seqloader.order import REMAINDERS, Shard
 from seqloader.run.shards import resolve_shard

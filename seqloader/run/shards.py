@@ -27,7 +27,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, SupportsIndex, TypeAlias
 
-from seqloader.integers import as_integer
+from seqloader.errors.integers import as_integer
 from seqloader.order import Shard
 
 if TYPE_CHECKING:

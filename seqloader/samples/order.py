@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from seqloader.integers import checked_integer
+from seqloader.errors.integers import checked_integer
 from seqloader.order.shuffle import LONGEST, permutation
 from seqloader.randomness.seeds import SAMPLE_ORDER, derive
 

@@ -9,7 +9,7 @@ from collections import abc
 from typing import Any
 
 from seqloader.errors import call_users, method_name
-from seqloader.integers import as_integer
+from seqloader.errors.integers import as_integer
 
 __all__ = [
     "check_sequence",

@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import ResumeError
-from seqloader.integers import as_integer
+from seqloader.errors.integers import as_integer
 from seqloader.order import NOTHING, SHUFFLE_VERSION, Cursor, Plan, Ranges, Shard
 
 if TYPE_CHECKING:

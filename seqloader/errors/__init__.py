@@ -230,6 +230,6 @@ def is_own(file: str) -> bool:
     return file.startswith(_PACKAGE)
 
 
-_PACKAGE: Final = os.path.dirname(is_own.__code__.co_filename) + os.sep
+_PACKAGE: Final = os.path.dirname(os.path.dirname(is_own.__code__.co_filename)) + os.sep
 """With the separator, for else it would be the beginning of `.../seqloader_data/...` as well. From
 a code object and not from `__file__`: they are what it is compared with."""
