@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cloudpickle
 import numpy as np
@@ -153,7 +153,7 @@ class Run(NamedTuple):
     """How the enqueuer is made; of each epoch, `settings.batches` are taken at most."""
 
     settings: Settings
-    start_method: str
+    start_method: Literal["spawn", "fork"]
 
     @contextmanager
     def enqueuer(self, sequence: Any, **options: Any) -> Iterator[OrderedEnqueuer[Any]]:

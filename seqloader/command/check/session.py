@@ -95,8 +95,8 @@ class Session:
         if batches is None:
             self._leave_out(Why.TIME, Untried.said, *both)
             return
-        method = "fork" if self.facts[Question.PICKLING].problem else "spawn"
-        run = Run(replace(settings, batches=batches), method)
+        forked = self.facts[Question.PICKLING].problem
+        run = Run(replace(settings, batches=batches), "fork" if forked else "spawn")
         self._ask(partial(record, run=run))
         if self._recording is None:
             self._leave_out(Why.BROKEN, "the run to compare with failed", Question.KILLS)
