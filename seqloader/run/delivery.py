@@ -311,7 +311,7 @@ class Delivery:
             handover = epoch.handovers.add(batch, position)
             session.state = DONE[session.state]
             return handover
-        epoch.handovers.leave_out(position)
+        epoch.handovers.skip(position)
         session.state = DONE[session.state]
         return None
 

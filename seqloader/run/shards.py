@@ -55,7 +55,7 @@ def resolve_shard(shard: ShardArgument) -> Shard:
         ValueError: id and count do not fit, in `shard` or in what was found.
     """
     ours, source = _sourced(shard)
-    if source in (NOTHING, *_SOURCES):
+    if source in (NOT_FOUND, *_SOURCES):
         log.info('shard="auto": %d of %d (%s)', ours.id, ours.count, source)
     if source == TORCH:
         _warn_if_the_launcher_differs(ours)
@@ -114,7 +114,7 @@ TORCH: Final = "torch.distributed"
 KERAS: Final = "keras.distribution"
 JAX: Final = "jax"
 ENVIRONMENT: Final = "(RANK, WORLD_SIZE) in the environment"
-NOTHING: Final = (
+NOT_FOUND: Final = (
     "nothing found: no torch.distributed, no keras.distribution or jax on several processes, "
     "no RANK and WORLD_SIZE in the environment"
 )
@@ -124,7 +124,7 @@ def _find() -> _Sourced:
     for source, ask in _SOURCES.items():
         if (pair := ask()) is not None:
             return _Sourced(_checked(pair, f'shard="auto", from {source},'), source)
-    return _Sourced(Shard(), NOTHING)
+    return _Sourced(Shard(), NOT_FOUND)
 
 
 def _ask_torch() -> tuple[int, int] | None:

@@ -353,7 +353,7 @@ def test_a_thread_that_stop_left_behind_leaves_when_its_batch_ends(run, tmp_path
     assert len(gate.left()) == 2  # the other tickets were never begun
 
 
-def test_discard_waits_for_what_an_earlier_reset_left_in_work(run, tmp_path):
+def test_discard_waits_for_what_an_earlier_reset_left_being_computed(run, tmp_path):
     executor, gate = stuck(run, tmp_path, workers=2, submitted=2)
 
     executor.reset()

@@ -188,7 +188,10 @@ class ProcessExecutor:
             self._state.reclaim(self._running().traffic.occupations.acknowledged())
 
     def discard(self, timeout_s: float | None = None) -> bool:
-        """Drop what is in flight; nothing is in work afterwards. False: time was up first."""
+        """Throw away what is in flight, and wait until nothing is being computed.
+
+        False: time was up first.
+        """
         in_time = self._running().discard(timeout_s)
         self._reclaim()  # a hook may want memory that is held for no other reason
         return in_time

@@ -27,6 +27,8 @@ from seqloader.order import NOTHING, SHUFFLE_VERSION, Cursor, Plan, Ranges, Shar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from seqloader.order import Remainder
+
 __all__ = ["ABSENT", "STATE_VERSION", "SavedState", "refusal"]
 
 STATE_VERSION: Final = 1
@@ -153,7 +155,7 @@ class SavedState:
         names = ["endless" if each is None else f"{each} batches" for each in (self.length, length)]
         return f"length: {names[0]} in the state, {names[1]} here"
 
-    def cursor_on(self, shard: Shard, remainder: str | None) -> Cursor:
+    def cursor_on(self, shard: Shard, remainder: Remainder | None) -> Cursor:
         """Where to go on with this many shards."""
         cursor = self.cursor
         length = None if self.length is ABSENT else self.length

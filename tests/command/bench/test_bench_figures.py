@@ -1,4 +1,4 @@
-"""From rounds to medians, from notes of a probe to work, from numbers to words."""
+"""From rounds to medians, from notes of a stopwatch to work, from numbers to words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seqloader.command.bench.feeds import LoopCount, loop_feed
 from seqloader.command.bench.figures import Figures, Sample, Work
 from seqloader.command.bench.measures import touch
 from seqloader.command.bench.options import default_workers
-from seqloader.command.bench.probe import ROWS, Probe
+from seqloader.command.bench.stopwatch import ROWS, Stopwatch
 from seqloader.command.footprint import tree_memory_bytes
 
 SAMPLE = Sample(
@@ -140,36 +140,36 @@ def test_the_plain_loop_goes_on_where_there_is_no_end():
 
 def test_a_probe_hands_over_the_batches_of_its_sequence(tmp_path):
     sequence = Doubles()
-    probe = Probe(sequence, tmp_path / "notes")
+    stopwatch = Stopwatch(sequence, tmp_path / "notes")
 
-    assert probe.num_batches == 3
-    assert probe[2].tolist() == [4, 4]
-    assert probe[1] is None
-    probe.on_epoch_begin()
-    probe.on_epoch_end()
+    assert stopwatch.num_batches == 3
+    assert stopwatch[2].tolist() == [4, 4]
+    assert stopwatch[1] is None
+    stopwatch.on_epoch_begin()
+    stopwatch.on_epoch_end()
     assert sequence.hooks == ["begin", "end"]
 
 
-def test_a_probe_learns_what_batches_took_in_workers(tmp_path):
-    probe = Probe([np.zeros(2)] * 20, tmp_path / "notes")
+def test_a_stopwatch_learns_what_batches_took_in_workers(tmp_path):
+    stopwatch = Stopwatch([np.zeros(2)] * 20, tmp_path / "notes")
 
-    with OrderedEnqueuer(probe, workers=2) as enqueuer:
+    with OrderedEnqueuer(stopwatch, workers=2) as enqueuer:
         delivered = len(list(enqueuer))
 
     assert delivered == 20
-    assert len(probe.taken()) == 20
-    assert all(took_s > 0 for took_s, _ in probe.taken())
-    probe.clear()
-    assert probe.taken() == []
+    assert len(stopwatch.taken()) == 20
+    assert all(took_s > 0 for took_s, _ in stopwatch.taken())
+    stopwatch.clear()
+    assert stopwatch.taken() == []
 
 
 def test_a_probe_keeps_the_latest_batches(tmp_path):
-    probe = Probe(Endless(), tmp_path / "notes")
+    stopwatch = Stopwatch(Endless(), tmp_path / "notes")
 
     for index in (0, 1, ROWS):
-        assert probe[index] == index
+        assert stopwatch[index] == index
 
-    assert len(probe.taken()) == 2
+    assert len(stopwatch.taken()) == 2
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def _explained(
     for kind in (TypeError, pickle.PicklingError):
         if isinstance(error, kind):
             return kind(explained)
-    raisable = as_raisable(error, f"the pickling of {culprit.place}")
+    raisable = as_raisable(error, f"the pickling of {culprit.location}")
     raisable.add_note(explained)
     return raisable
 

@@ -13,7 +13,7 @@ import psutil
 from seqloader.command.bench.feeds import LoopCount, loop_feed, workers_feed
 from seqloader.command.bench.figures import Facts, Figures, Sample, Work
 from seqloader.command.bench.measures import Pace, measure, warm_up
-from seqloader.command.bench.probe import Probe
+from seqloader.command.bench.stopwatch import Stopwatch
 from seqloader.command.bench.verdict import judged_row
 from seqloader.memory.cpus import usable_cpus
 from seqloader.memory.headroom import available_bytes
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from seqloader.command.bench.options import Settings
 
-__all__ = ["Session"]
+__all__ = ["Benchmark"]
 
 
-class Session:
+class Benchmark:
     """One Sequence under measurement; what is there can be asked for at any time.
 
     Args:
@@ -85,14 +85,14 @@ class Session:
         threads = self._settings.executor == "thread"
         pace = dataclasses.replace(self._pace, step_s=None)
         with tempfile.TemporaryDirectory(prefix="seqloader-bench-") as folder:
-            probe = Probe(self._sequence, Path(folder, "probe"), threads=threads)
+            stopwatch = Stopwatch(self._sequence, Path(folder, "stopwatch"), threads=threads)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # they have been issued about the Sequence itself
-                with workers_feed(probe, **self._options(workers)) as feed:
+                with workers_feed(stopwatch, **self._options(workers)) as feed:
                     warm_up(feed, pace)
-                    probe.clear()
+                    stopwatch.clear()
                     sample = measure(feed, pace)
-            return Work.of(probe.taken(), sample)
+            return Work.of(stopwatch.taken(), sample)
 
     def figures(self) -> list[Figures]:
         """What has been measured so far, the loop first."""
