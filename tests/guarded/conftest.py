@@ -31,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
+            if item.get_closest_marker("limit") is None:
+                item.add_marker(pytest.mark.limit(300))  # each starts a pytest, or several
 
 
 class Guarded:
