@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seqloader.enqueuer import OrderedEnqueuer
     from seqloader.run.iterators import EpochIterator
 
@@ -18,12 +20,21 @@ class Pass(Generic[Batch]):
 
     Trainers make iterators that they never read. `iter(enqueuer)` begins an epoch at once, with its
     hook, and makes earlier iterators stale; this does nothing until then.
+
+    Args:
+        enqueuer: Whose batches.
+        begin: Begins the epoch; None: `iter(enqueuer)`.
     """
 
-    __slots__ = ("_enqueuer", "_epoch")
+    __slots__ = ("_begin", "_enqueuer", "_epoch")
 
-    def __init__(self, enqueuer: OrderedEnqueuer[Batch]) -> None:
+    def __init__(
+        self,
+        enqueuer: OrderedEnqueuer[Batch],
+        begin: Callable[[], EpochIterator[Batch]] | None = None,
+    ) -> None:
         self._enqueuer = enqueuer
+        self._begin = begin or enqueuer.__iter__
         self._epoch: EpochIterator[Batch] | None = None
 
     def __iter__(self) -> Pass[Batch]:
@@ -36,6 +47,10 @@ class Pass(Generic[Batch]):
         """Whether another batch comes; see `EpochIterator.has_next`."""
         return self._begun().has_next()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands, after the batch handed out last."""
+        return self._enqueuer.state_dict()
+
     @property
     def has_begun(self) -> bool:
         """Whether a batch was asked for."""
@@ -43,5 +58,5 @@ class Pass(Generic[Batch]):
 
     def _begun(self) -> EpochIterator[Batch]:
         if self._epoch is None:
-            self._epoch = iter(self._enqueuer)
+            self._epoch = self._begin()
         return self._epoch
