@@ -14,7 +14,7 @@ from seqloader.executors.protocol import Executor
 from seqloader.executors.thread import ThreadExecutor
 from seqloader.memory.cpus import usable_cpus
 from seqloader.order import REMAINDERS, Shard
-from seqloader.run.shards import resolve_shard
+from seqloader.run.shards import first_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,6 +57,8 @@ class Options:
     threads_per_worker: int | None
     copy: bool
     shard: Shard
+    auto_shard: bool
+    """Whether it is the one that was found, and is to be asked for again."""
     remainder: str | None
     """None: the length must be dealt out evenly."""
 
@@ -146,7 +148,8 @@ def checked_options(
         worker_env=_environment(worker_env),
         threads_per_worker=_integer("threads_per_worker", threads_per_worker, 1),
         copy=copy,
-        shard=resolve_shard(shard),
+        shard=first_shard(shard),
+        auto_shard=shard == "auto",
         remainder=remainder,
     )
 
