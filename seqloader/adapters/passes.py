@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from seqloader.enqueuer import OrderedEnqueuer
+    from seqloader.order import Plan
     from seqloader.run.iterators import EpochIterator
 
-__all__ = ["Pass"]
+__all__ = ["Batches", "Pass"]
 
 Batch = TypeVar("Batch")
+
+
+class Batches(Protocol):
+    """The batches of a pass: a `Pass`, or what stands around it.
+
+    Whoever takes some ahead of the user knows where the run stands for the user.
+    """
+
+    def __next__(self) -> Any: ...
+
+    def has_next(self) -> bool:
+        """Whether another batch comes. Waits for it; delivers nothing, and runs no hook."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands, after the batch handed out last."""
 
 
 class Pass(Generic[Batch]):
@@ -50,6 +66,16 @@ class Pass(Generic[Batch]):
     def state_dict(self) -> dict[str, Any]:
         """Where the run stands, after the batch handed out last."""
         return self._enqueuer.state_dict()
+
+    @property
+    def padding(self) -> bool:
+        """Whether the batch handed out last only fills up its shard, with `remainder="pad"`."""
+        return self._begun().padding
+
+    @property
+    def plan(self) -> Plan:
+        """Of its epoch, which begins if it has not."""
+        return self._begun().plan
 
     @property
     def has_begun(self) -> bool:
