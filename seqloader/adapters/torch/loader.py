@@ -5,41 +5,32 @@ attributes, and would leave out how this one iterates.
 
 What a pass is made of, from the inside out
 
-    Pass           arrays, from the enqueuer; begins an epoch when its first batch is asked for
-    LoaderPass     what `iter(loader)` returns: the same batches, as tensors
-
-What stands between the two has `__next__`, `has_next()` and `state_dict()` as a `Pass` has them.
+    Pass          arrays, from the enqueuer; begins an epoch when its first batch is asked for
+    MaskedPass    with `mask_rows`: the same, as (batch, mask)
+    ToldPass      where an Accelerator is: tells it which batch is the last
+    LoaderPass    what `iter(loader)` returns: the same batches as tensors
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from seqloader.adapters.masked import MaskedPass, checked_rows
 from seqloader.adapters.owner import EnqueuerOwner
 from seqloader.adapters.passes import Pass
+from seqloader.adapters.torch.gradient_state import ToldPass, is_accelerated
 from seqloader.adapters.torch.tensors import as_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
+    from seqloader.adapters.passes import Batches
     from seqloader.run.iterators import EpochIterator
 
 __all__ = ["LoaderPass", "TorchLoader"]
 
 Batch = TypeVar("Batch")
-
-
-class Batches(Protocol):
-    """The batches of a pass. Whoever takes some ahead knows where the run stands for the user."""
-
-    def __next__(self) -> Any: ...
-
-    def has_next(self) -> bool:
-        """Whether another batch comes. Waits for it; delivers nothing, and runs no hook."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the run stands after the batch handed out last."""
 
 
 class TorchLoader(EnqueuerOwner[Batch]):
@@ -53,6 +44,10 @@ class TorchLoader(EnqueuerOwner[Batch]):
 
     Args:
         source: A Sequence, or whatever else an `OrderedEnqueuer` takes; or an enqueuer.
+        mask_rows: Deliver (batch, mask) instead of the batch, for an evaluation on several
+            processes: every array is filled up to this many rows, with copies of its last one, and
+            the mask, a (mask_rows,) bool tensor, is True for rows that count. None of it is where
+            the batch only fills up this shard (`remainder="pad"`).
         options: The arguments of `OrderedEnqueuer`, where one is to be made.
 
     Yields:
@@ -64,9 +59,11 @@ class TorchLoader(EnqueuerOwner[Batch]):
     Raises:
         ImportError: torch is not installed.
         TypeError, ValueError: As `OrderedEnqueuer`; or it was given arguments beside an enqueuer.
+            In a loop with `mask_rows`: the arrays of a batch differ in rows, or have more.
     """
 
-    def __init__(self, source: Any, **options: Any) -> None:
+    def __init__(self, source: Any, *, mask_rows: int | None = None, **options: Any) -> None:
+        self._mask_rows = checked_rows(mask_rows)
         super().__init__(source, **options)
         self._batches: Batches | None = None
         """Of the pass that began last."""
@@ -118,8 +115,15 @@ class TorchLoader(EnqueuerOwner[Batch]):
 
     def begin_pass(self) -> Batches:
         """The batches of a pass that begins."""
-        self._batches = Pass(self.enqueuer, self._begin_epoch)
-        return self._batches
+        source: Pass[Batch] = Pass(self.enqueuer, self._begin_epoch)
+        batches: Batches = source
+        if self._mask_rows is not None:
+            batches = MaskedPass(source, self._mask_rows)
+        self._batches = batches
+        if is_accelerated():
+            # Not kept: it ends when the user's pass is garbage.
+            batches = ToldPass(batches, source)
+        return batches
 
     def _begin_epoch(self) -> EpochIterator[Batch]:
         enqueuer, wanted = self.enqueuer, self._wanted_epoch

@@ -11,14 +11,12 @@ records, long doubles) and of subclasses, such as masked ones.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import MutableMapping
 from typing import Any
 
 import numpy as np
 
 from seqloader.adapters.frameworks import framework
-from seqloader.samples.nest import children_of, form_of, keys_of, rebuilt
+from seqloader.adapters.nests import map_leaves
 
 __all__ = ["as_tensors"]
 
@@ -26,44 +24,17 @@ torch = framework("torch", extra="torch")
 
 
 def as_tensors(batch: Any) -> Any:
-    """The batch with a tensor in place of each array.
-
-    Tuples, lists, mappings, named tuples and dataclasses keep their types. No class of theirs is
-    called: a dataclass is copied, and its fields are set.
-    """
-    # What nearly every batch consists of is told by its exact type: `form_of` takes 3 us a node.
-    kind = type(batch)
-    if kind is np.ndarray:
-        return _as_tensor(batch)
-    if kind is tuple:
-        return tuple([as_tensors(child) for child in batch])
-    if kind is dict:
-        return {key: as_tensors(child) for key, child in batch.items()}
-    if kind is list:
-        return [as_tensors(child) for child in batch]
-    if kind in _LEAVES:
-        return batch
-    return _other(batch, kind)
+    """The batch with a tensor in place of each array; containers keep their types."""
+    return map_leaves(_converted, batch)
 
 
-_LEAVES = frozenset({torch.Tensor, str, bytes, int, float, bool, type(None)})
-
-
-def _other(node: Any, kind: type) -> Any:
-    if kind is np.memmap:
-        return _as_tensor(node)
-    if isinstance(node, np.generic):
-        return _as_scalar(node)
-    if isinstance(node, MutableMapping):
-        made = copy.copy(node)
-        for key in node:
-            made[key] = as_tensors(node[key])
-        return made
-    form = form_of(kind)
-    if form is None or isinstance(node, type):
-        return node
-    keys = keys_of(node, form)
-    return rebuilt(node, form, keys, [as_tensors(child) for child in children_of(node, form, keys)])
+def _converted(leaf: Any) -> Any:
+    kind = type(leaf)
+    if kind is np.ndarray or kind is np.memmap:
+        return _as_tensor(leaf)
+    if isinstance(leaf, np.generic):
+        return _as_scalar(leaf)
+    return leaf
 
 
 def _as_tensor(array: Any) -> Any:
