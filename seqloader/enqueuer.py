@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-from seqloader.run import messages
 from seqloader.run.checks import checked_place
 from seqloader.run.delivery import Delivery
 from seqloader.run.iterators import EpochIterator, StreamIterator
@@ -12,6 +11,7 @@ from seqloader.run.options import Options
 from seqloader.run.resume.fit import share_of
 from seqloader.run.resume.jumps import Jumps
 from seqloader.run.run import Run
+from seqloader.run.shards import check_common_order
 from seqloader.sequence.defaults import UNSAID, filled
 from seqloader.sequence.interface import check_sequence, count_batches, overrides_hook
 
@@ -70,7 +70,8 @@ class OrderedEnqueuer(Generic[Batch]):
         copy: Deliver private memory instead of views.
         shard: Our part of every epoch, as (id, count): global positions id, id + count, ... of one
             order that is the same for any count. "auto": as torch.distributed, JAX or Keras say,
-            where they are initialised, or `RANK` and `WORLD_SIZE` in the environment.
+            where they are initialised, or `RANK` and `WORLD_SIZE` in the environment. They are
+            asked when an epoch begins.
         remainder: What becomes of batches that cannot be dealt out evenly: "drop" them, "pad" with
             repeated ones (marked by `batch_context().padding`), or "uneven" shards. None: an error.
 
@@ -171,8 +172,11 @@ class OrderedEnqueuer(Generic[Batch]):
 
     @property
     def shard(self) -> tuple[int, int]:
-        """Our part of every epoch: (id, count); (0, 1) is the whole."""
-        shard = self._run.options.shard
+        """Our part of every epoch: (id, count); (0, 1) is the whole.
+
+        With "auto", what is found now; inside an epoch, what was found when it began.
+        """
+        shard = self._run.options_now().shard
         return shard.id, shard.count
 
     @property
@@ -189,7 +193,7 @@ class OrderedEnqueuer(Generic[Batch]):
         count = count_batches(self.sequence)
         if count is None:
             raise TypeError("an endless Sequence has no length")
-        return share_of(count, self._run.options)
+        return share_of(count, self._run.options_now())
 
     def stats(self) -> Stats:
         """A snapshot of what has been done so far. Any thread."""
@@ -353,9 +357,7 @@ def _check_shuffle(sequence: Any, shuffle: Any, shards: int, seeded: bool) -> No
         raise ValueError(
             "an endless Sequence (num_batches is None) cannot be shuffled: its order has no end"
         )
-    drawn = shuffle or _order_is_drawn(sequence)
-    if drawn and shards > 1 and not seeded:
-        raise ValueError(messages.unseeded_shards_error(shards))
+    check_common_order(sequence, shuffle, shards, seeded)
 
 
 def _check_shares(sequence: Any, options: Options) -> None:
@@ -367,11 +369,6 @@ def _check_shares(sequence: Any, options: Options) -> None:
         return
     if count is not None and not overrides_hook(sequence, "on_epoch_begin"):
         share_of(count, options)
-
-
-def _order_is_drawn(sequence: Any) -> bool:
-    # Of the Sequences in samples/: others may have an answer to any name.
-    return hasattr(type(sequence), "order_is_drawn") and bool(sequence.order_is_drawn())
 
 
 def _is_endless(sequence: Any) -> bool:

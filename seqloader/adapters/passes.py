@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seqloader.enqueuer import OrderedEnqueuer
+    from seqloader.order import Plan
     from seqloader.run.iterators import EpochIterator
 
-__all__ = ["Pass"]
+__all__ = ["Batches", "Pass"]
 
 Batch = TypeVar("Batch")
+
+
+class Batches(Protocol):
+    """The batches of a pass: a `Pass`, or what stands around it.
+
+    Whoever takes some ahead of the user knows where the run stands for the user.
+    """
+
+    def __next__(self) -> Any: ...
+
+    def has_next(self) -> bool:
+        """Whether another batch comes. Waits for it; delivers nothing, and runs no hook."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands, after the batch handed out last."""
 
 
 class Pass(Generic[Batch]):
@@ -18,12 +36,21 @@ class Pass(Generic[Batch]):
 
     Trainers make iterators that they never read. `iter(enqueuer)` begins an epoch at once, with its
     hook, and makes earlier iterators stale; this does nothing until then.
+
+    Args:
+        enqueuer: Whose batches.
+        begin: Begins the epoch; None: `iter(enqueuer)`.
     """
 
-    __slots__ = ("_enqueuer", "_epoch")
+    __slots__ = ("_begin", "_enqueuer", "_epoch")
 
-    def __init__(self, enqueuer: OrderedEnqueuer[Batch]) -> None:
+    def __init__(
+        self,
+        enqueuer: OrderedEnqueuer[Batch],
+        begin: Callable[[], EpochIterator[Batch]] | None = None,
+    ) -> None:
         self._enqueuer = enqueuer
+        self._begin = begin or enqueuer.__iter__
         self._epoch: EpochIterator[Batch] | None = None
 
     def __iter__(self) -> Pass[Batch]:
@@ -36,6 +63,20 @@ class Pass(Generic[Batch]):
         """Whether another batch comes; see `EpochIterator.has_next`."""
         return self._begun().has_next()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands, after the batch handed out last."""
+        return self._enqueuer.state_dict()
+
+    @property
+    def padding(self) -> bool:
+        """Whether the batch handed out last only fills up its shard, with `remainder="pad"`."""
+        return self._begun().padding
+
+    @property
+    def plan(self) -> Plan:
+        """Of its epoch, which begins if it has not."""
+        return self._begun().plan
+
     @property
     def has_begun(self) -> bool:
         """Whether a batch was asked for."""
@@ -43,5 +84,5 @@ class Pass(Generic[Batch]):
 
     def _begun(self) -> EpochIterator[Batch]:
         if self._epoch is None:
-            self._epoch = iter(self._enqueuer)
+            self._epoch = self._begin()
         return self._epoch

@@ -118,6 +118,17 @@ class Plan:
         return max(0, -((self.shard.id - remaining) // self.shard.count))
 
     @property
+    def real_at_the_end(self) -> int | None:
+        """How many shards deliver a batch that is no padding at the last position; None: endless.
+
+        They are the first ones.
+        """
+        remaining, count, shards = self.remaining, self.count, self.shard.count
+        if remaining is None or count is None:
+            return None
+        return min(shards, remaining - (count - 1) * shards) if count else 0
+
+    @property
     def remaining(self) -> int | None:
         """Batches from `first` on that all shards together deliver; None: endless."""
         return None if self.length is None else self.length - self.first - len(self.left_out)

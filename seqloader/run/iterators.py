@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from seqloader.order import Plan
     from seqloader.run.delivery import Delivery
     from seqloader.run.epoch import Epoch
 
@@ -28,16 +29,29 @@ Batch = TypeVar("Batch")
 class EpochIterator(Generic[Batch]):
     """The batches of one epoch."""
 
-    __slots__ = ("_delivery", "epoch", "finished", "start")
+    __slots__ = ("_delivery", "epoch", "finished", "last_position", "start")
 
     def __init__(self, delivery: Delivery, epoch: Epoch, start: int) -> None:
         self._delivery = delivery
         self.epoch = epoch
         self.start = start
         self.finished = False
+        self.last_position = -1
+        """Of the batch that it gave last, in the epoch on this shard; -1: it gave none."""
 
     def __iter__(self) -> EpochIterator[Batch]:
         return self
+
+    @property
+    def plan(self) -> Plan:
+        """Which index is due at which position."""
+        return self.epoch.plan
+
+    @property
+    def padding(self) -> bool:
+        """Whether the batch that it gave last only fills up its shard, with `remainder="pad"`."""
+        real = self.epoch.plan.padding_from
+        return real is not None and self.last_position >= real
 
     def has_next(self) -> bool:
         """Whether the epoch has another batch. Waits for it, and delivers nothing; the epoch's
@@ -48,6 +62,7 @@ class EpochIterator(Generic[Batch]):
         while True:
             handover = self._delivery.next_of_epoch(self)
             batch: Batch = handover.batch
+            self.last_position = handover.position
             if batch is not None:
                 # fmt: off
                 handover.batch = None; return batch  # noqa: E702  (see [last act])

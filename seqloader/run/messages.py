@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from seqloader.errors import WorkerLostError, is_own
 
 if TYPE_CHECKING:
+    from seqloader.order import Cursor, Shard
     from seqloader.tickets import Death, Lost, Raised, Ticket
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "lost_warning",
     "no_workers_warning",
     "nothing_text",
+    "other_shard_error",
     "remainder_error",
     "skip_warning",
     "slow_warning",
@@ -285,6 +287,16 @@ def lenient_warning(differences: list[str]) -> str:
         "the state does not fit, and strict=False took what can be taken: epoch, position, skips, "
         "and what follows from them. It goes on with what is here, not as saved, in: "
         + "; ".join(differences)
+    )
+
+
+def other_shard_error(cursor: Cursor, ours: Shard, found: Shard) -> str:
+    """A place was reached as one shard, and the process is another now."""
+    return (
+        f"epoch {cursor.epoch} goes on at position {cursor.position} of shard {ours.id} of "
+        f'{ours.count}, and shard="auto" now finds {found.id} of {found.count}: the process group '
+        "was made after the state was loaded, or the place sought. Make the group first, then the "
+        "enqueuer, and load the state into that"
     )
 
 

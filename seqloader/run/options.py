@@ -11,7 +11,7 @@ from seqloader.executors.thread import ThreadExecutor
 from seqloader.memory.cpus import usable_cpus
 from seqloader.order import REMAINDERS
 from seqloader.run import checks
-from seqloader.run.shards import resolve_shard
+from seqloader.run.shards import first_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,6 +50,8 @@ class Options:
     threads_per_worker: int | None
     copy: bool
     shard: Shard
+    auto_shard: bool
+    """Whether it is the one that was found, and is to be asked for again."""
     remainder: Remainder | None
     """None: the length must be dealt out evenly."""
 
@@ -63,7 +65,12 @@ class Options:
         executor = _executor(asked["executor"], asked["use_multiprocessing"])
         _refuse_unusable(executor, asked)
         checked = {name: check(name, asked[name]) for name, check in _checks(executor).items()}
-        return cls(executor=executor, seeded=asked["seed"] is not None, **checked)
+        return cls(
+            executor=executor,
+            seeded=asked["seed"] is not None,
+            auto_shard=asked["shard"] == "auto",
+            **checked,
+        )
 
     def make_executor(self, workers: int, tickets_ahead: int) -> Executor:
         """An executor that is not started yet; the user's own, if one was given."""
@@ -105,7 +112,7 @@ def _checks(executor: ExecutorName | Executor) -> dict[str, checks.Check]:
         "crash_retries": checks.optional(checks.integer(0), 0),
         "worker_env": checks.environment,
         "threads_per_worker": checks.optional(checks.integer(1)),
-        "shard": lambda _, shard: resolve_shard(shard),
+        "shard": lambda _, shard: first_shard(shard),
     }
 
 

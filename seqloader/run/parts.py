@@ -76,6 +76,9 @@ class Jumpable(Protocol):
     broken: Any
     """A Sequence on which hooks were run again, and not to the end: it computes no batch."""
 
+    def settle_shard(self) -> None:
+        """With `shard="auto"`, keep to what is found now."""
+
     def quietly(self, judge: Callable[[], Any], undo: Callable[[], object] | None = None) -> Any:
         """The judgement, while nothing is computed; where it is an error, all goes on as before."""
 

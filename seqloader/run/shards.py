@@ -16,6 +16,8 @@ Rules
     R4  keras comes before jax. It stands on jax, and knows more: where a model is spread over
         several processes (`ModelParallel`), all of them must get the same batches.
     R5  Nothing found is one shard of one, so that a script runs the same without a launcher.
+    R6  It is asked when an epoch begins, not only when the enqueuer is made: that may be before the
+        trainer has made the process group.
 
 Not here: what a shard delivers (`order.plan`).
 """
@@ -29,11 +31,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, SupportsIndex
 
 from seqloader.errors.integers import as_integer
 from seqloader.order import Shard
+from seqloader.run.messages import unseeded_shards_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ShardArgument", "resolve_shard", "shard_source"]
+__all__ = [
+    "ShardArgument",
+    "check_common_order",
+    "find_shard",
+    "first_shard",
+    "resolve_shard",
+    "shard_of_group",
+    "shard_source",
+]
 
 ShardArgument: TypeAlias = (
     tuple[SupportsIndex, SupportsIndex] | list[int] | Shard | Literal["auto"] | None
@@ -60,6 +71,36 @@ def resolve_shard(shard: ShardArgument) -> Shard:
     if source == TORCH:
         _warn_if_the_launcher_differs(ours)
     return ours
+
+
+def first_shard(shard: ShardArgument) -> Shard:
+    """As `resolve_shard`, when an enqueuer is made: what "auto" finds may be half of it yet."""
+    try:
+        return resolve_shard(shard)
+    except ValueError:
+        # Lightning, for one, sets WORLD_SIZE and no RANK before it makes the process group.
+        if shard == "auto":
+            return Shard()
+        raise
+
+
+def find_shard() -> Shard:
+    """What "auto" finds now, and says nothing of. ValueError: it does not fit."""
+    return _find().shard
+
+
+def shard_of_group() -> Shard | None:
+    """What a framework says that runs on several processes; None: there is none."""
+    found, source = _find()
+    return found if source in (TORCH, KERAS, JAX) else None
+
+
+def check_common_order(sequence: Any, shuffle: bool, shards: int, seeded: bool) -> None:
+    """ValueError where shards would draw an order each."""
+    # Of the Sequences in samples/: others may have an answer to any name.
+    drawn = shuffle or (hasattr(type(sequence), "order_is_drawn") and sequence.order_is_drawn())
+    if drawn and shards > 1 and not seeded:
+        raise ValueError(unseeded_shards_error(shards))
 
 
 def shard_source(shard: ShardArgument) -> str:

@@ -272,3 +272,18 @@ def test_plan_cannot_be_changed() -> None:
 def test_plans_of_the_same_facts_are_equal() -> None:
     assert Plan(5, True, 7, 2) == Plan(5, True, 7, 2)
     assert len(set(islice((Plan(5, True, 7, 2) for _ in range(9)), 9))) == 1
+
+
+@pytest.mark.parametrize("remainder", ["drop", "pad", "uneven"])
+@pytest.mark.parametrize("length", range(10))
+@pytest.mark.parametrize("count", range(1, 5))
+def test_how_many_are_real_at_the_end_is_counted_over_the_shards(length, count, remainder):
+    plans = [Plan(length, shard=Shard(i, count), remainder=remainder) for i in range(count)]
+    last = plans[0].count - 1
+    real = sum(plan.padding_from > last and plan.count > last for plan in plans) if last >= 0 else 0
+
+    assert plans[0].real_at_the_end == real
+
+
+def test_an_endless_plan_has_no_end():
+    assert Plan(None).real_at_the_end is None

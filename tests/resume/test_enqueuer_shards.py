@@ -150,3 +150,31 @@ def test_any_rank_may_load_the_state_of_any_other(make):
 def test_remainder_of_another_kind_is_refused(make, remainder):
     with pytest.raises(ValueError, match='remainder must be one of "drop", "pad", "uneven"'):
         make(Indices(9), remainder=remainder)
+
+
+def test_an_iterator_knows_whether_its_last_batch_was_padding(make):
+    known = []
+    for part in ranks(make, Indices(4), 3, remainder="pad"):
+        batches = iter(part)
+        assert (batches.last_position, batches.padding) == (-1, False)
+        known.append([(batch, batches.last_position, batches.padding) for batch in batches])
+
+    assert known == [
+        [(0, 0, False), (3, 1, False)],
+        [(1, 0, False), (0, 1, True)],
+        [(2, 0, False), (1, 1, True)],
+    ]
+
+
+def test_looking_ahead_does_not_change_what_the_last_batch_was(make):
+    batches = iter(make(Indices(4), shard=(1, 3), remainder="pad"))
+    next(batches)
+    assert batches.has_next()
+    assert (batches.last_position, batches.padding) == (0, False)
+
+
+def test_no_batch_of_an_endless_sequence_is_padding(make):
+    batches = iter(make(Counting(), shard=(1, 3), remainder="pad"))
+    next(batches)
+    assert (batches.last_position, batches.padding) == (0, False)
+    assert batches.plan.padding_from is None

@@ -57,6 +57,9 @@ class Jumpable(Guest):
         self.hooked: Any = None
         self.broken: Any = None
 
+    def settle_shard(self) -> None:
+        pass
+
     def quietly(self, judge: Callable[[], Any], undo: Any = None) -> Any:
         try:
             return judge()

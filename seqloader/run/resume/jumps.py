@@ -70,6 +70,7 @@ class Jumps:
 
     def _load(self, saved: SavedState, strict: bool, replay: bool) -> None:
         run, store, sequence = self._run, self._run.store, self._run.sequence
+        run.settle_shard()
         cursor = saved.cursor_on(run.options.shard, run.options.remainder)
         here = store.place
         before = take_state(sequence) if carries_state(sequence) else ABSENT
@@ -155,6 +156,7 @@ class Jumps:
 
     def _seek(self, epoch: int, position: int) -> None:
         run, place = self._run, self._run.store.place
+        run.settle_shard()
         here = place.next
         cursor = here.at(epoch, position, here.first if epoch == here.epoch else 0)
         run.quietly(lambda: self._count_at(cursor))
@@ -175,6 +177,7 @@ class Jumps:
         self._run.session.call(lambda: self._skip(wanted, epoch))
 
     def _skip(self, wanted: Ranges, epoch: int | None) -> None:
+        self._run.settle_shard()
         place = self._run.store.place
         number = place.next.epoch if epoch is None else epoch
         self._check_skip(wanted, number)

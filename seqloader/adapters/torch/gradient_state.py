@@ -1,0 +1,124 @@
+"""What Accelerate is told of a pass, as its own loaders tell it.
+
+`accelerator.prepare(loader)` passes on what is no DataLoader, and then knows nothing of its end:
+the last, short accumulation would never be stepped, and `gather_for_metrics` would not leave out
+padding. Accelerate asks the loader that its `GradientState` names last.
+
+Rules
+    R1  Accelerate is never imported for it; it is told where an Accelerator was made.
+    R2  Whether a batch is the last one is found out when Accelerate asks, inside the user's step.
+        Nothing is taken ahead for it, so that an interrupt meanwhile loses nothing.
+    R3  An error that is met then belongs to the batch after: it is raised by the next `next()`.
+    R4  A pass that was left early is taken off the list when it is garbage. Else a validation that
+        was left would hide the end of the training around it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from seqloader.adapters.masked import rows_of
+
+if TYPE_CHECKING:
+    from seqloader.adapters.passes import Batches, Pass
+
+__all__ = ["ToldPass", "is_accelerated"]
+
+UNKNOWN = -1
+"""Accelerate's word for a remainder that is not known: it then leaves nothing out."""
+
+
+def is_accelerated() -> bool:
+    """Whether there is an Accelerator."""
+    state: Any = sys.modules.get("accelerate.state")
+    return state is not None and bool(state.is_initialized())
+
+
+class ToldPass:
+    """The batches of a pass of which Accelerate's `GradientState` is told.
+
+    Args:
+        batches: The batches.
+        source: The pass that they come from.
+    """
+
+    def __init__(self, batches: Batches, source: Pass[Any]) -> None:
+        self._batches = batches
+        self._source = source
+        self._has_begun = False
+        self._real: int | None = None
+        """How many processes have no padding at the last step; None: all."""
+        self._rows = UNKNOWN
+        self._error: Exception | None = None
+        _put(self, listed=True)
+
+    # --- what Accelerate asks -------------------------------------------------------------
+
+    @property
+    def end_of_dataloader(self) -> bool:
+        """Whether the batch handed out last is the last one. Waits for the next."""
+        try:
+            return self._error is None and not self._batches.has_next()
+        except Exception as error:
+            self._error = error
+            return False
+
+    @property
+    def remainder(self) -> int:
+        """Of the rows that all processes have at the last step, one process after the other, how
+        many come before the padding; 0: there is none; -1: unknown."""
+        real = self._real
+        if real is None:
+            return 0
+        return UNKNOWN if self._rows == UNKNOWN else real * self._rows
+
+    # --- batches --------------------------------------------------------------------------
+
+    def __next__(self) -> Any:
+        try:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+            batch = next(self._batches)
+        except Exception:
+            _put(self, listed=False)
+            raise
+        if not self._has_begun:
+            self._has_begun = True
+            plan = self._source.plan
+            if plan.remainder == "pad" and plan.real_at_the_end != plan.shard.count:
+                self._real = plan.real_at_the_end
+        if self._real is not None:
+            self._rows = _rows(batch)
+        return batch
+
+    def has_next(self) -> bool:
+        """Whether another batch comes."""
+        return self._batches.has_next()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands, after the batch handed out last."""
+        return self._batches.state_dict()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            _put(self, listed=False)
+
+
+def _put(told: ToldPass, *, listed: bool) -> None:
+    """As the last of those that Accelerate knows, or as none of them.
+
+    It refers to them weakly, and shows those that are gone as None. The first is always None.
+    """
+    state: Any = sys.modules["accelerate.state"].GradientState()
+    known = [each for each in state.dataloader_references if each not in (None, told)]
+    state.dataloader_references = [None, *known, *([told] if listed else [])]
+
+
+def _rows(batch: Any) -> int:
+    try:
+        return rows_of(batch)
+    except ValueError:
+        return UNKNOWN
