@@ -50,7 +50,7 @@ def is_there(dotted: str) -> bool:
             module = f"{found.__name__}.{name}"
             try:
                 importlib.import_module(module)
-            except ModuleNotFoundError as error:
+            except ImportError as error:
                 return error.name != module  # it is there, and needs what is not installed
         if not hasattr(found, name):
             return False
