@@ -45,7 +45,6 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -54,11 +53,11 @@ from seqloader.errors import WorkerStartError
 from seqloader.executors.computing import Computing
 from seqloader.executors.local_batch import answer_with
 from seqloader.randomness.drawn_values import Noticed, Watch
+from seqloader.randomness.seeding import Seeding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Outcome, Ticket
 
 __all__ = ["ThreadExecutor"]
@@ -71,7 +70,7 @@ class _Exchange:
 
     def __init__(self, sequence: Any, seeding: Seeding, workers: int, copy: bool) -> None:
         # Global generators belong to the whole process: threads would seed them for each other.
-        self.seeding = replace(seeding, reseed_globals=False)
+        self.seeding = Seeding(seeding.seed, reseed_globals=False)
         self.seeded = seeding.reseed_globals
         self.turn = threading.RLock()
         """Whoever computes with generators set for the batch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-import secrets
+import os
 from collections import abc
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -89,7 +89,9 @@ queue_size: Final = optional(
 
 def seed_or_drawn(name: str, value: Any) -> int:
     """A seed; None: one is drawn from the system."""
-    return secrets.randbits(63) if value is None else checked_integer(name, value, 0)
+    if value is None:  # not by `secrets`, which would bring a library of ciphers along
+        return int.from_bytes(os.urandom(8), "little") >> 1
+    return checked_integer(name, value, 0)
 
 
 def limit_s(name: str, value: Any) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from seqloader.tickets import Computed, Outcome
 
 __all__ = ["Epoch"]
-
-log = logging.getLogger("seqloader")
 
 INDICES_AT_ONCE = 64
 """Indices of the plan are computed in runs: a shuffled one costs little more than a single."""
@@ -230,7 +227,9 @@ class Epoch:
         self.warnings.append(WorkerLostWarning(text))
         self._note_edits()
         if death.reason == "timeout":
-            log.warning("%s", messages.stack_text(death))
+            import logging  # takes long, and what pickled the Sequence has brought it by now
+
+            logging.getLogger("seqloader").warning("%s", messages.stack_text(death))
 
     def _note_edits(self) -> None:
         """Workers are new: they may have imported other code than those before."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
-from seqloader.executors.inline import InlineExecutor
 from seqloader.executors.protocol import Executor
-from seqloader.executors.thread import ThreadExecutor
 from seqloader.memory.cpus import usable_cpus
 from seqloader.order import REMAINDERS
 from seqloader.run import checks
@@ -29,8 +26,7 @@ MOST_DEFAULT_WORKERS: Final = 8
 """More workers than this by default would cost memory on large machines for nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What an `OrderedEnqueuer` was asked for; see there."""
 
     executor: ExecutorName | Executor
@@ -76,11 +72,15 @@ class Options:
         """An executor that is not started yet; the user's own, if one was given."""
         if not isinstance(self.executor, str):
             return self.executor
+        # Each is imported by whoever wants it: nobody pays for the others.
         if self.executor == "inline" or workers == 0:
+            from seqloader.executors.inline import InlineExecutor
+
             return InlineExecutor(copy=self.copy)
         if self.executor == "thread":
+            from seqloader.executors.thread import ThreadExecutor
+
             return ThreadExecutor(workers, worker_init=self.worker_init, copy=self.copy)
-        # Imported here, so that who computes inline or in threads does not pay for it.
         from seqloader.executors.process.executor import ProcessExecutor
 
         return ProcessExecutor(

@@ -16,7 +16,6 @@ Actors and the rules of tearing, mending and stopping are in session.py. Further
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import (
@@ -269,7 +268,7 @@ class Run:
         if not options.auto_shard or begun or cursor.position or cursor.skipped:
             return options
         found = find_shard()
-        return options if found == options.shard else replace(options, shard=found)
+        return options if found == options.shard else options._replace(shard=found)
 
     def settle_shard(self) -> None:
         """Keep to what is found now."""

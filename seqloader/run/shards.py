@@ -24,7 +24,6 @@ Not here: what a shard delivers (`order.plan`).
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, SupportsIndex, TypeAlias
@@ -34,6 +33,7 @@ from seqloader.order import Shard
 from seqloader.run.messages import unseeded_shards_error
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
 
 __all__ = [
@@ -51,8 +51,6 @@ ShardArgument: TypeAlias = (
 )
 """What `shard=` may be."""
 
-log = logging.getLogger("seqloader")
-
 
 def resolve_shard(shard: ShardArgument) -> Shard:
     """Return the shard that the argument `shard=` of an enqueuer means.
@@ -67,7 +65,7 @@ def resolve_shard(shard: ShardArgument) -> Shard:
     """
     ours, source = _sourced(shard)
     if source in (NOT_FOUND, *_SOURCES):
-        log.info('shard="auto": %d of %d (%s)', ours.id, ours.count, source)
+        _log().info('shard="auto": %d of %d (%s)', ours.id, ours.count, source)
     if source == TORCH:
         _warn_if_the_launcher_differs(ours)
     return ours
@@ -106,6 +104,12 @@ def check_common_order(sequence: Any, shuffle: bool, shards: int, seeded: bool) 
 def shard_source(shard: ShardArgument) -> str:
     """Say where `resolve_shard(shard)` has it from: words for a message. Raises as that does."""
     return _sourced(shard).source
+
+
+def _log() -> logging.Logger:
+    import logging  # by whoever has something found: it takes long
+
+    return logging.getLogger("seqloader")
 
 
 class _Sourced(NamedTuple):
@@ -235,7 +239,7 @@ def _warn_if_the_launcher_differs(ours: Shard) -> None:
     except ValueError:
         return
     if said is not None and said != (ours.id, ours.count):
-        log.warning(
+        _log().warning(
             'shard="auto" takes %d of %d, from the initialised torch.distributed; RANK=%d and '
             "WORLD_SIZE=%d in the environment say otherwise. If that is not meant, initialise the "
             "process group from the environment, or pass shard=(id, count)",

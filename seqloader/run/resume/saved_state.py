@@ -16,9 +16,9 @@ Its keys
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from seqloader.errors import ResumeError
 from seqloader.errors.integers import as_integer
@@ -44,8 +44,7 @@ ABSENT: Final = _Absent()
 """There is no such thing: None is a value that it may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class SavedState:
+class SavedState(NamedTuple):
     """What a saved state says. `length` None: endless; ABSENT: unknown."""
 
     cursor: Cursor

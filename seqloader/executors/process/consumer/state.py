@@ -25,7 +25,6 @@ import errno
 import mmap
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -53,8 +52,7 @@ _NO_SPAN: Final = Span(0, 0)
 _NO_MANIFEST: Final = Manifest(0, _NO_SPAN, (), ())
 
 
-@dataclass(frozen=True)
-class _Version:
+class _Version(NamedTuple):
     """All that is known of a published version. Replaced as a whole, never changed."""
 
     manifest: Manifest = _NO_MANIFEST
@@ -140,7 +138,7 @@ class StateFile:
             draft = _Draft(self.fd, self._current.end)
             names = draft.append(np.frombuffer(data, np.uint8))
             manifest = self._current.manifest._replace(names=names)
-            self._current = replace(self._current, manifest=manifest, end=draft.end)
+            self._current = self._current._replace(manifest=manifest, end=draft.end)
 
     def publish(self, sequence: Any, *, in_place: bool) -> bool:
         """Write the state that `sequence` has now, if it is not that of the current version.
@@ -167,7 +165,7 @@ class StateFile:
             return False
         pickled = pickle_state(sequence, before.externals, self._passed)
         try:
-            self._current = self._write(pickled, replace(before, sequence=sequence, bound=bound))
+            self._current = self._write(pickled, before._replace(sequence=sequence, bound=bound))
         except BaseException:
             if self._current is before:
                 os.ftruncate(self.fd, before.end)
@@ -217,8 +215,7 @@ class StateFile:
         head = before.manifest.head
         if not draft.holds(head, pickled.head):
             head = draft.append(pickled.head)
-        after = replace(
-            before,
+        after = before._replace(
             addresses=addresses,
             externals=tuple(pickled.externals),
             shared=tuple(pickled.shared),
@@ -230,7 +227,7 @@ class StateFile:
             return after
         place = draft.append(np.frombuffer(manifest.encode(), np.uint8))
         os.ftruncate(self.fd, draft.end)
-        after = replace(after, manifest=manifest, place=place, end=draft.end)
+        after = after._replace(manifest=manifest, place=place, end=draft.end)
         self._in_use[manifest.version] = _InUse(after.spans, after.shared)
         return after
 
