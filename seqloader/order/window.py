@@ -108,7 +108,12 @@ class Window(Generic[Answer]):
 
     def arrive(self, position: int, answer: Answer, nbytes: int | None = None) -> bool:
         """Keep the answer for a position; False where it has one or does not wait for one."""
-        if not self.awaits(position):
+        # `not self.awaits(position)`, written out: that would be one more call for every batch.
+        if (
+            not self.due <= position < self.next
+            or position in self.arrived
+            or (self._skips is not None and position in self._skips)
+        ):
             if position in self._unwanted:
                 self._unwanted.remove(position)
                 self.ahead -= 1

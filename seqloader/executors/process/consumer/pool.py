@@ -112,7 +112,7 @@ class Pool:
 
         Reports that are left in the pipe until they are needed are read several at a time.
         """
-        return self._timed or self.crew.has_ended()
+        return self._timed or bool(self.crew.ends.poll(0))
 
     def collect(self) -> list[Told]:
         """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
