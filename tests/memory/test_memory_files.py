@@ -45,6 +45,14 @@ def test_small_or_absent_shm_is_passed_over(descriptors, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_cannot_be_imported_for_want_of_descriptors_is_told_as_that(descriptors, monkeypatch):
+    monkeypatch.setenv("SEQLOADER_WITHOUT", "memfd")
+    monkeypatch.setitem(sys.modules, "tempfile", None)  # importing it fails, as it does then
+
+    with pytest.raises(OSError, match="Too many open files"):
+        descriptors.memory("test")
+
+
 def test_a_kernel_without_exec_seals_is_served(descriptors, monkeypatch):
     create = os.memfd_create
 

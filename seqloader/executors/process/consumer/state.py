@@ -26,19 +26,22 @@ import mmap
 import os
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seqloader.executors.process.consumer.change import Kept, same_bytes
 from seqloader.executors.process.consumer.mp_objects import PassedDescriptors
-from seqloader.executors.process.consumer.sending import Pickled, pickle_state
 from seqloader.executors.process.wire.manifest import Manifest, SharedFile, Span, aligned
 from seqloader.memory.descriptors import Descriptors
 from seqloader.memory.memfile import FILE_SIZE_HINT
 from seqloader.memory.shared_arrays import SharedMemory
 from seqloader.sequence.bindings import Bindings, bindings, same_bindings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from seqloader.executors.process.consumer.sending import Pickled
 
 __all__ = ["StateFile"]
 
@@ -154,6 +157,9 @@ class StateFile:
             TypeError, PicklingError: a part cannot be pickled; the message names it.
             MemoryError: the system has no memory for it.
         """
+        # Not above: the first workers start before anything is pickled, and need not wait for it.
+        from seqloader.executors.process.consumer.sending import pickle_state
+
         before = self._current
         bound = bindings(sequence)
         if (
