@@ -227,7 +227,7 @@ class Epoch:
         self.warnings.append(WorkerLostWarning(text))
         self._note_edits()
         if death.reason == "timeout":
-            import logging  # takes long, and what pickled the Sequence has brought it by now
+            import logging  # not above: the first workers would wait for it
 
             logging.getLogger("seqloader").warning("%s", messages.stack_text(death))
 
