@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import threading
 import time
 from collections import deque
@@ -51,6 +52,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import WorkerStartError
 from seqloader.executors.computing import Computing
+from seqloader.executors.diagnostics import Diagnostics
 from seqloader.executors.local_batch import answer_with
 from seqloader.randomness.drawn_values import Noticed, Watch
 from seqloader.randomness.seeding import Seeding
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 __all__ = ["ThreadExecutor"]
 
 _Box = deque["Outcome | Noticed"]
+_Task = tuple["Ticket", _Box]
 
 
 class _Exchange:
@@ -78,10 +81,11 @@ class _Exchange:
         """Of the Sequence's state."""
         self.computing = self.take_up(sequence)
         self.copy = copy
-        self.queue: SimpleQueue[tuple[Ticket, _Box] | None] = SimpleQueue()  # None: one may leave
+        self.queue: SimpleQueue[_Task | None] = SimpleQueue()  # None: one may leave
         self.box: _Box = deque()
-        self.at_work: list[_Box | None] = [None] * workers
-        """For each slot, the box of the ticket that it has; see rule R3."""
+        self.at_work: list[_Task | None] = [None] * workers
+        """For each slot, the ticket that it has, and the box for the answer; see rule R3."""
+        self.starting = [True] * workers
         self.threads: list[threading.Thread] = []
         self.left: set[threading.Thread] = set()
         """Threads that have done their last work."""
@@ -108,7 +112,7 @@ class _Exchange:
         return self.bell.acquire(timeout=_rest_s(deadline))
 
     def is_idle(self) -> bool:
-        return all(box is None for box in self.at_work)
+        return all(task is None for task in self.at_work)
 
     def end(self) -> None:
         self.ending = True
@@ -132,8 +136,9 @@ class _Exchange:
         try:
             if worker_init is not None:
                 worker_init(slot)
+            self.starting[slot] = False
             while not self.ending and (taken := self.queue.get()) is not None:
-                self.answer(slot, *taken, watch)
+                self.answer(slot, taken, watch)
                 # A waiting thread must not keep alive what lies forgotten in an old box.
                 del taken
         except BaseException as error:
@@ -142,8 +147,8 @@ class _Exchange:
             self.left.add(threading.current_thread())
             self.ring()
 
-    def answer(self, slot: int, ticket: Ticket, box: _Box, watch: Watch) -> None:
-        self.at_work[slot] = box
+    def answer(self, slot: int, task: _Task, watch: Watch) -> None:
+        ticket, box = self.at_work[slot] = task
         try:
             if box is self.box:
                 compute = partial(self.compute, box, watch)
@@ -163,7 +168,7 @@ class _Exchange:
         return batch
 
 
-class ThreadExecutor:
+class ThreadExecutor(Diagnostics):
     """Computes tickets in threads: cheap to start, and parallel where `__getitem__` leaves the GIL.
 
     Args:
@@ -263,6 +268,29 @@ class ThreadExecutor:
         """Whether the threads compute one at a time: for the generators that they share."""
         return self._started().computing.takes_turns
 
+    def holder(self, ticket: Ticket) -> tuple[int, int] | None:
+        """(slot, our own process id) of the thread that computes a ticket."""
+        if (exchange := self._exchange) is not None:
+            for slot, task in enumerate(exchange.at_work):
+                if task is not None and task[0] == ticket and task[1] is exchange.box:
+                    return slot, os.getpid()
+        return None
+
+    def busy(self) -> list[str]:
+        """Which threads compute something, of earlier generations too, or are not ready yet."""
+        if (exchange := self._exchange) is None:
+            return []
+        found = []
+        for slot, task in enumerate(exchange.at_work):
+            if exchange.starting[slot]:
+                found.append(f"worker thread {slot} is still starting")
+            elif task is not None:
+                ticket, _ = task
+                found.append(
+                    f"worker thread {slot} computes batch {ticket.index} (epoch {ticket.epoch})"
+                )
+        return found
+
     def wake(self) -> None:
         """Make a blocked `wait` return, or else the next one."""
         if (exchange := self._exchange) is not None:
@@ -303,8 +331,8 @@ class ThreadExecutor:
         if (exchange := self._exchange) is not None:
             assert len(exchange.at_work) == self.workers >= len(exchange.threads)
             assert exchange.left <= set(exchange.threads)
-            for thread, box in zip(exchange.threads, exchange.at_work, strict=False):
-                assert thread not in exchange.left or box is None, thread
+            for thread, task in zip(exchange.threads, exchange.at_work, strict=False):
+                assert thread not in exchange.left or task is None, thread
 
     def __del__(self) -> None:
         self.abandon()

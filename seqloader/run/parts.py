@@ -49,9 +49,6 @@ class Course(Protocol):
     def issue_warnings(self, epoch: Epoch) -> None:
         """Issue what the epoch has to say, where an exception can lose nothing."""
 
-    def busy(self) -> list[str]:
-        """Who is at work on what."""
-
     def raise_stopped(self, epoch: Epoch) -> NoReturn:
         """Our own `stop()` cut the epoch short."""
 

@@ -337,7 +337,10 @@ class Run:
         assert executor is not None
         epoch.discard()
         if not executor.discard(self.patience_s):
-            text = messages.stuck_warning(epoch.number, self.patience_s, self.busy())
+            busy = diagnostics_of(executor).busy()
+            workers, options = self.session.workers, self.options
+            hint = messages.limit_hint(options.executor, workers, options.timeout_s)
+            text = messages.stuck_warning(epoch.number, self.patience_s, busy, hint)
             messages.issue(SlowBatchWarning(text))
             executor.discard()
 
@@ -432,10 +435,6 @@ class Run:
         """Issue what the epoch has to say, where an exception can lose nothing."""
         while epoch.warnings:
             messages.issue(epoch.warnings.popleft())
-
-    def busy(self) -> list[str]:
-        """Who is at work on what."""
-        return diagnostics_of(self.session.executor).busy()
 
     def raise_stopped(self, epoch: Epoch) -> NoReturn:
         """Our own `stop()` cut the epoch short."""

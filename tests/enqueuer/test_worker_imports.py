@@ -13,6 +13,7 @@ import warnings
 import zipfile
 
 import pytest
+from interpreter import run_python
 from sequences_for_tests import Once
 
 from seqloader import OrderedEnqueuer, Sequence
@@ -37,15 +38,8 @@ BATCHES = """
 
 
 def run(script, cwd, *flags):
-    done = subprocess.run(
-        [sys.executable, *flags, "-c", textwrap.dedent(BATCHES) + textwrap.dedent(script)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    code = textwrap.dedent(BATCHES) + textwrap.dedent(script)
+    done = run_python(*flags, "-c", code, cwd=cwd)
     assert done.stderr == ""
     return done.stdout.strip()
 

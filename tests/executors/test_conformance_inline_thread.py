@@ -19,6 +19,7 @@ from seqloader.executors.thread import ThreadExecutor
 from seqloader.randomness.seeding import Seeding
 from seqloader.testing import (
     DEADLINE_S,
+    DiagnosticsConformance,
     ExecutorConformance,
     Gate,
     collect,
@@ -47,7 +48,7 @@ class TestInlineExecutorWithCopies(CheckedConformance):
         return InlineExecutor(copy=True)
 
 
-class TestThreadExecutor(CheckedConformance):
+class TestThreadExecutor(CheckedConformance, DiagnosticsConformance):
     def make_executor(self):
         return ThreadExecutor(3)
 

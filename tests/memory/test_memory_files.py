@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 
 import pytest
+from interpreter import printed_by
 
 from seqloader.memory import memfile
 from seqloader.memory.descriptors import Descriptors
@@ -75,9 +74,7 @@ def test_closed_standard_descriptors_are_not_taken():
         "print(os.path.exists('/proc/self/fd/0'))"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout == "False\n"
+    assert printed_by(code) == "False\n"
 
 
 def test_one_is_closed_alone_and_what_is_not_here_is_left_alone(descriptors):

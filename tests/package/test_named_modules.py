@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -42,20 +42,44 @@ def said_in(paths: list[Path], pattern: str) -> dict[str, list[str]]:
 
 
 def is_there(dotted: str) -> bool:
-    """Whether the name can be found: modules are imported as far as they are modules."""
-    module, *inside = dotted.split(".")
-    found: Any = importlib.import_module(module)
-    for name in inside:
-        if not hasattr(found, name) and hasattr(found, "__path__"):
-            module = f"{found.__name__}.{name}"
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
-                return error.name != module  # it is there, and needs what is not installed
-        if not hasattr(found, name):
+    """Whether the source defines it. Nothing is imported: an adapter would bring its framework."""
+    path, names = REPOSITORY, dotted.split(".")
+    while names and (path / names[0]).is_dir():
+        path /= names.pop(0)
+    if names and (path / f"{names[0]}.py").is_file():
+        return _defines((path / f"{names[0]}.py").read_text(), names[1:])
+    return _defines((path / "__init__.py").read_text(), names)
+
+
+def _defines(source: str, names: list[str]) -> bool:
+    body: list[ast.stmt] = ast.parse(source).body
+    for depth, name in enumerate(names):
+        for node in _statements(body):
+            if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
+                return is_there(".".join([node.module or "", *names[depth:]]))
+            if name in _names_of(node):
+                body = getattr(node, "body", [])
+                break
+        else:
             return False
-        found = getattr(found, name)
     return True
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Those of a body, also under an `if TYPE_CHECKING`."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If):
+            yield from _statements(node.body)
+
+
+def _names_of(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return [node.name]
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return [target.id for target in targets if isinstance(target, ast.Name)]
+    return []
 
 
 def test_names_of_the_package_that_are_said_are_there():

@@ -31,7 +31,7 @@ def write_record(
     """Write everything that is known to the file `path`; no recommendation: it is incomplete."""
     facts = dataclasses.asdict(benchmark.facts())
     for row in (facts["loop"], *facts["rows"]):
-        row["rounds"] = [dataclasses.asdict(each) for each in benchmark.samples[row["workers"]]]
+        row["rounds"] = [dataclasses.asdict(each) for each in benchmark.rounds[row["workers"]]]
     content = {
         "measured": now(),
         "versions": {

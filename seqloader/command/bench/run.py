@@ -73,7 +73,7 @@ def _measure(benchmark: Benchmark, settings: Settings, console: Console) -> None
         with tell_losses(console), _progress(console, benchmark.measurements) as show:
             benchmark.measure_all(show)
     except KeyboardInterrupt:
-        if benchmark.samples:
+        if benchmark.rounds:
             _show_table(benchmark, settings, console, "Interrupted: the rounds so far")
             if settings.json is not None:
                 write_record(settings.json, benchmark, settings)

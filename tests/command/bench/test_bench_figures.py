@@ -14,13 +14,13 @@ import pytest
 from seqloader import OrderedEnqueuer
 from seqloader.command import words
 from seqloader.command.bench.feeds import LoopCount, loop_feed
-from seqloader.command.bench.figures import Figures, Sample, Work
+from seqloader.command.bench.figures import Figures, Round, Work
 from seqloader.command.bench.measures import touch
 from seqloader.command.bench.options import default_workers
 from seqloader.command.bench.stopwatch import ROWS, Stopwatch
 from seqloader.command.footprint import tree_memory_bytes
 
-SAMPLE = Sample(
+ROUND = Round(
     queue=8,
     startup_s=0.5,
     batches=100,
@@ -66,9 +66,9 @@ class Endless:
 
 
 def test_figures_are_medians_over_the_rounds():
-    slow, fast = replace(SAMPLE, wall_s=4.0), replace(SAMPLE, wall_s=1.0, memory_bytes=90)
+    slow, fast = replace(ROUND, wall_s=4.0), replace(ROUND, wall_s=1.0, memory_bytes=90)
 
-    figures = Figures.of(2, [fast, SAMPLE, slow])
+    figures = Figures.of(2, [fast, ROUND, slow])
 
     assert figures.batches_per_s == 50
     assert figures.spread == pytest.approx(1.5)
@@ -84,7 +84,7 @@ def test_figures_are_medians_over_the_rounds():
 
 
 def test_one_round_has_no_spread():
-    figures = Figures.of(2, [SAMPLE])
+    figures = Figures.of(2, [ROUND])
 
     assert figures.spread is None
     assert not figures.is_unstable
@@ -99,14 +99,14 @@ def test_efficiency_is_of_the_loop_times_workers():
 
 
 def test_a_machine_that_does_not_tell_leaves_memory_unknown():
-    assert Figures.of(None, [replace(SAMPLE, memory_bytes=None)]).memory_bytes is None
+    assert Figures.of(None, [replace(ROUND, memory_bytes=None)]).memory_bytes is None
 
 
 def test_work_is_what_is_computed_and_the_rest_is_handing_over():
-    sample = replace(SAMPLE, batches=200, busy_s=200 * 0.005)
+    measured = replace(ROUND, batches=200, busy_s=200 * 0.005)
     taken = [(0.002, 0.001)] * 195 + [(0.042, 0.001)] * 5
 
-    work = Work.of(taken, sample)
+    work = Work.of(taken, measured)
 
     assert work.mean_s == pytest.approx(0.003)
     assert work.handing_s == pytest.approx(0.002)
@@ -118,7 +118,7 @@ def test_work_is_what_is_computed_and_the_rest_is_handing_over():
 def test_one_hiccup_in_a_thousand_batches_makes_no_work_uneven():
     taken = [(0.002, 0.002)] * 999 + [(5.0, 0.002)]
 
-    assert Work.of(taken, replace(SAMPLE, busy_s=0.0)).unevenness == 1
+    assert Work.of(taken, replace(ROUND, busy_s=0.0)).unevenness == 1
 
 
 def test_the_plain_loop_runs_hooks_and_leaves_out_none_batches():

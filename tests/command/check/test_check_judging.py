@@ -8,7 +8,7 @@ import pytest
 
 from seqloader.command.check.batches import Batches, Seen
 from seqloader.command.check.finding import Question, Status, Untried, Why
-from seqloader.command.check.hooks import Hooks, Turn
+from seqloader.command.check.hooks import EpochHooks, Hooks
 from seqloader.command.check.leaves import Difference
 from seqloader.command.check.memory import Growth
 from seqloader.command.check.probe import Failure
@@ -28,7 +28,7 @@ DIFFERENT = Determinism(
 )
 RESUMED = Resume(((0, 20), (1, 13)), compared=87, state_bytes=225, hooks=True)
 DIFFERS = dataclasses.replace(RESUMED, differs_at=(1, 1, 13), differing=26)
-TURNS = (Turn(0, 0.0, 0.001, 10), Turn(1, 0.0, 0.002, 10))
+TURNS = (EpochHooks(0, 0.0, 0.001, 10), EpochHooks(1, 0.0, 0.002, 10))
 
 
 def seen(index, took_s=0.001, nbytes=1000, kind="float64 (125,)", none=False):
@@ -262,7 +262,7 @@ CASES = {
         ["before on_epoch_begin ran, the length raised TypeError: no", "len(enqueuer)"],
     ),
     "a hook that is slow": (
-        Hooks(False, True, (Turn(0, 0.0, 3.0, 10),)).finding(),
+        Hooks(False, True, (EpochHooks(0, 0.0, 3.0, 10),)).finding(),
         Status.NOTE,
         ["took 3.00 s at most", "the training waits"],
     ),
