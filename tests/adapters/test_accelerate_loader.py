@@ -186,6 +186,43 @@ def test_without_an_accelerator_nothing_is_told():
         assert GradientState().dataloader_references == [None]
 
 
+def read_on_one_of_two(length, **options):
+    sequence = ArraySequence(np.arange(length), 4)
+    options = {"shard": (1, 2), "remainder": "pad", **options}
+    with TorchLoader(sequence, workers=0, **options) as loader:
+        return [*loader]
+
+
+def test_a_short_batch_that_other_processes_could_not_gather_is_said(caplog):
+    accelerated()
+    read_on_one_of_two(6)  # it has two rows; the other process has four
+
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("seqloader", "WARNING")
+    assert record.getMessage() == (
+        "a batch of this process has 2 rows, and others have 4. If they are gathered, "
+        "gather_for_metrics needs as many on every process: else some backends end the process. "
+        "TorchLoader(..., mask_rows=4) fills it up, and says which rows count"
+    )
+
+
+@pytest.mark.parametrize(
+    ("length", "options"),
+    [
+        (6, {"mask_rows": 4}),
+        (8, {}),
+        (12, {}),
+        (6, {"remainder": "drop"}),
+        (6, {"shard": (0, 1)}),
+    ],
+    ids=["masked", "whole", "padded", "in training", "alone"],
+)
+def test_where_nothing_could_go_wrong_nothing_is_said(caplog, length, options):
+    accelerated()
+    read_on_one_of_two(length, **options)
+    assert caplog.records == []
+
+
 # --- checkpoints --------------------------------------------------------------------------
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 LIMIT_S = 100
 
 
-def run_by_two(program, directory, *arguments, launcher=True):
-    """What each of them prints last, as JSON; `launcher`: it sets RANK and WORLD_SIZE."""
+def run_by_two(program, directory, *arguments):
+    """What each of them prints last, as JSON."""
     port = free_port()
     processes = []
     try:
@@ -21,9 +21,8 @@ def run_by_two(program, directory, *arguments, launcher=True):
             with (directory / f"{rank}.err").open("wb") as errors:
                 processes.append(
                     subprocess.Popen(
-                        [sys.executable, str(Path(__file__).with_name(program)), *arguments]
-                        + ([] if launcher else [str(rank), "2", f"tcp://127.0.0.1:{port}"]),
-                        env=environment_of(rank, port, launcher),
+                        [sys.executable, str(Path(__file__).with_name(program)), *arguments],
+                        env=environment_of(rank, port),
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.PIPE,
                         stderr=errors,
@@ -40,14 +39,16 @@ def run_by_two(program, directory, *arguments, launcher=True):
     return [json.loads(output.splitlines()[-1]) for output in outputs]  # Gloo prints before it
 
 
-def environment_of(rank, port, launcher):
-    unset = {"RANK", "WORLD_SIZE", "LOCAL_RANK"}
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
-    environment["OMP_NUM_THREADS"] = "1"
-    if launcher:
-        environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return environment
+def environment_of(rank, port):
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
 
 
 def free_port():

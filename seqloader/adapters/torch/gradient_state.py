@@ -16,6 +16,7 @@ Rules
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from seqloader.adapters.passes import Batches, Pass
 
 __all__ = ["ToldPass", "is_accelerated"]
+
+log = logging.getLogger("seqloader")
 
 UNKNOWN = -1
 """Accelerate's word for a remainder that is not known: it then leaves nothing out."""
@@ -42,15 +45,15 @@ class ToldPass:
     Args:
         batches: The batches.
         source: The pass that they come from.
+        whole_rows: Of a batch that is not the last, where that is known; else 0.
     """
 
-    def __init__(self, batches: Batches, source: Pass[Any]) -> None:
+    def __init__(self, batches: Batches, source: Pass[Any], whole_rows: int = 0) -> None:
         self._batches = batches
         self._source = source
-        self._has_begun = False
-        self._real: int | None = None
-        """How many processes have no padding at the last step; None: all."""
+        self._whole_rows = whole_rows
         self._rows = UNKNOWN
+        """Of the batch handed out last, where some shard pads."""
         self._error: Exception | None = None
         _put(self, listed=True)
 
@@ -69,8 +72,9 @@ class ToldPass:
     def remainder(self) -> int:
         """Of the rows that all processes have at the last step, one process after the other, how
         many come before the padding; 0: there is none; -1: unknown."""
-        real = self._real
-        if real is None:
+        plan = self._source.plan
+        real = plan.real_at_the_end
+        if plan.remainder != "pad" or real is None or real == plan.shard.count:
             return 0
         return UNKNOWN if self._rows == UNKNOWN else real * self._rows
 
@@ -85,14 +89,26 @@ class ToldPass:
         except Exception:
             _put(self, listed=False)
             raise
-        if not self._has_begun:
-            self._has_begun = True
-            plan = self._source.plan
-            if plan.remainder == "pad" and plan.real_at_the_end != plan.shard.count:
-                self._real = plan.real_at_the_end
-        if self._real is not None:
-            self._rows = _rows(batch)
+        plan = self._source.plan
+        if plan.remainder == "pad" and plan.shard.count > 1:
+            self._note_rows(batch)
         return batch
+
+    def _note_rows(self, batch: Any) -> None:
+        try:
+            self._rows = rows_of(batch)
+        except ValueError:
+            self._rows = UNKNOWN
+            return
+        if self._rows < self._whole_rows:
+            # Not by a Python warning, which may be an error: the batch would be lost.
+            log.warning(
+                "a batch of this process has %d rows, and others have %d. If they are gathered, "
+                "gather_for_metrics needs as many on every process: else some backends end the "
+                "process. TorchLoader(..., mask_rows=%d) fills it up, and says which rows count",
+                *(self._rows, self._whole_rows, self._whole_rows),
+            )
+        self._whole_rows = max(self._whole_rows, self._rows)
 
     def has_next(self) -> bool:
         """Whether another batch comes."""
@@ -115,10 +131,3 @@ def _put(told: ToldPass, *, listed: bool) -> None:
     state: Any = sys.modules["accelerate.state"].GradientState()
     known = [each for each in state.dataloader_references if each not in (None, told)]
     state.dataloader_references = [None, *known, *([told] if listed else [])]
-
-
-def _rows(batch: Any) -> int:
-    try:
-        return rows_of(batch)
-    except ValueError:
-        return UNKNOWN

@@ -122,8 +122,15 @@ class TorchLoader(EnqueuerOwner[Batch]):
         self._batches = batches
         if is_accelerated():
             # Not kept: it ends when the user's pass is garbage.
-            batches = ToldPass(batches, source)
+            batches = ToldPass(batches, source, self._whole_rows())
         return batches
+
+    def _whole_rows(self) -> int:
+        """Of a batch that is not the last, where that is known; else 0."""
+        if self._mask_rows is not None:
+            return self._mask_rows
+        rows = getattr(self.enqueuer.sequence, "batch_size", None)
+        return rows if isinstance(rows, int) else 0
 
     def _begin_epoch(self) -> EpochIterator[Batch]:
         enqueuer, wanted = self.enqueuer, self._wanted_epoch
