@@ -14,7 +14,7 @@ from seqloader.command.check.memory import Growth
 from seqloader.command.check.probe import Failure
 from seqloader.command.check.replaying import Kills, Resume
 from seqloader.command.check.sameness import Cause, Determinism, Mutation, Split
-from seqloader.command.check.sent import PICKLE_ADVICE, Change, Held, Pickled
+from seqloader.command.check.sent import PICKLE_ADVICE, Change, SentAttribute, SentSequence
 
 MB = 1_000_000
 COUNTER = Change("self.calls", "int", 6, 6)
@@ -50,27 +50,31 @@ LEAKING = [100 * MB + 2 * MB * number for number in range(13)]
 
 CASES = {
     "small": (
-        Pickled(900, 0, 0.001).finding(),
+        SentSequence(900, 0, 0.001).finding(),
         Status.OK,
         ["900 bytes, pickled in 1.00 ms"],
     ),
     "the largest attributes are named": (
-        Pickled(MB, 9 * MB, 0.001, (Held("x", 0, 9 * MB), Held("y", MB, 0))).finding(),
+        SentSequence(
+            MB, 9 * MB, 0.001, (SentAttribute("x", 0, 9 * MB), SentAttribute("y", MB, 0))
+        ).finding(),
         Status.OK,
         ["10.0 MB", "the largest: x 9.00 MB, y 1.00 MB"],
     ),
     "many Python objects": (
-        Pickled(50 * MB, 0, 0.1, (Held("names", 50 * MB, 0),)).finding(),
+        SentSequence(50 * MB, 0, 0.1, (SentAttribute("names", 50 * MB, 0),)).finding(),
         Status.NOTE,
         ["50.0 MB of it are Python objects", "Each worker makes all these objects anew", "numpy"],
     ),
     "large arrays": (
-        Pickled(MB, 900 * MB, 0.1, (Held("table", 0, 900 * MB),)).finding(),
+        SentSequence(MB, 900 * MB, 0.1, (SentAttribute("table", 0, 900 * MB),)).finding(),
         Status.NOTE,
         ["900 MB of it are arrays", "share()", "numpy.memmap", "open the data in __getitem__"],
     ),
     "unpicklable": (
-        Pickled(problem=f"sequence.lock cannot be pickled{PICKLE_ADVICE}open it later.").finding(),
+        SentSequence(
+            problem=f"sequence.lock cannot be pickled{PICKLE_ADVICE}open it later."
+        ).finding(),
         Status.PROBLEM,
         [
             "sequence.lock cannot be pickled. Workers are fresh",
