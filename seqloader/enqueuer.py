@@ -8,10 +8,10 @@ from seqloader.run.checks import checked_place
 from seqloader.run.delivery import Delivery
 from seqloader.run.iterators import EpochIterator, StreamIterator
 from seqloader.run.options import Options
+from seqloader.run.our_shard import check_common_order
 from seqloader.run.resume.fit import share_of
 from seqloader.run.resume.jumps import Jumps
 from seqloader.run.run import Run
-from seqloader.run.shards import check_common_order
 from seqloader.sequence.defaults import UNSAID, filled
 from seqloader.sequence.interface import check_sequence, count_batches, overrides_hook
 

@@ -35,10 +35,10 @@ from seqloader.randomness.drawn_values import Disagreements
 from seqloader.randomness.seeding import Seeding
 from seqloader.run import messages
 from seqloader.run.epoch import Epoch
+from seqloader.run.our_shard import check_same_shard, options_now, settled
 from seqloader.run.resume.fit import planned_at
 from seqloader.run.resume.place import Place, PlaceStore
 from seqloader.run.session import Session
-from seqloader.run.shards import check_common_order, find_shard, resolve_shard, shard_of_group
 from seqloader.run.states import EpochState
 from seqloader.sequence.interface import count_batches, overrides_hook, run_hook
 from seqloader.stats import Counters, Stats
@@ -218,7 +218,7 @@ class Run:
         assert executor is not None
         self._check_whole()
         self.settle_shard()
-        self._check_shard()
+        check_same_shard(self.options, self.place)
         session.step()
         self._due = None
         try:
@@ -260,31 +260,12 @@ class Run:
         return epoch
 
     def options_now(self) -> Options:
-        """With `shard="auto"` what is found now, where an epoch is yet to begin. Any thread."""
-        options, place = self.options, self.place
-        cursor = place.next
-        begun = place.plan is not None and place.coming is None
-        # Positions that were delivered, or are to be skipped, are those of the shard we are.
-        if not options.auto_shard or begun or cursor.position or cursor.skipped:
-            return options
-        found = find_shard()
-        return options if found == options.shard else options._replace(shard=found)
+        """The options; with `shard="auto"` what is found now, if no epoch depends on it."""
+        return options_now(self.options, self.place)
 
     def settle_shard(self) -> None:
-        """Keep to what is found now."""
-        options = self.options_now()
-        if options is not self.options:
-            seeded = self.seeding.reseed_globals
-            check_common_order(self.sequence, self.shuffle, options.shard.count, seeded)
-            self.options = options
-            resolve_shard("auto")  # which tells where it was found
-
-    def _check_shard(self) -> None:
-        """ResumeError where the epoch goes on as another shard than it was begun as."""
-        ours = self.options.shard
-        found = shard_of_group() if self.options.auto_shard else None
-        if found is not None and found != ours:
-            raise ResumeError(messages.other_shard_error(self.place.next, ours, found))
+        """With `shard="auto"`, keep to what is found now."""
+        self.options = settled(self.options, self.place, self.sequence, self.shuffle)
 
     def _check_whole(self) -> None:
         if self.broken is not None and self.broken is self.sequence:

@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, SupportsIndex
 
 from seqloader.errors.integers import as_integer
 from seqloader.order import Shard
-from seqloader.run.messages import unseeded_shards_error
 
 if TYPE_CHECKING:
     import logging
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ShardArgument",
-    "check_common_order",
     "find_shard",
     "first_shard",
     "resolve_shard",
@@ -91,14 +89,6 @@ def shard_of_group() -> Shard | None:
     """What a framework says that runs on several processes; None: there is none."""
     found, source = _find()
     return found if source in (TORCH, KERAS, JAX) else None
-
-
-def check_common_order(sequence: Any, shuffle: bool, shards: int, seeded: bool) -> None:
-    """ValueError where shards would draw an order each."""
-    # Of the Sequences in samples/: others may have an answer to any name.
-    drawn = shuffle or (hasattr(type(sequence), "order_is_drawn") and sequence.order_is_drawn())
-    if drawn and shards > 1 and not seeded:
-        raise ValueError(unseeded_shards_error(shards))
 
 
 def shard_source(shard: ShardArgument) -> str:

@@ -18,7 +18,7 @@ from seqloader.randomness.context import current_batch
 from seqloader.randomness.seeding import Seeding
 from seqloader.randomness.seeds import check_seed
 from seqloader.samples.identity import check_identity, check_parts
-from seqloader.sequence.base import Pass, Sequence
+from seqloader.sequence.base import PlainIterator, Sequence
 from seqloader.sequence.interface import offered, run_hook
 from seqloader.tickets import Ticket
 
@@ -64,7 +64,9 @@ class SeededSequence(Sequence[Any]):
         Order and random numbers are those of an enqueuer with the same seed.
         """
         epoch, seeding = next(self._passes), self._seeding()
-        return Pass(lambda number: seeding.compute(self, Ticket(epoch, number, number)), len(self))
+        return PlainIterator(
+            lambda number: seeding.compute(self, Ticket(epoch, number, number)), len(self)
+        )
 
     def on_epoch_begin(self) -> None:
         """Call the hook of what this was made of, where that has one."""

@@ -34,7 +34,7 @@ else:
 
     Batch = TypeVar("Batch", covariant=True)
 
-__all__ = ["Pass", "Sequence"]
+__all__ = ["PlainIterator", "Sequence"]
 
 
 class Sequence(Generic[Batch]):
@@ -104,7 +104,7 @@ class Sequence(Generic[Batch]):
 
         The length is read once, at the start. Without end where `num_batches` is None.
         """
-        return Pass(self.__getitem__, count_batches(self))
+        return PlainIterator(self.__getitem__, count_batches(self))
 
     if TYPE_CHECKING:
 
@@ -134,7 +134,7 @@ class Sequence(Generic[Batch]):
         """Called once after an epoch's last batch was taken. Does nothing unless overridden."""
 
 
-class Pass(Iterator[Batch]):
+class PlainIterator(Iterator[Batch]):
     """One pass over the batches, without an enqueuer.
 
     An object, neither a generator nor `map`: `map` reads a StopIteration of `__getitem__` as the

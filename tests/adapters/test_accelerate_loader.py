@@ -179,6 +179,18 @@ def test_looking_for_the_end_runs_no_hook_and_takes_nothing():
         assert [*batches] == []
 
 
+def test_a_loader_of_accelerate_around_it_tells_of_itself():
+    class Batches(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter(loader)
+
+    accelerator = accelerated()
+    with our_loader() as loader:
+        around = accelerator.prepare(torch.utils.data.DataLoader(Batches(), batch_size=None))
+        ends = [accelerator.gradient_state.end_of_dataloader for _ in around]
+    assert ends == [False] * 10 + [True]
+
+
 def test_without_an_accelerator_nothing_is_told():
     assert not is_accelerated()
     with our_loader() as loader:
@@ -262,12 +274,15 @@ def test_a_registered_loader_is_saved_and_resumed_with_the_accelerator(tmp_path,
 
 
 @pytest.mark.limit(120)
-def test_two_processes_evaluate_as_one_bit_for_bit(tmp_path):
+def test_two_processes_evaluate_as_one_bit_for_bit_and_train_as_with_its_own_loader(tmp_path):
     samples = [1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 16, 17, 23, 24, 29, 32, 33, 50]
-    told = run_by_two("evaluate_with_accelerate.py", tmp_path, *map(str, samples))
+    told = run_by_two("accelerate_on_two.py", tmp_path, *map(str, samples))
 
     for each in told:
         assert each["processes"] == 2
         assert each["exact"] == [True] * 2 * len(samples)
         assert each["order"] == [True] * 5  # batches of one size: nothing but padding is left out
         assert not each["listed"]
+        theirs, ours = each["trained"]
+        assert ours == theirs
+        assert ours[0] == ([False, False, False, True] * 2 + [False, False, True]) * 2

@@ -16,7 +16,8 @@ from seqloader import OrderedEnqueuer
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from seqloader.adapters.torch import TorchLoader, as_tensors  # noqa: E402
+from seqloader.adapters.torch import TorchLoader  # noqa: E402
+from seqloader.adapters.torch.tensors import as_tensors  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

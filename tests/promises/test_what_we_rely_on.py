@@ -570,3 +570,41 @@ def test_the_global_generator_of_random_has_that_name():
     own: Any = random
 
     assert random.random.__self__ is own._inst
+
+
+@pytest.mark.torch
+def test_accelerate_asks_the_loader_that_it_names_last():
+    accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")
+    from accelerate.state import AcceleratorState, GradientState, is_initialized
+
+    class Loader:
+        end_of_dataloader = False
+        remainder = 3
+
+    loader = Loader()
+    assert not is_initialized()
+    try:
+        accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=4)
+        assert is_initialized()
+        state = GradientState()
+        assert state.dataloader_references == [None]
+        state.dataloader_references = [None, loader]
+        assert (state.in_dataloader, state.end_of_dataloader, state.remainder) == (True, False, 3)
+
+        model = torch_model()
+        for loader.end_of_dataloader in (False, True):
+            with accelerator.accumulate(model):
+                assert accelerator.sync_gradients is loader.end_of_dataloader
+        assert accelerator.gather_for_metrics(model.weight).shape == (3, 1)
+
+        del loader
+        assert state.dataloader_references == [None, None]
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        GradientState._reset_state()
+
+
+def torch_model():
+    import torch
+
+    return torch.nn.Linear(1, 5)

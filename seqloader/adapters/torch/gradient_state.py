@@ -11,6 +11,8 @@ Rules
     R3  An error that is met then belongs to the batch after: it is raised by the next `next()`.
     R4  A pass that was left early is taken off the list when it is garbage. Else a validation that
         was left would hide the end of the training around it.
+    R5  Where a loader of Accelerate reads this one, it tells of itself. It is a batch ahead of the
+        user, so that the end would come too early from here.
 """
 
 from __future__ import annotations
@@ -34,9 +36,16 @@ UNKNOWN = -1
 
 
 def is_accelerated() -> bool:
-    """Whether there is an Accelerator."""
+    """Whether there is an Accelerator to be told of a pass that begins here."""
     state: Any = sys.modules.get("accelerate.state")
-    return state is not None and bool(state.is_initialized())
+    if state is None or not state.is_initialized():
+        return False
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_globals.get("__name__") == "accelerate.data_loader":  # R5
+            return False
+    return True
 
 
 class ToldPass:

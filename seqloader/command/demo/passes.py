@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from seqloader.command.demo.pictures import PictureBatch, PictureSequence
 
-__all__ = ["ArrayChecksum", "BatchChecksum", "Pass", "checksum", "enqueuer_pass", "plain_pass"]
+__all__ = [
+    "ArrayChecksum",
+    "BatchChecksum",
+    "Passed",
+    "checksum",
+    "enqueuer_pass",
+    "plain_pass",
+]
 
 MEMORY_EVERY_BATCHES = 4
 """Asking the kernel for the memory of all processes costs some milliseconds."""
@@ -44,7 +51,7 @@ def checksum(batch: PictureBatch) -> BatchChecksum:
 
 
 @dataclass
-class Pass:
+class Passed:
     """What one pass over all epochs delivered, and what it cost.
 
     Attributes:
@@ -99,9 +106,11 @@ class Pass:
             asked = perf_counter()
 
 
-def plain_pass(sequence: PictureSequence, epochs: int, after_batch: Callable[[int], None]) -> Pass:
+def plain_pass(
+    sequence: PictureSequence, epochs: int, after_batch: Callable[[int], None]
+) -> Passed:
     """The loop that everybody writes first, with nothing of seqloader in it."""
-    result = Pass("plain loop")
+    result = Passed("plain loop")
     started = perf_counter()
     for _ in range(epochs):
         result.run_epoch((sequence[i] for i in range(len(sequence))), after_batch)
@@ -117,7 +126,7 @@ def enqueuer_pass(
     *,
     workers: int | None,
     chaos: bool,
-) -> Pass:
+) -> Passed:
     """The same through `OrderedEnqueuer`; `chaos` kills workers on the way."""
     killer = Chaos(epochs * len(sequence)) if chaos else None
 
@@ -128,7 +137,7 @@ def enqueuer_pass(
 
     started = perf_counter()
     with OrderedEnqueuer(sequence, workers=workers) as enqueuer:
-        result = Pass(f"enqueuer, workers={enqueuer.workers}")
+        result = Passed(f"enqueuer, workers={enqueuer.workers}")
         for epoch in range(epochs):
             result.run_epoch(enqueuer, after, keep_sample=epoch == epochs - 1)
         result.elapsed_s = perf_counter() - started

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from seqloader.command.demo.passes import BatchChecksum, Pass
+    from seqloader.command.demo.passes import BatchChecksum, Passed
 
 __all__ = ["Comparison", "Difference", "compare", "table", "terse_warnings"]
 
@@ -46,7 +46,7 @@ class Comparison(NamedTuple):
         )
 
 
-def compare(expected: Pass, delivered: Pass) -> Comparison:
+def compare(expected: Passed, delivered: Passed) -> Comparison:
     """Compare place by place; a batch too few or too many is a difference, too."""
     compared = 0
     differences = []
@@ -61,7 +61,7 @@ def compare(expected: Pass, delivered: Pass) -> Comparison:
     return Comparison(compared, differences)
 
 
-def table(plain: Pass, enqueued: Pass) -> Table:
+def table(plain: Passed, enqueued: Passed) -> Table:
     """Both passes side by side."""
     grid = Table()
     grid.add_column("", no_wrap=True)

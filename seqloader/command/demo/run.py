@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from seqloader.command.demo.crops import Crops
-    from seqloader.command.demo.passes import Pass
+    from seqloader.command.demo.passes import Passed
     from seqloader.command.demo.photographs import Photograph
 
 __all__ = ["EXIT_DIFFERENT", "EXIT_IDENTICAL", "Settings", "run_demo"]
@@ -106,7 +106,7 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _both_passes(settings: Settings, crops: Crops, progress: Progress) -> tuple[Pass, Pass]:
+def _both_passes(settings: Settings, crops: Crops, progress: Progress) -> tuple[Passed, Passed]:
     def sequence() -> PictureSequence:
         return PictureSequence(crops.paths, crops.labels, settings.batch_size)
 
@@ -129,7 +129,7 @@ def _both_passes(settings: Settings, crops: Crops, progress: Progress) -> tuple[
     return plain, enqueued
 
 
-def _write_sheet(console: Console, output: Path, enqueued: Pass, crops: Crops) -> None:
+def _write_sheet(console: Console, output: Path, enqueued: Passed, crops: Crops) -> None:
     if enqueued.sample is None:
         return
     images, labels = enqueued.sample

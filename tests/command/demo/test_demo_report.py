@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from seqloader.command.demo.passes import Pass, checksum
+from seqloader.command.demo.passes import Passed, checksum
 from seqloader.command.demo.report import Difference, compare, table, terse_warnings
 from seqloader.errors import WorkerLostWarning
 
@@ -16,9 +16,9 @@ def batch(number: int):
     return np.full((2, 3), number, np.float64), np.array([number, number])
 
 
-def passed(*epochs: list[int], elapsed_s: float = 1.0) -> Pass:
+def passed(*epochs: list[int], elapsed_s: float = 1.0) -> Passed:
     sums = [[checksum(batch(number)) for number in epoch] for epoch in epochs]
-    return Pass("a pass", sums, elapsed_s=elapsed_s)
+    return Passed("a pass", sums, elapsed_s=elapsed_s)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Two processes evaluate together, by `gather_for_metrics`; each tells what it got."""
+"""Two processes evaluate and train together, by Accelerate; each tells what it got."""
 
 from __future__ import annotations
 
@@ -40,8 +40,25 @@ def trimmed(accelerator, samples):
     return torch.cat([accelerator.gather_for_metrics(batch) for batch in loader]).tolist()
 
 
+def trained(accelerator, loader):
+    """Which steps were synchronised, and the weights at the end."""
+    torch.manual_seed(0)
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    synchronised = []
+    for _ in range(2):
+        for x, y in loader:
+            with accelerator.accumulate(model):
+                accelerator.backward((model(x) - y).square().mean())
+                optimizer.step()
+                optimizer.zero_grad()
+                synchronised.append(accelerator.sync_gradients)
+    return synchronised, [weight.tolist() for weight in model.parameters()]
+
+
 def main():
-    accelerator = Accelerator(cpu=True)
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=4)
     weights = torch.tensor([0.3, -1.7, 0.9])
     exact, order = [], []
     for samples in map(int, sys.argv[1:]):
@@ -51,10 +68,16 @@ def main():
         exact.append(bool(torch.equal(together.mean(), alone.mean())))
     for batches in range(1, 6):
         order.append(trimmed(accelerator, ROWS * batches) == [*range(ROWS * batches)])
+    x = torch.linspace(0, 1, 44)[:, None]
+    data = torch.utils.data.TensorDataset(x, 3 * x)
+    theirs = trained(accelerator, torch.utils.data.DataLoader(data, 2))
+    sequence = ArraySequence((x, 3 * x), 2)
+    ours = trained(accelerator, TorchLoader(sequence, workers=0, shard="auto"))
     listed = accelerator.gradient_state.in_dataloader
     processes = accelerator.num_processes
     accelerator.end_training()
-    print(json.dumps({"processes": processes, "exact": exact, "order": order, "listed": listed}))
+    told = {"processes": processes, "exact": exact, "order": order, "listed": listed}
+    print(json.dumps({**told, "trained": [theirs, ours]}))
 
 
 if __name__ == "__main__":
