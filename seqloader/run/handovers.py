@@ -67,9 +67,9 @@ class Handovers:
     def taken(self) -> int:
         """As `delivered`, but what was taken ahead of the user counts."""
         last = self._last
-        if last is None:
-            return self._next
-        return last.position if last.batch is not None else last.position + 1
+        if last is None or last.batch is not None:
+            return self._next  # not the position that waits: others may be skipped before it
+        return last.position + 1
 
     def add(self, batch: Any, position: int) -> Handover:
         """A batch is about to be returned, or shown. The one before it was taken."""
