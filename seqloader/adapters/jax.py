@@ -116,7 +116,7 @@ def _has_type(dtype: np.dtype[Any]) -> bool:
 def _explain(error: ValueError, sharding: Any, batch: Any) -> None:
     shapes = map_nest(lambda leaf, _: getattr(leaf, "shape", leaf), batch)
     error.add_note(
-        f"raised when a batch of shapes {shapes} was laid out as {sharding}. A batch that cannot be "
-        "split evenly over the devices is often the last one of an epoch: leave it out "
+        f"raised when a batch of shapes {shapes} was laid out as {sharding}. A batch that cannot "
+        "be split evenly over the devices is often the last one of an epoch: leave it out "
         "(`drop_last`, or one less in `__len__`) or fill it up"
     )

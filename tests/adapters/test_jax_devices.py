@@ -73,7 +73,8 @@ def test_each_of_two_processes_gives_its_part_of_the_global_batch():
     assert (first["shard"], second["shard"]) == ([0, 2], [1, 2])
     assert first["shape"] == [16, 3]
     # Position p of a process is global position 2 p + its number.
-    assert sum(first["parts"], []) == [8 * i + j for i in (0, 2, 4) for j in range(8)]
-    assert sum(second["parts"], []) == [8 * i + j for i in (1, 3, 5) for j in range(8)]
+    for found, batches in ((first, (0, 2, 4)), (second, (1, 3, 5))):
+        rows = [row for part in found["parts"] for row in part]
+        assert rows == [8 * i + j for i in batches for j in range(8)]
     whole = [sum(3 * (16 * i + j) for j in range(16)) for i in range(3)]
     assert first["sums"] == second["sums"] == whole
