@@ -203,19 +203,23 @@ def test_wrong_arguments_are_refused_before_anything_starts():
 # --- memory -------------------------------------------------------------------------------
 
 
+WIDTH = 1024
+BLOCK_BYTES = 8192
+"""What one batch of `Filled` takes: two memory pages."""
+
+
 class Filled(Sequence):
     """Batch i is full of i: two arrays, one of them below a memory page."""
 
-    def __init__(self, length, elements=1024):
+    def __init__(self, length):
         self.length = length
-        self.elements = elements
 
     def __len__(self):
         return self.length
 
     def __getitem__(self, index):
         return {
-            "large": np.full(self.elements, index, np.float32),
+            "large": np.full(WIDTH, index, np.float32),
             "small": np.full(16, index, np.int32),
         }
 
@@ -228,16 +232,16 @@ put ahead, and what jaxlib has not given back yet. (Seen: up to 36.)"""
 @pytest.mark.parametrize("donated", [False, True], ids=["kept", "donated"])
 def test_a_loop_that_waits_for_nothing_reads_every_element_right_and_holds_few_batches(donated):
     """Blocks are refilled once they are free, while computations that read them are queued."""
-    length, width = 3000, 1024
+    length = 3000
 
     def step(batch, seen, index):
         large, small = batch["large"], batch["small"]
-        right = (large == index).all() & (small == index).all() & (large.sum() == width * index)
+        right = (large == index).all() & (small == index).all() & (large.sum() == WIDTH * index)
         return {"large": large + 1, "small": small + 1}, seen + right
 
     compiled = jax.jit(step, donate_argnums=0 if donated else ())
     seen, most, kept = jnp.int32(0), 0, []
-    with JaxLoader(Filled(length, width), workers=2) as loader:
+    with JaxLoader(Filled(length), workers=2) as loader:
         for index, batch in enumerate(loader):
             changed, seen = compiled(batch, seen, index)
             if index % 500 == 0:
@@ -245,10 +249,8 @@ def test_a_loop_that_waits_for_nothing_reads_every_element_right_and_holds_few_b
             most = max(most, loader.enqueuer.stats().held_bytes)
         assert int(seen) == length
         for index, changed in kept:
-            assert np.asarray(changed["large"]).tolist() == [index + 1] * width
-    # An array takes a multiple of 64 bytes in its block, and a block is up to 1/8 larger.
-    batch_bytes = (width * 4 + 64 + 128) * 9 / 8
-    assert most <= (MOST_BATCHES + len(kept)) * batch_bytes
+            assert np.asarray(changed["large"]).tolist() == [index + 1] * WIDTH
+    assert most <= (MOST_BATCHES + len(kept)) * BLOCK_BYTES
 
 
 def test_arrays_that_the_user_keeps_stay_what_they_were():
