@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqloader.adapters.frameworks import framework
+from seqloader.adapters.nests import map_leaves
 from seqloader.adapters.owner import EnqueuerOwner
 from seqloader.adapters.prefetch import Prefetched
 from seqloader.errors.integers import checked_integer
-from seqloader.samples.nest import map_nest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,13 +85,13 @@ class JaxLoader(EnqueuerOwner[Any]):
 def _put(sharding: Any, batch: Any) -> Any:
     """The batch on its devices. Copies are begun, and may not have ended."""
     arrays: list[Any] = []
-    map_nest(lambda leaf, _: arrays.append(leaf) if _is_taken(leaf) else None, batch)
+    map_leaves(lambda leaf: arrays.append(leaf) if _is_taken(leaf) else None, batch)
     try:
         moved = iter(_moved(sharding, arrays))
     except ValueError as error:
         _explain(error, sharding, batch)
         raise
-    return map_nest(lambda leaf, _: next(moved) if _is_taken(leaf) else leaf, batch)
+    return map_leaves(lambda leaf: next(moved) if _is_taken(leaf) else leaf, batch)
 
 
 def _moved(sharding: Any, arrays: list[Any]) -> list[Any]:
@@ -114,7 +114,7 @@ def _has_type(dtype: np.dtype[Any]) -> bool:
 
 
 def _explain(error: ValueError, sharding: Any, batch: Any) -> None:
-    shapes = map_nest(lambda leaf, _: getattr(leaf, "shape", leaf), batch)
+    shapes = map_leaves(lambda leaf: getattr(leaf, "shape", leaf), batch)
     error.add_note(
         f"raised when a batch of shapes {shapes} was laid out as {sharding}. A batch that cannot "
         "be split evenly over the devices is often the last one of an epoch: leave it out "

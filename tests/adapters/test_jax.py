@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 from collections import namedtuple
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 from adapters.eager import Eager
+from adapters.sequences_for_jax import (
+    BLOCK_BYTES,
+    Counted,
+    Filled,
+    Given,
+    InterruptsTheConsumer,
+    KillsItsWorker,
+)
 
 jax: Any = pytest.importorskip("jax", reason="jax is not installed")
 
-from seqloader import OrderedEnqueuer, Sequence  # noqa: E402
+from seqloader import OrderedEnqueuer  # noqa: E402
 from seqloader.adapters.jax import JaxLoader  # noqa: E402
 
 pytestmark = pytest.mark.limit(180)
@@ -30,39 +36,6 @@ Pair = namedtuple("Pair", "images labels")
 class Sample:
     image: Any
     name: str
-
-
-class Counted(Sequence):
-    """Batch i of epoch e is [i, e]."""
-
-    def __init__(self, length=6):
-        self.length = length
-        self.hooks = []
-
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, index):
-        return np.array([index, self.hooks.count("end")])
-
-    def on_epoch_begin(self):
-        self.hooks.append("begin")
-
-    def on_epoch_end(self):
-        self.hooks.append("end")
-
-
-class Given(Sequence):
-    """One batch: what it was made with."""
-
-    def __init__(self, batch):
-        self.batch = batch
-
-    def __len__(self):
-        return 1
-
-    def __getitem__(self, index):
-        return self.batch
 
 
 def loaded(batch, **options):
@@ -203,27 +176,6 @@ def test_wrong_arguments_are_refused_before_anything_starts():
 # --- memory -------------------------------------------------------------------------------
 
 
-WIDTH = 1024
-BLOCK_BYTES = 8192
-"""What one batch of `Filled` takes: two memory pages."""
-
-
-class Filled(Sequence):
-    """Batch i is full of i: two arrays, one of them below a memory page."""
-
-    def __init__(self, length):
-        self.length = length
-
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, index):
-        return {
-            "large": np.full(WIDTH, index, np.float32),
-            "small": np.full(16, index, np.int32),
-        }
-
-
 MOST_BATCHES = 48
 """That a loop holds which waits for nothing: 32 computations that JAX queues on a CPU, the batches
 put ahead, and what jaxlib has not given back yet. (Seen: up to 36.)"""
@@ -236,7 +188,7 @@ def test_a_loop_that_waits_for_nothing_reads_every_element_right_and_holds_few_b
 
     def step(batch, seen, index):
         large, small = batch["large"], batch["small"]
-        right = (large == index).all() & (small == index).all() & (large.sum() == WIDTH * index)
+        right = (large == index).all() & (small == index).all() & (large.sum() == 1024 * index)
         return {"large": large + 1, "small": small + 1}, seen + right
 
     compiled = jax.jit(step, donate_argnums=0 if donated else ())
@@ -249,7 +201,7 @@ def test_a_loop_that_waits_for_nothing_reads_every_element_right_and_holds_few_b
             most = max(most, loader.enqueuer.stats().held_bytes)
         assert int(seen) == length
         for index, changed in kept:
-            assert np.asarray(changed["large"]).tolist() == [index + 1] * WIDTH
+            assert np.asarray(changed["large"]).tolist() == [index + 1] * 1024
     assert most <= (MOST_BATCHES + len(kept)) * BLOCK_BYTES
 
 
@@ -263,30 +215,6 @@ def test_arrays_that_the_user_keeps_stay_what_they_were():
 
 
 # --- when something breaks ----------------------------------------------------------------
-
-
-class Once(Counted):
-    """Does something the first time that a worker computes a batch."""
-
-    def __init__(self, folder, length=12):
-        super().__init__(length)
-        self.mark = os.fspath(folder / "done")
-
-    def __getitem__(self, index):
-        if index == 5 and not os.path.exists(self.mark):
-            open(self.mark, "x").close()
-            self.act()
-        return super().__getitem__(index)
-
-
-class KillsItsWorker(Once):
-    def act(self):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-class InterruptsTheConsumer(Once):
-    def act(self):
-        os.kill(os.getppid(), signal.SIGINT)
 
 
 @pytest.mark.filterwarnings("ignore::seqloader.WorkerLostWarning")
