@@ -4,6 +4,7 @@
     passes.py       one pass of a trainer over it
     masked.py       the same, with batches of as many rows and a mask of those that count
     nests.py        what lies in a batch, leaf by leaf
+    prefetch.py     the same, with batches taken ahead and prepared
     frameworks.py   importing a framework, or saying what to install
     torch/          PyTorch and Accelerate
 

@@ -1,0 +1,100 @@
+"""Sequences of the tests of JAX and TensorFlow. Workers import this file, and no framework."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+
+from seqloader import Sequence
+from seqloader.testing import Gate
+
+BLOCK_BYTES = 8192
+"""What one batch of `Filled` takes: two memory pages."""
+
+
+class Counted(Sequence):
+    """Batch i of epoch e is [i, e]."""
+
+    def __init__(self, length=6):
+        self.length = length
+        self.hooks = []
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        return np.array([index, self.hooks.count("end")])
+
+    def on_epoch_begin(self):
+        self.hooks.append("begin")
+
+    def on_epoch_end(self):
+        self.hooks.append("end")
+
+
+class Given(Sequence):
+    """The batches that it was made with."""
+
+    def __init__(self, *batches):
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, index):
+        return self.batches[index]
+
+
+class Filled(Sequence):
+    """Batch i is full of i: two arrays, one of a memory page and one far below."""
+
+    def __init__(self, length):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        return {
+            "large": np.full(1024, index, np.float32),
+            "small": np.full(16, index, np.int32),
+        }
+
+
+class Held(Counted):
+    """Batch 2 of the first epoch waits for a gate."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def __getitem__(self, index):
+        if index == 2 and not self.hooks.count("end"):
+            Gate(self.folder).pass_through(index)
+        return super().__getitem__(index)
+
+
+class Once(Counted):
+    """Does something the first time that a worker computes batch 5 of 12."""
+
+    def __init__(self, folder):
+        super().__init__(12)
+        self.mark = os.fspath(folder / "done")
+
+    def __getitem__(self, index):
+        if index == 5 and not os.path.exists(self.mark):
+            open(self.mark, "x").close()
+            self.act()
+        return super().__getitem__(index)
+
+
+class KillsItsWorker(Once):
+    def act(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class InterruptsTheConsumer(Once):
+    def act(self):
+        os.kill(os.getppid(), signal.SIGINT)
