@@ -136,6 +136,27 @@ class Delivery:
                 return True
         return False
 
+    def next_is_here(self, iterator: EpochClaim) -> bool:
+        """Whether that iterator could give its next batch without waiting. Delivers nothing."""
+        return self._session.call(lambda: self._next_is_here(iterator))
+
+    def _next_is_here(self, iterator: EpochClaim) -> bool:
+        epoch, session = iterator.epoch, self._session
+        if iterator.finished or self._run.epoch is not epoch or session.stopping:
+            self._refuse(iterator)
+            return False
+        window = epoch.window
+        while epoch.handovers.waiting() is None:
+            if window.due not in window.arrived:
+                session.step()
+                epoch.receive()
+                session.done()
+            answer = window.arrived.get(window.due)
+            if answer is None or isinstance(answer, (Raised, Lost)):
+                return False
+            self._hand_over(epoch)
+        return True
+
     def _refuse(self, iterator: EpochClaim) -> None:
         """Say why an iterator whose epoch is not under way gives no batch, unless it is over."""
         session, epoch = self._session, iterator.epoch

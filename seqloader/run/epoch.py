@@ -102,7 +102,8 @@ class Epoch:
     @property
     def is_delivered(self) -> bool:
         """Whether nothing of it is left to be delivered."""
-        return self.window.finished and self.handovers.undelivered is None
+        handovers = self.handovers
+        return self.window.finished and handovers.delivered == handovers.next_position
 
     def check(self) -> None:
         """Assert what holds between any two calls."""

@@ -7,11 +7,17 @@ Rule
     that asks finds the same handover, and whoever comes second sees that it is empty and asks anew.
     So there is one handover at most that is not taken, and a thread that never comes back takes
     nothing with it.
+
+    Whoever iterates may not be the user: a prefetch to a device takes batches ahead of him. It says
+    how far they have reached him (`ahead_of`), and only those count as delivered.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Handover", "Handovers"]
 
@@ -31,11 +37,14 @@ class Handover:
 class Handovers:
     """The handover made last."""
 
-    __slots__ = ("_last", "_next")
+    __slots__ = ("_last", "_next", "ahead_of")
 
     def __init__(self, first: int = 0) -> None:
         self._last: Handover | None = None
         self._next = first
+        self.ahead_of: Callable[[], int | None] | None = None
+        """Where batches are taken ahead of the user: the first position that has not reached him;
+        None: all have. Any thread asks."""
 
     @property
     def next_position(self) -> int:
@@ -48,13 +57,19 @@ class Handovers:
     def delivered(self) -> int:
         """The first position of the epoch that was neither delivered nor left out. Any thread.
 
-        A batch that waits to be returned is not delivered yet: whoever saves this and goes on from
-        it later gets that batch.
+        A batch that waits to be returned, or was taken ahead, is not delivered yet: whoever saves
+        this and goes on from it later gets that batch.
         """
+        first = None if self.ahead_of is None else self.ahead_of()
+        return self.taken if first is None else first
+
+    @property
+    def taken(self) -> int:
+        """As `delivered`, but what was taken ahead of the user counts."""
         last = self._last
-        if last is None:
-            return self._next
-        return last.position if last.batch is not None else last.position + 1
+        if last is None or last.batch is not None:
+            return self._next  # not the position that waits: others may be skipped before it
+        return last.position + 1
 
     def add(self, batch: Any, position: int) -> Handover:
         """A batch is about to be returned, or shown. The one before it was taken."""
@@ -68,6 +83,7 @@ class Handovers:
     def clear(self) -> None:
         """The epoch is over: keep the number, and no batch."""
         self._go_on_at(self.delivered)
+        self.ahead_of = None
 
     def discard(self, position: int) -> None:
         """The batch that waits at this position is not handed over after all."""

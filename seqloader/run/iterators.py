@@ -17,6 +17,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seqloader.order import Plan
     from seqloader.run.delivery import Delivery
     from seqloader.run.epoch import Epoch
@@ -57,6 +59,30 @@ class EpochIterator(Generic[Batch]):
         """Whether the epoch has another batch. Waits for it, and delivers nothing; the epoch's
         hook does not run, also where this was the end."""
         return self._delivery.has_next(self)
+
+    def next_is_here(self) -> bool:
+        """Whether `next()` would return a batch without waiting for it; delivers nothing. False
+        also at the epoch's end, and before a batch that raised: its error is for whoever asks.
+
+        Raises:
+            RuntimeError, EnqueuerStopped: as `next()` where the iterator is stale or was stopped.
+        """
+        return self._delivery.next_is_here(self)
+
+    @property
+    def position(self) -> int:
+        """The position after the last batch that this iterator gave."""
+        return self.epoch.handovers.taken
+
+    def take_ahead_of(self, user: Callable[[], int | None]) -> None:
+        """Say that batches are taken from this iterator before the user has them.
+
+        Args:
+            user: Called in any thread: the first position that has not reached him, or None if all
+                that were taken have. Saved states name that one, and an epoch that is left early
+                was left there.
+        """
+        self.epoch.handovers.ahead_of = user
 
     def __next__(self) -> Batch:
         while True:

@@ -347,11 +347,9 @@ class Run:
     def _note_end(self, epoch: Epoch) -> None:
         if not epoch.counts:
             return  # it is as if it had not begun
-        undelivered = epoch.handovers.undelivered
         first = 0
         if epoch.plan.count is None:
-            position = epoch.handovers.next_position if undelivered is None else undelivered
-            first = epoch.plan.reached(position)
+            first = epoch.plan.reached(epoch.handovers.delivered)
         self.store.ended(first)
         if epoch.is_delivered and epoch.state is EpochState.ASKED:
             epoch.becomes("complete")

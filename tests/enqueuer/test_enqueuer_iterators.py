@@ -293,6 +293,66 @@ def test_has_next_of_a_stopped_epoch_says_so(recorded, take):
         epoch.has_next()
 
 
+# --- batches taken ahead of the user ----------------------------------------------------
+
+
+def test_a_batch_that_is_here_comes_without_waiting(make, until, executor):
+    enqueuer = make(Numbers(length=5))
+    epoch, taken = iter(enqueuer), []
+
+    while len(taken) < 5:
+        if executor == "inline":  # which computes when it is asked
+            assert not epoch.next_is_here()
+            assert epoch.has_next()
+        until(epoch.next_is_here)
+        waited_s = enqueuer.stats().waited_s
+        taken.append(int(next(epoch)[0, 0]))
+        assert enqueuer.stats().waited_s == waited_s
+
+    assert taken == [0, 1, 2, 3, 4]
+    assert not epoch.next_is_here()
+    assert list(epoch) == []
+
+
+def test_a_look_whether_a_batch_is_here_of_a_stopped_or_stale_iterator_says_so(recorded, take):
+    stale, epoch = iter(recorded), iter(recorded)
+    with pytest.raises(RuntimeError, match="stale"):
+        stale.next_is_here()
+
+    recorded.stop()
+    with pytest.raises(EnqueuerStopped):
+        epoch.next_is_here()
+
+
+def test_states_name_the_place_of_the_user_whoever_takes_ahead_of_him(recorded, take):
+    epoch, reached = iter(recorded), 2
+    epoch.take_ahead_of(lambda: reached)
+    take(epoch, 5)
+
+    assert recorded.state_dict()["position"] == 2
+    recorded.join_end_of_epoch()
+    assert recorded.sequence.journal.count("on_epoch_end") == 0
+
+    reached = None
+    assert recorded.state_dict()["position"] == 5
+    recorded.join_end_of_epoch()
+    assert recorded.sequence.journal.count("on_epoch_end") == 1
+
+
+@pytest.mark.parametrize("between", ["loop", "stop", "get"])
+def test_what_was_only_taken_ahead_is_no_gap_in_an_endless_sequence(make, take, between):
+    enqueuer = make(Endless())
+    epoch = iter(enqueuer)
+    epoch.take_ahead_of(lambda: 3)
+    take(epoch, 5)
+
+    if between == "stop":
+        enqueuer.stop()
+    batches = enqueuer.get() if between == "get" else iter(enqueuer)
+
+    assert take(batches, 2) == [3, 4]
+
+
 # --- After and during stop --------------------------------------------------------------
 
 

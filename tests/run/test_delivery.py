@@ -16,6 +16,7 @@ from seqloader.run.iterators import EpochIterator, StreamIterator
 from seqloader.run.session import Session
 from seqloader.run.states import EpochState
 from seqloader.stats import Counters
+from seqloader.tickets import Raised
 
 
 class Answering(Executor):
@@ -199,3 +200,62 @@ def test_a_look_by_a_stale_iterator_says_so(delivery):
 
     with pytest.raises(RuntimeError, match="stale"):
         earlier.has_next()
+
+
+def test_a_batch_is_here_once_it_is_answered_and_looking_delivers_nothing(course, delivery):
+    iterator = loop(delivery)
+    course.epoch.fill()
+    course.session.executor.tickets, held = [], course.session.executor.tickets
+    assert not iterator.next_is_here()
+
+    course.session.executor.tickets = held
+    seen = []
+    while iterator.next_is_here():
+        assert iterator.next_is_here()
+        assert iterator.position == len(seen)
+        seen.append(next(iterator))
+
+    assert seen == [("batch", 0), ("batch", 1), ("batch", 2)]
+    assert course.ended == 0
+    assert [*iterator] == []
+    assert not iterator.next_is_here()
+
+
+def test_what_was_taken_ahead_of_the_user_is_not_delivered_until_he_has_it(course, delivery):
+    iterator = loop(delivery)
+    reached = [1]
+    iterator.take_ahead_of(reached.pop)
+    epoch = course.epoch
+    for _ in range(3):
+        next(iterator)
+
+    assert epoch.handovers.delivered == 1
+    assert epoch.handovers.next_position == iterator.position == 3
+    reached.append(2)
+    assert not epoch.is_delivered
+    reached.append(None)
+    assert epoch.is_delivered
+
+
+def test_an_epoch_that_ends_with_batches_taken_ahead_stands_where_the_user_does(delivery):
+    iterator = loop(delivery)
+    iterator.take_ahead_of(lambda: 1)
+    next(iterator), next(iterator)
+
+    iterator.epoch.handovers.clear()
+
+    assert iterator.epoch.handovers.delivered == 1
+    assert iterator.epoch.handovers.ahead_of is None
+
+
+def test_a_batch_that_raised_is_not_here_and_raises_for_whoever_asks(course, delivery):
+    iterator = loop(delivery)
+    iterator.has_next()
+    ticket = iterator.epoch.due_ticket()
+    iterator.epoch.window.arrived[1] = Raised(ticket._replace(position=1), 0, LookupError("one"))
+
+    assert next(iterator) == ("batch", 0)
+    assert not iterator.next_is_here()
+    assert course.session.is_running
+    with pytest.raises(LookupError, match="one"):
+        next(iterator)

@@ -1,0 +1,132 @@
+"""Batches taken ahead of the user and prepared for him: a copy to a device takes its time.
+
+Rules
+    R1  Only what is there already is taken ahead: the user waits for nothing but the batch that he
+        asked for. So every error comes in the place of its batch, and the epoch ends, with its
+        hook, when he asks for more than it has.
+    R2  The enqueuer is told which batches have reached the user. Its `state_dict()`, and where a
+        loop that is left early was left, are those of an enqueuer without prefetch.
+    R3  A batch goes from one holder to the next by one act that no exception can cut in two: from
+        the enqueuer into an entry inside one call of C, to the user by the last store before the
+        return (see [last act] in run/iterators.py). In between it may be prepared twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from seqloader.enqueuer import OrderedEnqueuer
+    from seqloader.run.iterators import EpochIterator
+
+__all__ = ["Prefetched"]
+
+Batch = TypeVar("Batch")
+Item = TypeVar("Item")
+
+
+class Prefetched(Generic[Batch, Item]):
+    """One epoch, with some batches taken ahead. It begins when its first batch is asked for.
+
+    Args:
+        enqueuer: Whose epoch it is. (With `workers=0` no batch is there before it is asked for, so
+            none is taken ahead.)
+        ahead: How many batches are taken and prepared beside the one that the user gets, at most.
+        prepare: Makes what the user gets from a batch; not None. It should begin the work and not
+            wait for its end. What it raises comes in the place of that batch, which is tried again
+            if the user asks again.
+    """
+
+    __slots__ = ("_ahead", "_enqueuer", "_entries", "_epoch", "_prepare")
+
+    def __init__(
+        self, enqueuer: OrderedEnqueuer[Batch], ahead: int, prepare: Callable[[Batch], Item]
+    ) -> None:
+        self._enqueuer = enqueuer
+        self._ahead = ahead
+        self._prepare = prepare
+        self._epoch: EpochIterator[Batch] | None = None
+        self._entries: deque[_Entry[Batch, Item]] = deque()
+        """What was taken. The first may have been handed out; the last may be of a batch that
+        never came, because an exception did."""
+
+    def __iter__(self) -> Prefetched[Batch, Item]:
+        return self
+
+    def __next__(self) -> Item:
+        epoch, entries = self._begun(), self._entries
+        while entries and not entries[0].is_pending:
+            entries.popleft()
+        while entries and not entries[-1].is_pending:
+            entries.pop()
+        if entries:
+            may_take = epoch.next_is_here()  # asked in any case: it says where the epoch is over
+        else:
+            may_take = self._take(epoch)
+            if not may_take:
+                raise StopIteration
+        first = entries[0]
+        first.prepare(self._prepare)
+        if may_take:
+            self._take_ahead(epoch)
+        item = first.item
+        assert item is not None
+        # fmt: off
+        first.item = None; return item  # noqa: E702  (R3)
+        # fmt: on
+
+    def _begun(self) -> EpochIterator[Batch]:
+        if self._epoch is None:
+            epoch = iter(self._enqueuer)
+            epoch.take_ahead_of(self._reached)
+            self._epoch = epoch
+        return self._epoch
+
+    def _reached(self) -> int | None:
+        """The position of the first batch that has not reached the user. Any thread."""
+        for entry in list(self._entries):
+            if entry.is_pending:
+                return entry.position
+        return None
+
+    def _take(self, epoch: EpochIterator[Batch]) -> bool:
+        """Wait for the next batch and take it; False: there is none."""
+        entry: _Entry[Batch, Item] = _Entry(epoch.position)
+        self._entries.append(entry)
+        entry.taken.extend(islice(epoch, 1))  # R3
+        return entry.is_pending
+
+    def _take_ahead(self, epoch: EpochIterator[Batch]) -> None:
+        while len(self._entries) <= self._ahead and epoch.next_is_here() and self._take(epoch):
+            try:
+                self._entries[-1].prepare(self._prepare)
+            except Exception:
+                return  # it will be raised when the user asks for that batch
+
+
+class _Entry(Generic[Batch, Item]):
+    """A batch on its way to the user."""
+
+    __slots__ = ("item", "position", "taken")
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        """Where a run goes on that gets this batch next."""
+        self.taken: list[Batch] = []
+        """The batch, until it is prepared."""
+        self.item: Item | None = None
+        """What was made of it, until the user has it."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the batch was taken and has not reached the user."""
+        return self.item is not None or bool(self.taken)
+
+    def prepare(self, call: Callable[[Batch], Item]) -> None:
+        if self.item is None:
+            self.item = call(self.taken[0])
+        self.taken.clear()
