@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -238,6 +240,21 @@ def test_forked_child_unlocks_nothing(ends: Ends, device: Device) -> None:
     assert ends.arena._locks[block.number] == 1
     block.unlock()
     assert ends.arena._locks[block.number] == 0
+
+
+def test_nothing_is_unlocked_while_the_interpreter_ends() -> None:
+    code = (
+        "import numpy as np; from arena_ends import Ends;"
+        "ends = Ends(); kept = ends.carry(np.ones(9));"
+        "from seqloader.executors.process.consumer.leased import leased_at;"
+        "leased_at(kept.ctypes.data).lock(lambda: print('unlocked')); me = [kept]; me.append(me)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 # --- the worker gives pages back ----------------------------------------------------------------

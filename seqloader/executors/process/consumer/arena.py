@@ -134,11 +134,9 @@ class ArenaView:
             stop = offset + size
         self.punch(start, stop - start)
 
-    def __del__(self, _finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+    def __del__(self) -> None:
         # Nobody refers to it, nor to a block of it. But a step that was torn may have lost count.
-        # (At exit, what has locked pages ends as well, or has ended.)
-        locks = getattr(self, "locks", None)
-        if locks and not _finalizing():
+        if locks := getattr(self, "locks", None):
             locks.release_all()
 
 

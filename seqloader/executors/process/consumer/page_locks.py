@@ -21,7 +21,8 @@ Rules
         arenas are to keep, all that nobody refers to are unlocked.
     L4  `unlock` is called once, in any thread, also inside the garbage collector. It neither raises
         nor asks the arenas anything, and refers to no block: the arena would keep itself alive.
-        Nobody calls it in a forked child, which has locked nothing.
+        Nobody calls it in a forked child, which has locked nothing, nor while the interpreter ends:
+        the driver may have ended before.
 
 What is never locked pays for a word of addresses a block, and for one comparison where pages are
 given back.
@@ -30,6 +31,7 @@ given back.
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class PageLocks:
         self._unlocks: dict[int, Callable[[], object]] = {}
         self._pid = os.getpid()
         self._getpid = os.getpid  # at exit, modules are emptied before the last objects go
+        self._is_finalizing = sys.is_finalizing
 
     def __contains__(self, block: int) -> bool:
         return block in self._unlocks
@@ -65,9 +68,10 @@ class PageLocks:
 
     def release(self, block: int) -> None:
         """Have a block unlocked, if it is locked."""
-        if block in self._unlocks and self._getpid() == self._pid:
-            self._unlocks.pop(block)()
-            self._words[block] = 0
+        if block not in self._unlocks or self._is_finalizing() or self._getpid() != self._pid:
+            return
+        self._unlocks.pop(block)()
+        self._words[block] = 0
 
     def release_all(self, but: Container[int] = ()) -> None:
         """Have all blocks unlocked but some."""

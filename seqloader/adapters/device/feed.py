@@ -1,0 +1,177 @@
+"""The way of batches to a device; the package says how."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from seqloader.adapters.device.copies import Copies
+from seqloader.adapters.device.registrations import Registrations
+from seqloader.errors import SeqloaderWarning
+from seqloader.executors.process.consumer.leased import leased_at
+from seqloader.run.messages import issue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from seqloader.adapters.device.copies import Slot
+    from seqloader.adapters.device.drivers import Driver, HostMemory
+
+    MapLeaves = Callable[[Callable[[Any], Any], Any], Any]
+    """Calls a function with each array of a nest, and returns the nest of what it returned."""
+
+__all__ = ["DeviceFeed", "Sent"]
+
+ALIGNMENT_BYTES = 256
+"""Of arrays in a pinned buffer: as CUDA aligns what it allocates itself."""
+
+
+class Sent:
+    """A batch that is on its way to the device."""
+
+    __slots__ = ("arrays", "batch", "event")
+
+    def __init__(self, batch: Any, arrays: list[Any], event: Any) -> None:
+        self.batch = batch
+        self.arrays = arrays
+        self.event = event
+
+
+class DeviceFeed:
+    """Sends batches to a device, and hands them over. One thread; see the package for its rules.
+
+    Args:
+        driver: Of the device.
+        ahead: How many batches are sent before they are received, at most.
+        map_leaves: `map_leaves(function, batch)`: the batch with each array (as the driver knows
+            arrays) replaced by what `function` returns for it.
+
+    Attributes:
+        registrations: What of the workers' memory the driver has locked.
+        buffered_bytes: Bytes that the consumer's processor has copied into pinned buffers.
+    """
+
+    def __init__(self, driver: Driver, ahead: int, map_leaves: MapLeaves) -> None:
+        self.registrations = Registrations()
+        self.buffered_bytes = 0
+        self._driver = driver
+        self._map_leaves = map_leaves
+        self._copies = Copies(ahead + 1)
+        self._pid = os.getpid()
+
+    # --- the way of a batch -----------------------------------------------------------------
+
+    def send(self, batch: Any) -> Sent:
+        """Begin to copy a batch. Waits only where more copies are under way than may be.
+
+        Raises:
+            RuntimeError: The device has no memory for it, or fails. Nothing is lost: the same batch
+                may be sent again.
+        """
+        self._let_go()
+        if self._copies.is_full:
+            self._end_oldest()
+        arrays: list[Any] = []
+        self._map_leaves(arrays.append, batch)
+        direct = [self._is_read_directly(array) for array in arrays]
+        kept = [array for array, is_direct in zip(arrays, direct, strict=True) if is_direct]
+        copy = self._copies.begin(kept, in_ring=len(kept) < len(arrays))
+        if copy.slot is not None:
+            arrays = self._buffered(arrays, direct, copy.slot)
+        moved, copy.event = self._driver.copy(arrays)
+        on_device = iter(moved)
+        return Sent(self._map_leaves(lambda _: next(on_device), batch), moved, copy.event)
+
+    def receive(self, sent: Sent) -> Any:
+        """The batch, on the device; whatever the caller's stream does next comes after its copy."""
+        self._driver.hand_over(sent.arrays, sent.event)
+        self._let_go()
+        return sent.batch
+
+    def close(self) -> None:
+        """Wait for all copies that are under way, and let go of what they read."""
+        while self._copies.under_way and os.getpid() == self._pid:
+            self._end_oldest()
+        self._copies.forget_buffers()
+
+    def __del__(self, _finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if hasattr(self, "_pid") and not _finalizing():
+            with contextlib.suppress(Exception):  # a device that fails copies nothing any more
+                self.close()
+
+    # --- what a copy reads ------------------------------------------------------------------
+
+    def _let_go(self) -> None:
+        """Of what the stream has passed."""
+        while (oldest := self._copies.oldest) is not None:
+            if oldest.event is None or not oldest.event.query():
+                return
+            self._copies.end_oldest()
+
+    def _end_oldest(self) -> None:
+        oldest = self._copies.oldest
+        assert oldest is not None
+        if oldest.event is None:
+            self._driver.wait_for_all()
+        else:
+            oldest.event.synchronize()
+        self._copies.end_oldest()
+
+    def _buffered(self, arrays: list[Any], direct: list[bool], slot: Slot) -> list[Any]:
+        """The arrays; those that the device cannot read directly are copied into the slot."""
+        memory = self._driver.memory
+        assert memory is not None
+        places, end = [], 0
+        for array, is_direct in zip(arrays, direct, strict=True):
+            places.append(end)
+            if not is_direct:
+                end += -(-memory.span(array)[1] // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        if slot.nbytes < end:
+            slot.buffer = None  # before there are two
+            slot.buffer, slot.nbytes = memory.buffer(end), end
+        self.buffered_bytes += end
+        return [
+            array if is_direct else memory.fill(slot.buffer, place, array)
+            for array, is_direct, place in zip(arrays, direct, places, strict=True)
+        ]
+
+    def _is_read_directly(self, array: Any) -> bool:
+        """Whether the device may read the array where it lies: its block's pages are locked."""
+        memory, registrations = self._driver.memory, self.registrations
+        if memory is None:
+            return True
+        block = leased_at(memory.span(array)[0])
+        if block is None or block.is_locked():
+            return block is not None
+        if not registrations.wants(block.address):
+            return False
+        registrations.ask(block.address, block.nbytes)
+        block.lock(functools.partial(_unlock, memory, registrations, block.address))
+        refusal = memory.register(block.address, block.nbytes)
+        if not refusal:
+            registrations.grant()
+            return True
+        registrations.refuse(block.address, refusal)
+        block.unlock()
+        issue(_refused_warning(block.nbytes, refusal))
+        return False
+
+
+def _unlock(memory: HostMemory, registrations: Registrations, address: int) -> None:
+    """The memory of a block ends. Any thread, a finalizer."""
+    if registrations.end(address):
+        memory.unregister(address)
+
+
+def _refused_warning(nbytes: int, refusal: str) -> SeqloaderWarning:
+    return SeqloaderWarning(
+        f"the device's driver did not page-lock a block of {nbytes / 1e6:.3g} MB of the workers' "
+        f"shared memory: {refusal}. Batches are right all the same, but each is copied into a "
+        "pinned buffer first, which takes time of this process. Usual reasons: a limit on locked "
+        "memory (raise `ulimit -l`; in a container its memory limit), a sandbox that does not "
+        "allow it, or shared memory in a file on disk (give /dev/shm 256 MB at least, or allow "
+        "memfd_create)"
+    )
