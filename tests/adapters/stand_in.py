@@ -58,7 +58,7 @@ class StandIn:
         self.registered: dict[int, PinnedPages] = {}
         self.ever_registered = 0
         self.buffers: list[Any] = []
-        self.queue: list[tuple[int, list[tuple[int, bytes]], list[Arrived]]] = []
+        self.queue: list[tuple[int, list[tuple[int, bytes]], list[Any]]] = []
         """Number, what is read from where, what it becomes."""
         self.begun = self.done = self.waits = 0
         self.handed_over: list[int] = []
@@ -110,7 +110,7 @@ class StandIn:
     # --- the stream -------------------------------------------------------------------------
 
     def copy(self, arrays: list[Any]) -> tuple[list[Any], Any]:
-        arrived = [Arrived(array) for array in arrays]
+        arrived = [self.arriving(array) for array in arrays]
         sources = []
         for array in arrays:
             address, nbytes = self.span(array)
@@ -122,6 +122,8 @@ class StandIn:
 
     def _read(self, address: int, nbytes: int) -> bytes:
         """What the device sees at an address."""
+        if not nbytes:
+            return b""
         pages = self._registration(address, nbytes)
         if pages is not None:
             start = address - pages.address
@@ -140,9 +142,16 @@ class StandIn:
         for (address, expected), array in zip(sources, arrived, strict=True):
             seen = self._read(address, len(expected))
             assert seen == expected, "written to under a copy"
-            array.value = np.frombuffer(seen, array.dtype).reshape(array.shape)
+            self.arrive(array, seen)
         del self.queue[0]
         self.done = number
+
+    def arriving(self, array: Any) -> Any:
+        """What an array becomes on the device, before the stream has copied it."""
+        return Arrived(array)
+
+    def arrive(self, arriving: Any, seen: bytes) -> None:
+        arriving.value = np.frombuffer(seen, arriving.dtype).reshape(arriving.shape)
 
     def run_until(self, number: int) -> None:
         while self.done < number:
@@ -154,6 +163,7 @@ class StandIn:
 
     def hand_over(self, arrays: list[Any], event: Any) -> None:
         """The loop's stream waits; here it is the loop itself, where a test looks at the values."""
+        self._fail("hand_over")
         self.handed_over.append(event.number)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Final, Protocol
 
-__all__ = ["CudaDriver", "Driver", "Event", "HostMemory", "PlainDriver", "driver_for"]
+__all__ = ["CudaDriver", "CudaMemory", "Driver", "Event", "HostMemory", "PlainDriver", "driver_for"]
 
 _PORTABLE: Final = 1
 """cudaHostRegisterPortable: locked for every device of the process, not for one."""
@@ -25,7 +25,7 @@ class HostMemory(Protocol):
     """Memory of this process, as a device sees it that reads page-locked memory by itself."""
 
     def span(self, array: Any) -> tuple[int, int]:
-        """Address and bytes of an array."""
+        """Address and bytes of an array; no bytes: the driver sees to its memory itself."""
 
     def register(self, address: int, nbytes: int) -> str:
         """Lock whole pages. "", or why it does not."""
@@ -132,6 +132,8 @@ class CudaMemory:
 
     def span(self, array: Any) -> tuple[int, int]:
         """See `HostMemory`."""
+        if array.layout is not self._torch.strided:
+            return 0, 0
         return array.data_ptr(), array.numel() * array.element_size()
 
     def register(self, address: int, nbytes: int) -> str:

@@ -143,7 +143,10 @@ class DeviceFeed:
         memory, registrations = self._driver.memory, self.registrations
         if memory is None:
             return True
-        block = leased_at(memory.span(array)[0])
+        address, nbytes = memory.span(array)
+        if not nbytes:
+            return True
+        block = leased_at(address)
         if block is None or block.is_locked():
             return block is not None
         if not registrations.wants(block.address):
