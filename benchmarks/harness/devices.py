@@ -56,7 +56,8 @@ def by_seqloader(case: Case) -> Figures:
     from seqloader.adapters.torch import TorchLoader
 
     options: Any = {"workers": case.workers, "max_queue_size": case.in_flight}
-    with TorchLoader(_sequence(case), device=DEVICE, **options) as loader:
+    loader: TorchLoader[Any] = TorchLoader(_sequence(case), device=DEVICE, **options)
+    with loader:
         figures = _fed(case, iter(loader))
         feed = loader.feed
         assert feed is not None

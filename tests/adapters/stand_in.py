@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pinned_pages import PAGE_BYTES, PinnedPages
 
-__all__ = ["Arrived", "StandIn"]
+__all__ = ["Arrived", "StandIn", "flatten"]
 
 
 class Mark:
@@ -167,12 +167,23 @@ class StandIn:
         self.handed_over.append(event.number)
 
 
-def map_arrays(function: Any, batch: Any) -> Any:
-    """With the function's result in place of each array of a nest."""
+def flatten(batch: Any) -> Any:
+    """The arrays of a nest, and what makes a nest like it of others; see `DeviceFeed`."""
+    arrays: list[Any] = []
+    _map_arrays(arrays.append, batch)
+
+    def rebuilt(moved: list[Any]) -> Any:
+        on_device = iter(moved)
+        return _map_arrays(lambda _: next(on_device), batch)
+
+    return arrays, rebuilt
+
+
+def _map_arrays(function: Any, batch: Any) -> Any:
     if isinstance(batch, np.ndarray):
         return function(batch)
     if isinstance(batch, dict):
-        return {key: map_arrays(function, value) for key, value in batch.items()}
+        return {key: _map_arrays(function, value) for key, value in batch.items()}
     if isinstance(batch, (tuple, list)):
-        return type(batch)(map_arrays(function, value) for value in batch)
+        return type(batch)(_map_arrays(function, value) for value in batch)
     return batch

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from pinned_pages import CAN_PIN, needs_pinned_pages
-from stand_in import StandIn, map_arrays
+from stand_in import StandIn, flatten
 
 from seqloader import OrderedEnqueuer, Sequence
 from seqloader.adapters.device.copies import Copies
@@ -41,7 +41,7 @@ def is_right(batch: Any, value: int, nbytes: int = 5000) -> bool:
 
 
 def feed_to(device: StandIn, ahead: int = AHEAD) -> DeviceFeed:
-    return DeviceFeed(device, ahead, map_arrays)
+    return DeviceFeed(device, ahead, flatten)
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_memory_that_lies_in_no_block_goes_by_the_ring_without_a_word(device: St
 
     assert len(device.buffers) == 1
     assert not device.registered
-    assert feed.buffered_bytes == 20 * (5120 + 256)
+    assert feed.buffered_bytes == 20 * (5000 + 3 * 8)
     feed.close()
 
 

@@ -100,7 +100,7 @@ def test_tensors_of_the_sequence_itself_lie_in_blocks_as_well(stand_in):
 def test_batches_that_lie_in_no_block_arrive_through_the_ring(stand_in, options):
     with TorchLoader(Plain(), device="meta", **options) as loader:
         assert numbers(loader) == [0, 1, 2, 3, 4]
-        assert loader.feed.buffered_bytes == 5 * 256
+        assert loader.feed.buffered_bytes == 5 * 8
 
 
 def test_state_is_that_of_the_batch_the_loop_has_and_not_of_those_sent_before(stand_in):
@@ -156,15 +156,29 @@ def test_nothing_of_it_is_imported_on_the_cpu():
     assert done.stdout.strip() == "[]"
 
 
-def test_device_that_is_not_there_is_refused_at_once():
-    if torch.cuda.is_available():
-        pytest.skip("it is there")
-    with pytest.raises(RuntimeError, match=r"device='cuda:1': torch finds no CUDA device"):
+def test_what_torch_was_built_without_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: False)
+    with pytest.raises(
+        RuntimeError, match=r"device='cuda:1': this torch .* was built without CUDA"
+    ):
         TorchLoader(Plain(), device="cuda:1")
     with pytest.raises(RuntimeError, match="nonsense"):
         TorchLoader(Plain(), device="nonsense")
     with pytest.raises(ValueError, match="prefetch must be at least 0"):
         TorchLoader(Plain(), prefetch=-1)
+
+
+def test_device_is_not_asked_for_before_the_first_batch(monkeypatch):
+    def ask(torch, device):
+        raise RuntimeError(f"no {device} here")
+
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    monkeypatch.setattr(torch_device, "driver_for", ask)
+    loader = TorchLoader(Hooked(), workers=0, device="cuda")
+    batches = iter(loader)
+    with pytest.raises(RuntimeError, match="no cuda here"):
+        next(batches)
+    assert loader.enqueuer.sequence.hooks == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from seqloader.adapters.device.copies import Slot
     from seqloader.adapters.device.drivers import Driver, HostMemory
+    from seqloader.executors.process.consumer.leased import LeasedBlock
 
-    MapLeaves = Callable[[Callable[[Any], Any], Any], Any]
-    """Calls a function with each array of a nest, and returns the nest of what it returned."""
+    Flatten = Callable[[Any], tuple[list[Any], Callable[[list[Any]], Any]]]
+    """A batch to its arrays, and to what makes a batch like it of what became of them."""
 
 __all__ = ["DeviceFeed", "Sent"]
 
@@ -46,19 +47,19 @@ class DeviceFeed:
     Args:
         driver: Of the device.
         ahead: How many batches are sent before they are received, at most.
-        map_leaves: `map_leaves(function, batch)`: the batch with each array (as the driver knows
-            arrays) replaced by what `function` returns for it.
+        flatten: Returns the arrays of a batch, as the driver takes them, and a function that makes
+            the same batch of what became of each on the device.
 
     Attributes:
         registrations: What of the workers' memory the driver has locked.
         buffered_bytes: Bytes that the consumer's processor has copied into pinned buffers.
     """
 
-    def __init__(self, driver: Driver, ahead: int, map_leaves: MapLeaves) -> None:
+    def __init__(self, driver: Driver, ahead: int, flatten: Flatten) -> None:
         self.registrations = Registrations()
         self.buffered_bytes = 0
         self._driver = driver
-        self._map_leaves = map_leaves
+        self._flatten = flatten
         self._copies = Copies(ahead + 1)
         self._pid = os.getpid()
 
@@ -74,16 +75,14 @@ class DeviceFeed:
         self._let_go()
         if self._copies.is_full:
             self._end_oldest()
-        arrays: list[Any] = []
-        self._map_leaves(arrays.append, batch)
-        direct = [self._is_read_directly(array) for array in arrays]
+        arrays, rebuilt = self._flatten(batch)
+        direct = self._read_directly(arrays)
         kept = [array for array, is_direct in zip(arrays, direct, strict=True) if is_direct]
         copy = self._copies.begin(kept, in_ring=len(kept) < len(arrays))
         if copy.slot is not None:
             arrays = self._buffered(arrays, direct, copy.slot)
         moved, copy.event = self._driver.copy(arrays)
-        on_device = iter(moved)
-        return Sent(self._map_leaves(lambda _: next(on_device), batch), moved, copy.event)
+        return Sent(rebuilt(moved), moved, copy.event)
 
     def receive(self, sent: Sent) -> Any:
         """The batch, on the device; whatever the caller's stream does next comes after its copy."""
@@ -120,35 +119,24 @@ class DeviceFeed:
             oldest.event.synchronize()
         self._copies.end_oldest()
 
-    def _buffered(self, arrays: list[Any], direct: list[bool], slot: Slot) -> list[Any]:
-        """The arrays; those that the device cannot read directly are copied into the slot."""
+    def _read_directly(self, arrays: list[Any]) -> list[bool]:
+        """For each array, whether the device may read it where it lies."""
         memory = self._driver.memory
-        assert memory is not None
-        places, end = [], 0
-        for array, is_direct in zip(arrays, direct, strict=True):
-            places.append(end)
-            if not is_direct:
-                end += -(-memory.span(array)[1] // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-        if slot.nbytes < end:
-            slot.buffer = None  # before there are two
-            slot.buffer, slot.nbytes = memory.buffer(end), end
-        self.buffered_bytes += end
-        return [
-            array if is_direct else memory.fill(slot.buffer, place, array)
-            for array, is_direct, place in zip(arrays, direct, places, strict=True)
-        ]
-
-    def _is_read_directly(self, array: Any) -> bool:
-        """Whether the device may read the array where it lies: its block's pages are locked."""
-        memory, registrations = self._driver.memory, self.registrations
         if memory is None:
+            return [True] * len(arrays)
+        direct: list[bool] = []
+        block: LeasedBlock | None = None
+        for address, nbytes in map(memory.span, arrays):
+            if nbytes and (block is None or not block.covers(address)):
+                block = leased_at(address)
+            direct.append(not nbytes or (block is not None and self._is_locked(block, memory)))
+        return direct
+
+    def _is_locked(self, block: LeasedBlock, memory: HostMemory) -> bool:
+        """Whether the pages of a block are locked, or can be."""
+        registrations = self.registrations
+        if block.is_locked():
             return True
-        address, nbytes = memory.span(array)
-        if not nbytes:
-            return True
-        block = leased_at(address)
-        if block is None or block.is_locked():
-            return block is not None
         if not registrations.wants(block.address):
             return False
         registrations.ask(block.address, block.nbytes)
@@ -161,6 +149,25 @@ class DeviceFeed:
         block.unlock()
         issue(_refused_warning(block.nbytes, refusal))
         return False
+
+    def _buffered(self, arrays: list[Any], direct: list[bool], slot: Slot) -> list[Any]:
+        """The arrays; those that the device cannot read directly are copied into the slot."""
+        memory = self._driver.memory
+        assert memory is not None
+        places, end = [], 0
+        for array, is_direct in zip(arrays, direct, strict=True):
+            places.append(end)
+            if not is_direct:
+                nbytes = memory.span(array)[1]
+                end += -(-nbytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+                self.buffered_bytes += nbytes
+        if slot.nbytes < end:
+            slot.buffer = None  # before there are two
+            slot.buffer, slot.nbytes = memory.buffer(end), end
+        return [
+            array if is_direct else memory.fill(slot.buffer, place, array)
+            for array, is_direct, place in zip(arrays, direct, places, strict=True)
+        ]
 
 
 def _unlock(memory: HostMemory, registrations: Registrations, address: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from seqloader.adapters.device.drivers import driver_for
@@ -10,7 +11,7 @@ from seqloader.adapters.frameworks import framework
 from seqloader.adapters.masked import masked
 from seqloader.adapters.nests import map_leaves
 from seqloader.adapters.prefetch import Prefetched
-from seqloader.adapters.torch.tensors import as_tensors
+from seqloader.adapters.torch.tensors import as_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ torch = framework("torch", extra="torch")
 
 def device_feed(device: Any, ahead: int) -> DeviceFeed:
     """The feed of a device, which is no CPU."""
-    return DeviceFeed(driver_for(torch, device), ahead, _map_tensors)
+    return DeviceFeed(driver_for(torch, device), ahead, _flatten)
 
 
 def device_pass(
@@ -40,14 +41,23 @@ def device_pass(
     def send(batch: Any) -> Any:
         if mask_rows is not None:
             batch = masked(batch, mask_rows, padding=batches.padding)
-        return feed.send(as_tensors(batch))
+        return feed.send(batch)
 
     batches: Prefetched[Any, Any] = Prefetched(enqueuer, ahead, send, feed.receive, begin)
     return batches
 
 
-def _map_tensors(call: Callable[[Any], Any], batch: Any) -> Any:
-    def moved(leaf: Any) -> Any:
-        return call(leaf) if isinstance(leaf, torch.Tensor) and leaf.device.type == "cpu" else leaf
+def _flatten(batch: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """The tensors of a batch of arrays; see `DeviceFeed`."""
+    leaves: list[Any] = []
+    map_leaves(lambda leaf: leaves.append(as_tensor(leaf)), batch)
+    moves = [isinstance(leaf, torch.Tensor) and leaf.device.type == "cpu" for leaf in leaves]
 
-    return map_leaves(moved, batch)
+    def rebuilt(moved: list[Any]) -> Any:
+        on_device = iter(moved)
+        results = iter(
+            [next(on_device) if m else leaf for leaf, m in zip(leaves, moves, strict=True)]
+        )
+        return map_leaves(lambda _: next(results), batch)
+
+    return list(compress(leaves, moves)), rebuilt

@@ -153,6 +153,11 @@ class TorchLoader(EnqueuerOwner[Batch]):
         self._batches = None
         self._wanted_epoch = 0
 
+    @property
+    def is_on_device(self) -> bool:
+        """Whether its batches come as tensors on a device."""
+        return self._device is not None
+
     # --- what a pass asks -----------------------------------------------------------------
 
     def begin_pass(self) -> Batches:
@@ -216,8 +221,8 @@ class LoaderPass(Generic[Batch]):
         batches = self._batches
         if batches is None:
             batches = self._batches = self._loader.begin_pass()
-        batch: Batch = as_tensors(next(batches))
-        return batch
+        batch: Batch = next(batches)
+        return batch if self._loader.is_on_device else as_tensors(batch)
 
 
 def checked_device(device: Any) -> Any:
@@ -225,9 +230,11 @@ def checked_device(device: Any) -> Any:
     if device is None:
         return None
     checked = torch.device(device)
-    if checked.type == "cuda" and not torch.cuda.is_available():
+    # Whether there is such a device is not asked: it would begin to use CUDA, in a process that may
+    # be about to fork. torch says so with the first batch.
+    if checked.type == "cuda" and not torch.backends.cuda.is_built():
         raise RuntimeError(
-            f"device={str(checked)!r}: torch finds no CUDA device. Look at `nvidia-smi` and "
-            "`torch.version.cuda` (None: this torch was built for the CPU), or leave device= out"
+            f"device={str(checked)!r}: this torch ({torch.__version__}) was built without CUDA. "
+            "Install one that was built with it (https://pytorch.org), or leave device= out"
         )
     return None if checked.type == "cpu" else checked

@@ -22,6 +22,10 @@ class LeasedBlock(NamedTuple):
     address: int
     nbytes: int
 
+    def covers(self, address: int) -> bool:
+        """Whether that address lies in it."""
+        return self.address <= address < self.address + self.nbytes
+
     def is_locked(self) -> bool:
         """Whether its pages are locked, by whomever."""
         return self.number in self.view.locks
