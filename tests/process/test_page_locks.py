@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import gc
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from arena_ends import Ends
+from interpreter import run_code
 from pinned_pages import PinnedPages, needs_pinned_pages
 
 from seqloader.executors.process.consumer.arena import living_views
@@ -249,10 +248,7 @@ def test_nothing_is_unlocked_while_the_interpreter_ends() -> None:
         "from seqloader.executors.process.consumer.leased import leased_at;"
         "leased_at(kept.ctypes.data).lock(lambda: print('unlocked')); me = [kept]; me.append(me)"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
-    )
+    done = run_code(code)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

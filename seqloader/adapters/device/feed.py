@@ -72,7 +72,7 @@ class DeviceFeed:
             RuntimeError: The device has no memory for it, or fails. Nothing is lost: the same batch
                 may be sent again.
         """
-        self._let_go()
+        self._release_done()
         if self._copies.is_full:
             self._end_oldest()
         arrays, rebuilt = self._flatten(batch)
@@ -87,7 +87,7 @@ class DeviceFeed:
     def receive(self, sent: Sent) -> Any:
         """The batch, on the device; whatever the caller's stream does next comes after its copy."""
         self._driver.hand_over(sent.arrays, sent.event)
-        self._let_go()
+        self._release_done()
         return sent.batch
 
     def close(self) -> None:
@@ -103,7 +103,7 @@ class DeviceFeed:
 
     # --- what a copy reads ------------------------------------------------------------------
 
-    def _let_go(self) -> None:
+    def _release_done(self) -> None:
         """Of what the stream has passed."""
         while (oldest := self._copies.oldest) is not None:
             if oldest.event is None or not oldest.event.query():

@@ -105,7 +105,7 @@ class ArenaView:
         self.punched_bytes += size
         return True
 
-    def give_back(self, block: int, offset: int, size: int) -> bool:
+    def punch_block(self, block: int, offset: int, size: int) -> bool:
         """Give the pages of one block back, if that can be done; a device reads them no more."""
         self.locks.release(block)
         return self.punch(offset, size)
@@ -233,13 +233,13 @@ class Arenas:
                 if batch_bytes > self._largest_bytes:
                     self._largest_bytes = batch_bytes
             if view.orphaned:
-                view.give_back(block, offset, size)
+                view.punch_block(block, offset, size)
                 continue
             self._unchecked_bytes += size
             punched = False
             if self._unchecked_bytes >= _UNCHECKED_BYTES and size and self._exceeds_cap():
                 self._unlock_idle()
-                punched = view.give_back(block, offset, size)
+                punched = view.punch_block(block, offset, size)
             view.words[block] = free | punched
 
     def _exceeds_cap(self) -> bool:
@@ -302,7 +302,7 @@ class _Sink:
 
     def append(self, hold: tuple[ArenaView, int, int, int, Any]) -> None:
         view, block, offset, size, _ = hold
-        view.give_back(block, offset, size)
+        view.punch_block(block, offset, size)
 
 
 class _Nowhere:
