@@ -23,7 +23,7 @@ from typing import Any
 from peers import Loader
 from peers import find as find_peer
 
-from harness import gathers, limits, orders, resumption, workloads
+from harness import devices, gathers, limits, orders, resumption, workloads
 from harness.cases import Case
 from harness.footprint import tree_cpu_s, tree_memory_bytes
 from harness.workloads import WrongBatch, check_batch
@@ -234,6 +234,7 @@ MEASURES: dict[str, Callable[[Case], Figures]] = {
     "loops": lambda case: limits.loops(case, _sequence(case)),
     "sleepers": lambda case: limits.sleepers(_sequence(case), case.workers),
     "interpreters": lambda case: limits.interpreters(case.workers),
+    **devices.MEASURES,
     **gathers.MEASURES,
     **orders.MEASURES,
     **resumption.MEASURES,

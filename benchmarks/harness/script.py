@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import sys
 import time
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class Script:
 
     name: str
     content: Mapping[str, Any]
+    unavailable: Callable[[], str] = str
+    """Why nothing can be measured on this machine; "": it can."""
 
     def cases(self, quick: bool) -> list[Case]:
         """As they take turns."""
@@ -68,6 +71,9 @@ class Script:
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Measure, print, and say by the exit status whether all data was right."""
         options = self._parse(arguments)
+        if why := self.unavailable():
+            print(f"Nothing was measured: {why}.", file=sys.stderr)
+            return 2
         pace = self.pace(options.quick)
         wanted = self.cases(options.quick)
         cases = [case.at(pace) for case in wanted if all(map(is_installed, requires(case)))]
@@ -120,10 +126,10 @@ def parser_of(name: str, header: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog, description=header, formatter_class=form)
 
 
-def described(script: str) -> Script:
+def described(script: str, unavailable: Callable[[], str] = str) -> Script:
     """The script that the TOML file beside it describes."""
     file = Path(script).with_suffix(".toml")
-    return Script(file.stem, tomllib.loads(file.read_text(encoding="utf-8")))
+    return Script(file.stem, tomllib.loads(file.read_text(encoding="utf-8")), unavailable)
 
 
 def requires(case: Case) -> tuple[str, ...]:

@@ -5,6 +5,7 @@
     masked.py       the same, with batches of as many rows and a mask of those that count
     nests.py        what lies in a batch, leaf by leaf
     prefetch.py     the same, with batches taken ahead and prepared
+    device/         the way of batches to a GPU
     frameworks.py   importing a framework, or saying what to install
     torch/          PyTorch and Accelerate
 

@@ -17,7 +17,7 @@ from seqloader.samples.nest import map_nest
 if TYPE_CHECKING:
     from seqloader.adapters.passes import Pass
 
-__all__ = ["MaskedPass", "checked_rows", "rows_of"]
+__all__ = ["MaskedPass", "checked_rows", "masked", "rows_of"]
 
 
 class MaskedPass:
@@ -41,16 +41,7 @@ class MaskedPass:
 
     def __next__(self) -> tuple[Any, Any]:
         batch = next(self._batches)
-        count = rows_of(batch)
-        if count > self._rows:
-            raise ValueError(
-                f"a batch has {count} rows, and mask_rows={self._rows}: give the rows of the "
-                "largest batch"
-            )
-        mask = np.zeros(self._rows, bool)
-        if not self._batches.padding:
-            mask[:count] = True
-        return (batch if count == self._rows else _filled(batch, count, self._rows)), mask
+        return masked(batch, self._rows, padding=self._batches.padding)
 
     def has_next(self) -> bool:
         """Whether another batch comes."""
@@ -59,6 +50,19 @@ class MaskedPass:
     def state_dict(self) -> dict[str, Any]:
         """Where the run stands, after the batch handed out last."""
         return self._batches.state_dict()
+
+
+def masked(batch: Any, rows: int, *, padding: bool) -> tuple[Any, Any]:
+    """A batch and its mask; see `MaskedPass`."""
+    count = rows_of(batch)
+    if count > rows:
+        raise ValueError(
+            f"a batch has {count} rows, and mask_rows={rows}: give the rows of the largest batch"
+        )
+    mask = np.zeros(rows, bool)
+    if not padding:
+        mask[:count] = True
+    return (batch if count == rows else _filled(batch, count, rows)), mask
 
 
 def checked_rows(rows: Any) -> int | None:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from seqloader.enqueuer import OrderedEnqueuer
+    from seqloader.order import Plan
     from seqloader.run.iterators import EpochIterator
 
 __all__ = ["Prefetched"]
@@ -39,16 +40,30 @@ class Prefetched(Generic[Batch, Item]):
         prepare: Makes what the user gets from a batch; not None. It should begin the work and not
             wait for its end. What it raises comes in the place of that batch, which is tried again
             if the user asks again.
+        finish: Makes what the user gets from that, when he asks for it; None: it is that.
+        begin: Begins the epoch; None: `iter(enqueuer)`.
     """
 
-    __slots__ = ("_ahead", "_enqueuer", "_entries", "_epoch", "_prepare")
+    __slots__ = (
+        "_ahead", "_begin", "_enqueuer", "_entries", "_epoch", "_finish", "_prepare", "padding",
+    )  # fmt: skip
 
     def __init__(
-        self, enqueuer: OrderedEnqueuer[Batch], ahead: int, prepare: Callable[[Batch], Item]
+        self,
+        enqueuer: OrderedEnqueuer[Batch],
+        ahead: int,
+        prepare: Callable[[Batch], Item],
+        finish: Callable[[Item], Any] | None = None,
+        begin: Callable[[], EpochIterator[Batch]] | None = None,
     ) -> None:
+        self.padding = False
+        """Whether the batch handed out last only fills up its shard, with `remainder="pad"`; while
+        one is prepared or finished, whether that one does."""
         self._enqueuer = enqueuer
         self._ahead = ahead
         self._prepare = prepare
+        self._finish = finish
+        self._begin = begin or enqueuer.__iter__
         self._epoch: EpochIterator[Batch] | None = None
         self._entries: deque[_Entry[Batch, Item]] = deque()
         """What was taken. The first may have been handed out; the last may be of a batch that
@@ -57,7 +72,7 @@ class Prefetched(Generic[Batch, Item]):
     def __iter__(self) -> Prefetched[Batch, Item]:
         return self
 
-    def __next__(self) -> Item:
+    def __next__(self) -> Any:
         epoch, entries = self._begun(), self._entries
         while entries and not entries[0].is_pending:
             entries.popleft()
@@ -70,18 +85,35 @@ class Prefetched(Generic[Batch, Item]):
             if not may_take:
                 raise StopIteration
         first = entries[0]
-        first.prepare(self._prepare)
+        self._prepare_entry(first)
         if may_take:
             self._take_ahead(epoch)
-        item = first.item
+        self.padding = first.padding
+        item: Any = first.item
         assert item is not None
+        if self._finish is not None:
+            item = self._finish(item)
         # fmt: off
         first.item = None; return item  # noqa: E702  (R3)
         # fmt: on
 
+    def has_next(self) -> bool:
+        """Whether another batch comes; see `EpochIterator.has_next`."""
+        epoch = self._begun()
+        return any(entry.is_pending for entry in self._entries) or epoch.has_next()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands, after the batch handed out last."""
+        return self._enqueuer.state_dict()
+
+    @property
+    def plan(self) -> Plan:
+        """Of its epoch, which begins if it has not."""
+        return self._begun().plan
+
     def _begun(self) -> EpochIterator[Batch]:
         if self._epoch is None:
-            epoch = iter(self._enqueuer)
+            epoch = self._begin()
             epoch.take_ahead_of(self._reached)
             self._epoch = epoch
         return self._epoch
@@ -98,24 +130,30 @@ class Prefetched(Generic[Batch, Item]):
         entry: _Entry[Batch, Item] = _Entry(epoch.position)
         self._entries.append(entry)
         entry.taken.extend(islice(epoch, 1))  # R3
+        entry.padding = epoch.padding
         return entry.is_pending
 
     def _take_ahead(self, epoch: EpochIterator[Batch]) -> None:
         while len(self._entries) <= self._ahead and epoch.next_is_here() and self._take(epoch):
             try:
-                self._entries[-1].prepare(self._prepare)
+                self._prepare_entry(self._entries[-1])
             except Exception:
                 return  # it will be raised when the user asks for that batch
+
+    def _prepare_entry(self, entry: _Entry[Batch, Item]) -> None:
+        self.padding = entry.padding
+        entry.prepare(self._prepare)
 
 
 class _Entry(Generic[Batch, Item]):
     """A batch on its way to the user."""
 
-    __slots__ = ("item", "position", "taken")
+    __slots__ = ("item", "padding", "position", "taken")
 
     def __init__(self, position: int) -> None:
         self.position = position
         """Where a run goes on that gets this batch next."""
+        self.padding = False
         self.taken: list[Batch] = []
         """The batch, until it is prepared."""
         self.item: Item | None = None

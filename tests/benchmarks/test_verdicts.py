@@ -24,7 +24,7 @@ from harness.tables import beside_table, peer_table
 from harness.verdict import Row, at_least, at_most, told
 from measured import CONTESTANTS, results, runs_of
 
-NAMES = ("transport", "epochs", "startup", "uneven", "permutation", "gather", "resume")
+NAMES = ("transport", "epochs", "startup", "uneven", "permutation", "gather", "resume", "device")
 SCRIPTS = [script.described(str(BENCHMARKS / name)) for name in NAMES]
 PEERS = [dataclasses.replace(peer, requires=()) for peer in peers.PEERS]  # as if all were there
 NOWHERE = "a-distribution-nobody-wrote"
@@ -219,6 +219,13 @@ def test_script_measures_what_is_installed_and_stores_runs_rows_and_the_machine(
     assert {run["case"] for run in saved["runs"]} == {"here"}
     assert saved["rows"][0]["values"] == [run["figures"]["check_us"] for run in saved["runs"]]
     assert list(saved["machine"]["versions"]) == ["seqloader", "numpy", "psutil"]
+
+
+def test_script_that_cannot_measure_here_says_why_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert script.Script("one", {"header": "Why?"}, lambda: "there is no GPU").main([]) == 2
+    assert capsys.readouterr().err == "Nothing was measured: there is no GPU.\n"
 
 
 # --- chapters ----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import gc
 import itertools
 import os
@@ -20,8 +21,10 @@ from hypothesis.stateful import (
     rule,
 )
 from interpreter import printed_by
+from pinned_pages import CAN_PIN, PinnedPages
 
 from seqloader import arrays
+from seqloader.executors.process.consumer.leased import leased_at
 from seqloader.executors.process.wire import blocks
 from seqloader.executors.process.wire.blocks import PAGE_BYTES
 from seqloader.executors.process.worker import arena as arena_module
@@ -411,6 +414,8 @@ class Reuse(RuleBasedStateMachine):
         self.reports: list[tuple[Any, int]] = []
         self.open: list[tuple[Any, int]] = []
         self.cached: list[tuple[Any, int]] = []
+        self.pinned: dict[int, PinnedPages] = {}
+        """By address: the pages of locked blocks, as a device has them."""
         self.value = 0
         self.freed_at: dict[int, int] = {}
         """For each page that was freed, the serial of the first ticket written after that."""
@@ -419,7 +424,14 @@ class Reuse(RuleBasedStateMachine):
         self.reports.clear()
         self.open.clear()
         self.cached.clear()
+        self.ends.arenas.close()
         self.ends.close()
+        assert not self.pinned, "locked for ever"
+
+    def unlock(self, address: int) -> None:
+        pages = self.pinned.pop(address)
+        assert pages.shows_what_lies_there(), "unlocked too late"
+        pages.unpin()
 
     def add_report(self, report: Any, value: int) -> None:
         for block in self.ends.decoder.blocks(self.ends.view, report):
@@ -500,6 +512,15 @@ class Reuse(RuleBasedStateMachine):
     def drop_batch(self, which: int) -> None:
         self.open.pop(which % len(self.open))
 
+    @precondition(has_open)
+    @rule(which=st.integers(0, 100))
+    def lock_block(self, which: int) -> None:
+        block = leased_at(self.open[which % len(self.open)][0].ctypes.data)
+        assert block is not None
+        if CAN_PIN and not block.is_locked():
+            block.lock(functools.partial(self.unlock, block.address))
+            self.pinned[block.address] = PinnedPages(block.address, block.nbytes)
+
     @precondition(has_cached)
     @rule(which=st.integers(0, 100))
     def drop_cached(self, which: int) -> None:
@@ -522,6 +543,11 @@ class Reuse(RuleBasedStateMachine):
         spans.sort()
         for (offset, size), (after, _) in itertools.pairwise(spans):
             assert offset + size <= after
+
+    @invariant()
+    def device_has_the_pages_that_lie_in_locked_blocks(self) -> None:
+        for pages in self.pinned.values():
+            assert pages.shows_what_lies_there()
 
     @invariant()
     def both_ends_are_whole(self) -> None:

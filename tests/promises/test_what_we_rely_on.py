@@ -608,3 +608,20 @@ def torch_model():
     import torch
 
     return torch.nn.Linear(1, 5)
+
+
+@pytest.mark.torch
+def test_torch_has_the_calls_that_page_lock_memory():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    if not torch.backends.cuda.is_built():
+        pytest.skip("this torch was built without CUDA")
+    calls = torch.cuda._cudart  # what `cudart()` returns where there is a device
+
+    assert calls.cudaGetErrorString(calls.cudaError.success) == "no error"
+    assert int(calls.cudaError.success) == 0
+    if not torch.cuda.is_available():  # and they answer with an error that has words
+        status = calls.cudaHostRegister(4096, 4096, 1)
+        assert status != calls.cudaError.success
+        assert int(status) > 0
+        assert calls.cudaGetErrorString(status)
+        assert calls.cudaHostUnregister(4096) != calls.cudaError.success

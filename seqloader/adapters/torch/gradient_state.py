@@ -26,6 +26,7 @@ from seqloader.adapters.masked import rows_of
 
 if TYPE_CHECKING:
     from seqloader.adapters.passes import Batches, Pass
+    from seqloader.adapters.prefetch import Prefetched
 
 __all__ = ["ToldPass", "is_accelerated"]
 
@@ -57,7 +58,9 @@ class ToldPass:
         whole_rows: Of a batch that is not the last, where that is known; else 0.
     """
 
-    def __init__(self, batches: Batches, source: Pass[Any], whole_rows: int = 0) -> None:
+    def __init__(
+        self, batches: Batches, source: Pass[Any] | Prefetched[Any, Any], whole_rows: int = 0
+    ) -> None:
         self._batches = batches
         self._source = source
         self._whole_rows = whole_rows

@@ -7,6 +7,7 @@ What a pass is made of, from the inside out
 
     Pass          arrays, from the enqueuer; begins an epoch when its first batch is asked for
     MaskedPass    with `mask_rows`: the same, as (batch, mask)
+    Prefetched    with `device`, instead of both: tensors on the device, some sent ahead
     ToldPass      where an Accelerator is: tells it which batch is the last
     LoaderPass    what `iter(loader)` returns: the same batches as tensors
 """
@@ -15,20 +16,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from seqloader.adapters.frameworks import framework
 from seqloader.adapters.masked import MaskedPass, checked_rows
 from seqloader.adapters.owner import EnqueuerOwner
 from seqloader.adapters.passes import Pass
 from seqloader.adapters.torch.gradient_state import ToldPass, is_accelerated
 from seqloader.adapters.torch.tensors import as_tensors
+from seqloader.errors.integers import checked_integer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
+    from seqloader.adapters.device.feed import DeviceFeed
     from seqloader.adapters.passes import Batches
+    from seqloader.adapters.prefetch import Prefetched
     from seqloader.run.iterators import EpochIterator
 
 __all__ = ["LoaderPass", "TorchLoader"]
+
+torch = framework("torch", extra="torch")
 
 Batch = TypeVar("Batch")
 
@@ -48,22 +55,39 @@ class TorchLoader(EnqueuerOwner[Batch]):
             processes: every array is filled up to this many rows, with copies of its last one, and
             the mask, a (mask_rows,) bool tensor, is True for rows that count. None of it is where
             the batch only fills up this shard (`remainder="pad"`).
+        device: Where the loop gets its batches: "cuda", "cuda:1", "mps", a `torch.device`, ...;
+            None or "cpu": where the worker wrote them.
+        prefetch: With a device, how many batches are sent to it before the loop asks for them.
         options: The arguments of `OrderedEnqueuer`, where one is to be made.
 
     Yields:
         Batches of the structure that the Sequence gave them (tuples, dicts, named tuples,
         dataclasses), with a CPU tensor of the same shape and dtype in place of each array. It views
         the memory that the worker wrote, which is used again when the last tensor over it is gone.
+        With `device`, the tensors lie there, and whatever the current stream does with them comes
+        after their copies; nothing else is to be waited for.
         Arrays that torch cannot view are copied; what torch has no type for stays as it is.
 
     Raises:
         ImportError: torch is not installed.
+        RuntimeError: torch knows no such device, or has none here.
         TypeError, ValueError: As `OrderedEnqueuer`; or it was given arguments beside an enqueuer.
             In a loop with `mask_rows`: the arrays of a batch differ in rows, or have more.
     """
 
-    def __init__(self, source: Any, *, mask_rows: int | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        source: Any,
+        *,
+        mask_rows: int | None = None,
+        device: Any = None,
+        prefetch: int = 2,
+        **options: Any,
+    ) -> None:
         self._mask_rows = checked_rows(mask_rows)
+        self._device = checked_device(device)
+        self._prefetch = checked_integer("prefetch", prefetch, 0)
+        self._feed: DeviceFeed | None = None
         super().__init__(source, **options)
         self._batches: Batches | None = None
         """Of the pass that began last."""
@@ -81,6 +105,24 @@ class TorchLoader(EnqueuerOwner[Batch]):
     def sampler(self) -> Self:
         """This loader. Trainers tell `loader.sampler.set_epoch` of each epoch."""
         return self
+
+    @property
+    def feed(self) -> DeviceFeed | None:
+        """What sends batches to the device, from the first batch on; it counts what it does."""
+        return self._feed
+
+    def close(self, timeout: float | None = None) -> None:
+        """Wait for the copies that are under way, then as every adapter."""
+        self._close_feed()
+        super().close(timeout)
+
+    def __exit__(self, *raised: Any) -> None:
+        self._close_feed()
+        super().__exit__(*raised)
+
+    def _close_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
 
     # --- where it stands ------------------------------------------------------------------
 
@@ -111,14 +153,23 @@ class TorchLoader(EnqueuerOwner[Batch]):
         self._batches = None
         self._wanted_epoch = 0
 
+    @property
+    def is_on_device(self) -> bool:
+        """Whether its batches come as tensors on a device."""
+        return self._device is not None
+
     # --- what a pass asks -----------------------------------------------------------------
 
     def begin_pass(self) -> Batches:
         """The batches of a pass that begins."""
-        source: Pass[Batch] = Pass(self.enqueuer, self._begin_epoch)
-        batches: Batches = source
-        if self._mask_rows is not None:
-            batches = MaskedPass(source, self._mask_rows)
+        source: Pass[Batch] | Prefetched[Batch, Any]
+        batches: Batches
+        if self._device is not None:
+            batches = source = self._device_pass()
+        else:
+            batches = source = Pass(self.enqueuer, self._begin_epoch)
+            if self._mask_rows is not None:
+                batches = MaskedPass(source, self._mask_rows)
         self._batches = batches
         if is_accelerated():
             # Not kept: it ends when the user's pass is garbage.
@@ -131,6 +182,15 @@ class TorchLoader(EnqueuerOwner[Batch]):
             return self._mask_rows
         rows = getattr(self.enqueuer.sequence, "batch_size", None)
         return rows if isinstance(rows, int) else 0
+
+    def _device_pass(self) -> Prefetched[Batch, Any]:
+        from seqloader.adapters.torch.device import device_feed, device_pass
+
+        if self._feed is None:  # not before: it would begin to use the device
+            self._feed = device_feed(self._device, self._prefetch)
+        return device_pass(
+            self.enqueuer, self._begin_epoch, self._feed, self._prefetch, self._mask_rows
+        )
 
     def _begin_epoch(self) -> EpochIterator[Batch]:
         enqueuer, wanted = self.enqueuer, self._wanted_epoch
@@ -161,5 +221,20 @@ class LoaderPass(Generic[Batch]):
         batches = self._batches
         if batches is None:
             batches = self._batches = self._loader.begin_pass()
-        batch: Batch = as_tensors(next(batches))
-        return batch
+        batch: Batch = next(batches)
+        return batch if self._loader.is_on_device else as_tensors(batch)
+
+
+def checked_device(device: Any) -> Any:
+    """The argument `device` as a `torch.device`; None for the CPU."""
+    if device is None:
+        return None
+    checked = torch.device(device)
+    # Whether there is such a device is not asked: it would begin to use CUDA, in a process that may
+    # be about to fork. torch says so with the first batch.
+    if checked.type == "cuda" and not torch.backends.cuda.is_built():
+        raise RuntimeError(
+            f"device={str(checked)!r}: this torch ({torch.__version__}) was built without CUDA. "
+            "Install one that was built with it (https://pytorch.org), or leave device= out"
+        )
+    return None if checked.type == "cpu" else checked

@@ -18,26 +18,27 @@ import numpy as np
 from seqloader.adapters.frameworks import framework
 from seqloader.adapters.nests import map_leaves
 
-__all__ = ["as_tensors"]
+__all__ = ["as_tensor", "as_tensors"]
 
 torch = framework("torch", extra="torch")
 
 
 def as_tensors(batch: Any) -> Any:
     """The batch with a tensor in place of each array; containers keep their types."""
-    return map_leaves(_converted, batch)
+    return map_leaves(as_tensor, batch)
 
 
-def _converted(leaf: Any) -> Any:
+def as_tensor(leaf: Any) -> Any:
+    """A leaf of a batch as a tensor, if it is an array or a scalar of numpy."""
     kind = type(leaf)
     if kind is np.ndarray or kind is np.memmap:
-        return _as_tensor(leaf)
+        return _viewed(leaf)
     if isinstance(leaf, np.generic):
         return _as_scalar(leaf)
     return leaf
 
 
-def _as_tensor(array: Any) -> Any:
+def _viewed(array: Any) -> Any:
     if not array.flags.writeable:
         # torch has no read-only tensors: writing to one over a mapped file would end the process.
         return _copied(array)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from seqloader.executors.process.consumer.page_locks import PageLocks
 from seqloader.executors.process.wire.blocks import (
     FIRST_BLOCK,
     HIGHEST,
@@ -33,7 +34,7 @@ from seqloader.memory.mapping import Mapping
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ArenaView", "Arenas"]
+__all__ = ["ArenaView", "Arenas", "living_views"]
 
 KEEP_BYTES: Final = 16 << 20
 """Backed memory that is kept whatever the batches' size: giving back and getting again a page costs
@@ -58,7 +59,10 @@ class ArenaView:
         self.freed: Any = freed
         self.mapping = Mapping(fd, size)
         self.address = self.mapping.address
-        self.words = (ctypes.c_uint64 * geometry(size).blocks).from_address(self.address)
+        where = geometry(size)
+        words = ctypes.c_uint64 * where.blocks
+        self.words = words.from_address(self.address)
+        self.locks = PageLocks(words.from_address(self.address + where.locks_offset))
         self.layouts: dict[int, Any] = {}
         """The decoder's: what the worker has defined."""
         self.leased: dict[int, tuple[int, int]] = {}
@@ -68,6 +72,7 @@ class ArenaView:
         self.punched_bytes = 0
         self.orphaned = False
         """Whether its worker is dead: what is freed goes back to the system."""
+        _views.add(self)
 
     def lease(self, offset: int, size: int, block: int, batch: list[int] | None = None) -> Any:
         """Return memory that is the caller's until the last thing dies that refers to it.
@@ -100,12 +105,18 @@ class ArenaView:
         self.punched_bytes += size
         return True
 
+    def punch_block(self, block: int, offset: int, size: int) -> bool:
+        """Give the pages of one block back, if that can be done; a device reads them no more."""
+        self.locks.release(block)
+        return self.punch(offset, size)
+
     def punch_unused(self, *, unopened_too: bool) -> None:
         """The worker is dead: give back what is free or was never reported.
 
         Args:
             unopened_too: no report of it will be opened any more: give back all but what is leased.
         """
+        self.locks.release_all(but=self.leased)
         where = geometry(self.mapping.size)
         count = min(max(self.words[HIGHEST] + 1, FIRST_BLOCK), where.blocks) - FIRST_BLOCK
         words = np.frombuffer(self.read(8 * FIRST_BLOCK, 8 * count), np.uint64)
@@ -122,6 +133,27 @@ class ArenaView:
                 start = offset
             stop = offset + size
         self.punch(start, stop - start)
+
+    def __del__(self) -> None:
+        # Nobody refers to it, nor to a block of it. But a step that was torn may have lost count.
+        if locks := getattr(self, "locks", None):
+            locks.release_all()
+
+
+_views: Final[weakref.WeakSet[ArenaView]] = weakref.WeakSet()
+
+
+def living_views() -> list[ArenaView]:
+    """All there are in this process. Any thread may ask, while another adds one."""
+    return _listed(_views)
+
+
+def _listed(views: weakref.WeakSet[ArenaView]) -> list[ArenaView]:
+    while True:
+        try:
+            return list(views)
+        except RuntimeError:  # it has changed in the middle
+            continue
 
 
 class Arenas:
@@ -163,11 +195,7 @@ class Arenas:
 
     def _every(self) -> list[ArenaView]:
         """Also those of dead workers. Any thread may ask, while another adds the next worker's."""
-        while True:
-            try:
-                return list(self._all)
-            except RuntimeError:  # it has changed in the middle
-                continue
+        return _listed(self._all)
 
     def cap_bytes(self) -> int:
         """Bytes that the living workers' arenas may keep; what is freed above is given back."""
@@ -205,12 +233,13 @@ class Arenas:
                 if batch_bytes > self._largest_bytes:
                     self._largest_bytes = batch_bytes
             if view.orphaned:
-                view.punch(offset, size)
+                view.punch_block(block, offset, size)
                 continue
             self._unchecked_bytes += size
             punched = False
             if self._unchecked_bytes >= _UNCHECKED_BYTES and size and self._exceeds_cap():
-                punched = view.punch(offset, size)
+                self._unlock_idle()
+                punched = view.punch_block(block, offset, size)
             view.words[block] = free | punched
 
     def _exceeds_cap(self) -> bool:
@@ -219,6 +248,10 @@ class Arenas:
             return True
         self._unchecked_bytes = 0
         return False
+
+    def _unlock_idle(self) -> None:
+        for view in self.views.values():
+            view.locks.release_all(but=view.leased)
 
     def release(self, view: ArenaView, block: int, offset: int = 0, size: int = 0) -> None:
         """Give back a block that was never leased. Without a size its pages are kept."""
@@ -240,6 +273,7 @@ class Arenas:
             view.orphaned = True
         self.settle(0)
         for view in list(self._all):
+            view.locks.release_all(but=view.leased)
             if view.leased:
                 view.punch_unused(unopened_too=True)
         self.views.clear()
@@ -249,6 +283,7 @@ class Arenas:
         for number, view in self.views.items():
             assert view.number == number and not view.orphaned, (number, view.number, view.orphaned)
         for view in list(self._all):
+            view.locks.check()
             held = sum(size for _, size in view.leased.copy().values())
             assert view.held_bytes == held, (view.held_bytes, held)
             assert 0 <= view.held_batches <= len(view.leased), (view.held_batches, view.leased)
@@ -266,8 +301,8 @@ class _Sink:
     """Stands in for the deque of freed blocks when nobody will settle them."""
 
     def append(self, hold: tuple[ArenaView, int, int, int, Any]) -> None:
-        view, _, offset, size, _ = hold
-        view.punch(offset, size)
+        view, block, offset, size, _ = hold
+        view.punch_block(block, offset, size)
 
 
 class _Nowhere:

@@ -2,6 +2,7 @@
 
     8 x number     one aligned 8-byte word per block; the first eight are counters of the worker
     places_offset  one aligned 8-byte place per block: where it lies (`pack_place`), or NOWHERE
+    locks_offset   one aligned 8-byte word per block: 1 while its pages are locked, else 0
     data_offset    the blocks, each a whole number of pages
 
 Actors
@@ -18,6 +19,9 @@ Rules
         the consumer's last reads before the worker's first write; Python has no other fence.
     R3  Words are loaded and stored whole (`memoryview.cast("Q")`, ctypes), never byte by byte.
     R4  Serials start at 1, so the word of a free block is neither 0 nor UNLENT.
+    R5  Lock words are the consumer's (consumer/page_locks.py). It sets one only while it has the
+        block, so a worker that sees a block free sees whether it is locked (R2); it clears one at
+        any time. A worker keeps the pages of a locked block: a device would go on reading them.
 """
 
 from __future__ import annotations
@@ -77,6 +81,7 @@ class Geometry(NamedTuple):
     blocks: int
     """Block numbers there are, counters included."""
     places_offset: int
+    locks_offset: int
     data_offset: int
 
 
@@ -84,7 +89,7 @@ def geometry(size: int) -> Geometry:
     """Return the places in an arena of `size` bytes: no number is wanting before addresses are."""
     blocks = min(_MOST_BLOCKS, FIRST_BLOCK + size // PAGE_BYTES)
     table_bytes = -(-blocks * 8 // PAGE_BYTES) * PAGE_BYTES
-    return Geometry(blocks, table_bytes, 2 * table_bytes)
+    return Geometry(blocks, table_bytes, 2 * table_bytes, 3 * table_bytes)
 
 
 def pack_place(offset: int, size: int) -> int:

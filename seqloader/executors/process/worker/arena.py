@@ -6,6 +6,7 @@ A block is, in turn,
     idle       the worker's, its pages still backed by memory: the cheapest to use again
     punched    the worker's, its pages given back to the system
     held       the memory of an array that user code got from `seqloader.empty`
+    locked     idle as well, and a device of the consumer's has its pages: they are not given back
     a gap      no block any more: addresses that a block of another size may be cut from
 
 Memory is used again before any is added, because fresh pages cost ten times as much to write as
@@ -117,6 +118,7 @@ class Arena:
         self._available = available
         self._words = self.memory[: 8 * places.blocks].cast("Q")
         self._places = self.memory[places.places_offset :][: 8 * places.blocks].cast("Q")
+        self._locks = self.memory[places.locks_offset :][: 8 * places.blocks].cast("Q")
         self._lent: deque[Block] = deque()
         self._idle: dict[int, list[Block]] = {}
         self._punched: dict[int, list[Block]] = {}
@@ -284,8 +286,7 @@ class Arena:
         for _ in range(len(self._lent) // _LOOKS + 1):
             self._harvest(-1)
         for blocks in list(self._idle.values()):
-            while blocks and self._punch(blocks[-1]):
-                self._keep(self._punched, blocks.pop())
+            self._punch_idle(blocks, self._end)
         ranges = self._gaps
         for blocks in self._punched.values():
             for block in blocks:
@@ -335,16 +336,26 @@ class Arena:
         """
         self._owed_bytes += nbytes
         for size, blocks in list(self._idle.items()):
-            while blocks and nbytes <= 16 * size and size <= self._owed_bytes:
-                if not self._punch(blocks[0]):
-                    return
-                self._keep(self._punched, blocks.pop(0))
-                self._owed_bytes -= size
+            if nbytes <= 16 * size <= 16 * self._owed_bytes:
+                self._owed_bytes -= self._punch_idle(blocks, self._owed_bytes)
         if not any(self._idle.values()):
             self._owed_bytes = 0
 
+    def _punch_idle(self, blocks: list[Block], most_bytes: int) -> int:
+        """Give back idle blocks of one size, from the first. Bytes that were given back."""
+        kept: list[Block] = []
+        nbytes = 0
+        for block in blocks:
+            if nbytes + block.size <= most_bytes and self._punch(block):
+                self._keep(self._punched, block)
+                nbytes += block.size
+            else:
+                kept.append(block)
+        blocks[:] = kept
+        return nbytes
+
     def _punch(self, block: Block) -> bool:
-        if _REMOVE is None:
+        if _REMOVE is None or self._locks[block.number]:
             return False
         try:
             self.map.madvise(_REMOVE, block.offset, block.size)
