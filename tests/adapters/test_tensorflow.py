@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import warnings
 import weakref
 from collections import namedtuple
@@ -25,6 +26,9 @@ from adapters.sequences_for_jax import (
 )
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "torch" in sys.modules:  # builds of both for GPUs bring an LLVM each, and end the process
+    pytest.skip("TensorFlow goes into a process without torch", allow_module_level=True)
+
 tf: Any = pytest.importorskip("tensorflow", reason="tensorflow is not installed")
 
 from seqloader import OrderedEnqueuer  # noqa: E402
