@@ -9,10 +9,12 @@ What tf.data does, and what follows
     It hides exceptions: their text is kept, their type is not. They are in `last_error`.
     It views memory that is aligned to 64 bytes, as ours is, and lets go of it with the last tensor.
     It keeps what it was given to call for as long as the program runs: so that is a weak reference.
+    At the end of the program it waits for its threads. One may wait for a batch: it is stopped.
 """
 
 from __future__ import annotations
 
+import atexit
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -95,6 +97,7 @@ class TensorFlowLoader(EnqueuerOwner[Any]):
         """Number of the pass that began last."""
         self.last_error: BaseException | None = None
         """What ended the last pass that ended in an error; tf.data raises one of its own."""
+        _alive.add(self)
 
     def begin_pass(self) -> _NumberedPass:
         """The batches of the coming epoch."""
@@ -112,6 +115,15 @@ class TensorFlowLoader(EnqueuerOwner[Any]):
         with self._lock:
             self._latest = max(self._latest, number)
             return self._latest == number
+
+
+_alive: weakref.WeakSet[TensorFlowLoader] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    for loader in list(_alive):
+        loader.enqueuer.__exit__(SystemExit, None, None)  # without hooks
 
 
 class _NumberedPass:

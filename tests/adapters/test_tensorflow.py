@@ -24,6 +24,7 @@ from adapters.sequences_for_jax import (
     InterruptsTheConsumer,
     KillsItsWorker,
 )
+from interpreter import printed_by
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if "torch" in sys.modules:  # builds of both for GPUs bring an LLVM each, and end the process
@@ -255,6 +256,17 @@ def test_the_end_of_the_dataset_and_of_all_made_of_it_is_that_of_the_enqueuer():
     del prefetched
     gc.collect()
     assert enqueuer() is None
+
+
+def test_a_program_ends_while_a_thread_of_tensorflow_waits_for_a_batch():
+    printed = printed_by("""
+        from adapters.sequences_for_jax import Endlessly
+        from seqloader.adapters.tensorflow import to_tf_dataset
+
+        kept = iter(to_tf_dataset(Endlessly(), workers=1).prefetch(4))
+        print(int(next(kept)[0]), int(next(kept)[0]))
+    """)
+    assert printed == "0 1\n"
 
 
 def test_an_enqueuer_that_was_made_before_is_used_and_left_running():
