@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
+from seqloader.run.checks import checked_place
 from seqloader.run.delivery import Delivery
 from seqloader.run.iterators import EpochIterator, StreamIterator
-from seqloader.run.options import checked_options, checked_place
+from seqloader.run.options import Options
 from seqloader.run.our_shard import check_common_order
 from seqloader.run.resume.fit import share_of
 from seqloader.run.resume.jumps import Jumps
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from seqloader.executors.protocol import Executor
-    from seqloader.run.options import Options
+    from seqloader.order import Remainder
+    from seqloader.run.options import ExecutorName, OnError, StartMethod
     from seqloader.stats import Stats
 
 __all__ = ["OrderedEnqueuer"]
@@ -42,7 +44,8 @@ class OrderedEnqueuer(Generic[Batch]):
             `{"image": (batch, height, width, 3) float32, "label": (batch,) int64}`. Anything with
             `__getitem__` and `__len__` will do. `workers`, `use_multiprocessing` and
             `max_queue_size` that it was constructed with are the defaults of the arguments here.
-        use_multiprocessing: False means `executor="thread"`.
+        use_multiprocessing: The classic way to choose who computes: processes, or if False
+            threads, as `executor="thread"` says.
         shuffle: Permute the order of the *batches*, anew in every epoch.
         workers: Processes or threads; 0 computes in the consumer, inside `next()`, which is for
             debugging: whatever is about workers is accepted then and has no effect, with a warning
@@ -52,8 +55,8 @@ class OrderedEnqueuer(Generic[Batch]):
         max_queue_bytes: The same in bytes, each batch counted as the largest seen this epoch.
         seed: Makes order and random numbers depend on (seed, epoch, index) alone, the global
             generators of `random`, numpy and torch included. None: drawn, see `seed`.
-        executor: "process", "thread", "inline" or an `Executor`. What the one that is named cannot
-            use is refused.
+        executor: Who computes: "process", "thread", "inline" (the consumer) or an `Executor`. What
+            the one that is named cannot use is refused. None: as `use_multiprocessing` says.
         start_method: "spawn" (fresh interpreters) or "fork", for what cannot be pickled.
         timeout_s: Seconds one `__getitem__` may take before its worker is killed and the batch
             tried again; None waits for ever.
@@ -96,47 +99,23 @@ class OrderedEnqueuer(Generic[Batch]):
         max_queue_size: int | None = None,
         max_queue_bytes: int | None = None,
         seed: int | None = None,
-        executor: str | Executor | None = None,
-        start_method: str | None = None,
+        executor: ExecutorName | Executor | None = None,
+        start_method: StartMethod | None = None,
         timeout_s: float | None = None,
         retries: int = 0,
         crash_retries: int = 2,
-        on_error: str = "raise",
+        on_error: OnError = "raise",
         worker_init: Callable[[int], object] | None = None,
         worker_env: Mapping[str, str] | None = None,
         threads_per_worker: int | None = None,
         copy: bool = False,
-        shard: tuple[int, int] | str | None = None,
-        remainder: str | None = None,
+        shard: tuple[int, int] | Literal["auto"] | None = None,
+        remainder: Remainder | None = None,
     ) -> None:
         check_sequence(sequence)
-        classic, taken = filled(
-            sequence,
-            executor,
-            {
-                "use_multiprocessing": use_multiprocessing,
-                "workers": workers,
-                "max_queue_size": max_queue_size,
-            },
-        )
+        asked, taken = filled(sequence, locals())  # every argument, by its name
         try:
-            options = checked_options(
-                **classic,
-                max_queue_bytes=max_queue_bytes,
-                seed=seed,
-                executor=executor,
-                start_method=start_method,
-                timeout_s=timeout_s,
-                retries=retries,
-                crash_retries=crash_retries,
-                on_error=on_error,
-                worker_init=worker_init,
-                worker_env=worker_env,
-                threads_per_worker=threads_per_worker,
-                copy=copy,
-                shard=shard,
-                remainder=remainder,
-            )
+            options = Options.of(asked)
         except (TypeError, ValueError) as error:
             if taken:
                 kind = type(sequence).__qualname__
@@ -144,7 +123,7 @@ class OrderedEnqueuer(Generic[Batch]):
             raise
         _check_shuffle(sequence, shuffle, options.shard.count, options.seeded)
         _check_shares(sequence, options)
-        self.use_multiprocessing: bool = classic["use_multiprocessing"]
+        self.use_multiprocessing: bool = asked["use_multiprocessing"]
         self._run = Run(sequence, shuffle, options)
         self._delivery = Delivery(self._run)
         self._jumps = Jumps(self._run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -40,17 +40,15 @@ class Stats:
     """Slot -> seconds its workers have computed."""
 
 
-@dataclass(slots=True)
 class Counters:
     """The counts behind `Stats`; changed by the consumer only."""
 
-    delivered: int = 0
-    skipped: int = 0
-    retried: int = 0
-    respawns: int = 0
-    waited_s: float = 0.0
-    nbytes: int = 0
-    busy_s: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    __slots__ = ("busy_s", "delivered", "nbytes", "respawns", "retried", "skipped", "waited_s")
+
+    def __init__(self) -> None:
+        self.delivered = self.skipped = self.retried = self.respawns = self.nbytes = 0
+        self.waited_s = 0.0
+        self.busy_s: defaultdict[int, float] = defaultdict(float)
 
     def snapshot(self, *, in_flight: int, held_bytes: int) -> Stats:
         """As an immutable `Stats`. Any thread."""

@@ -37,7 +37,10 @@ class Diagnostics(Protocol):
         return 0
 
     def holder(self, ticket: Ticket) -> tuple[int, int] | None:
-        """(slot, process id) of the worker that computes `ticket` now; None: nobody, or unknown."""
+        """(slot, process id) of the worker that computes `ticket` now; None: nobody, or unknown.
+
+        A thread's process id is the consumer's own.
+        """
         return None
 
     def busy(self) -> list[str]:

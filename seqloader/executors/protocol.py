@@ -74,7 +74,10 @@ class Executor(Protocol):
         """
 
     def discard(self, timeout_s: float | None = None) -> bool:
-        """Drop what is in flight, and wait until nothing is in work; False: time was up first."""
+        """Throw away what is in flight, and wait until nothing is being computed.
+
+        False: time was up first.
+        """
 
     def reset(self) -> None:
         """As `discard`, without waiting and from any state: kill, forget, be ready for tickets."""

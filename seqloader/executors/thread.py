@@ -6,7 +6,7 @@ Actors
 
 One ticket, time going down
     consumer                           worker
-    queue it, with a box      ====>    take it, and say so; drop it if the crew has another box now
+    queue it, with a box      ====>    take it, and say so; not if its box is an old one
                                        batch = sequence[index]
     collect the answer        <====    put the answer into the box, say so, ring the bell
 
@@ -19,12 +19,12 @@ Rules
     R2  `wait` blocks on the bell, a lock used as a binary semaphore, and moves nothing: it rings
         after the answer is in its box, and whoever waits looks into the box first. A ring that
         was consumed and then interrupted is thus not missed.
-    R3  A box is a generation of tickets. `reset` gives the crew a new one, and only then looks who
-        is at work; a worker says that it is at work, and only then looks which box is the crew's.
-        So what was discarded is either seen to be in work or not begun.
+    R3  A box is a generation of tickets. `reset` gives the exchange a new one, and only then looks
+        who is at work; a worker says that it is at work, and only then looks which box is the new
+        one. So what was discarded is either seen to be computed or not begun.
     R4  What still runs after a `reset` fills the old box, which nobody looks into.
-    R5  Threads refer to the crew and never to the executor, so that dropping the executor ends
-        them; each start has a crew of its own, which a thread stuck since before cannot disturb.
+    R5  Threads refer to the exchange and never to the executor, so that dropping the executor ends
+        them; each start has one of its own, which a thread stuck since before cannot disturb.
 
 When it breaks
     sequence raises      Raised; the thread lives on
@@ -35,43 +35,45 @@ When it breaks
 Not here: killing, respawning, `timeout_s`, seeding of global generators. Threads cannot be killed,
 and have no globals of their own. Nor have they generators of their own: where a seed was given and
 the Sequence holds some, these are set for each batch, and batches are computed in turn, under the
-crew's `turn`. No thread waits for it while it holds anything that the consumer could want.
+exchange's `turn`. No thread waits for it while it holds anything that the consumer could want.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import os
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import WorkerStartError
 from seqloader.executors.computing import Computing
+from seqloader.executors.diagnostics import Diagnostics
 from seqloader.executors.local_batch import answer_with
 from seqloader.randomness.drawn_values import Noticed, Watch
+from seqloader.randomness.seeding import Seeding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Outcome, Ticket
 
 __all__ = ["ThreadExecutor"]
 
 _Box = deque["Outcome | Noticed"]
+_Task = tuple["Ticket", _Box]
 
 
-class _Crew:
-    """What the threads of one start share with the consumer."""
+class _Exchange:
+    """Where the threads of one start and the consumer meet."""
 
     def __init__(self, sequence: Any, seeding: Seeding, workers: int, copy: bool) -> None:
         # Global generators belong to the whole process: threads would seed them for each other.
-        self.seeding = replace(seeding, reseed_globals=False)
+        self.seeding = Seeding(seeding.seed, reseed_globals=False)
         self.seeded = seeding.reseed_globals
         self.turn = threading.RLock()
         """Whoever computes with generators set for the batch."""
@@ -79,10 +81,11 @@ class _Crew:
         """Of the Sequence's state."""
         self.computing = self.take_up(sequence)
         self.copy = copy
-        self.queue: SimpleQueue[tuple[Ticket, _Box] | None] = SimpleQueue()  # None: one may leave
+        self.queue: SimpleQueue[_Task | None] = SimpleQueue()  # None: one may leave
         self.box: _Box = deque()
-        self.at_work: list[_Box | None] = [None] * workers
-        """For each slot, the box of the ticket that it has; see rule R3."""
+        self.at_work: list[_Task | None] = [None] * workers
+        """For each slot, the ticket that it has, and the box for the answer; see rule R3."""
+        self.starting = [True] * workers
         self.threads: list[threading.Thread] = []
         self.left: set[threading.Thread] = set()
         """Threads that have done their last work."""
@@ -109,7 +112,7 @@ class _Crew:
         return self.bell.acquire(timeout=_rest_s(deadline))
 
     def is_idle(self) -> bool:
-        return all(box is None for box in self.at_work)
+        return all(task is None for task in self.at_work)
 
     def end(self) -> None:
         self.ending = True
@@ -133,8 +136,9 @@ class _Crew:
         try:
             if worker_init is not None:
                 worker_init(slot)
+            self.starting[slot] = False
             while not self.ending and (taken := self.queue.get()) is not None:
-                self.answer(slot, *taken, watch)
+                self.answer(slot, taken, watch)
                 # A waiting thread must not keep alive what lies forgotten in an old box.
                 del taken
         except BaseException as error:
@@ -143,8 +147,8 @@ class _Crew:
             self.left.add(threading.current_thread())
             self.ring()
 
-    def answer(self, slot: int, ticket: Ticket, box: _Box, watch: Watch) -> None:
-        self.at_work[slot] = box
+    def answer(self, slot: int, task: _Task, watch: Watch) -> None:
+        ticket, box = self.at_work[slot] = task
         try:
             if box is self.box:
                 compute = partial(self.compute, box, watch)
@@ -164,7 +168,7 @@ class _Crew:
         return batch
 
 
-class ThreadExecutor:
+class ThreadExecutor(Diagnostics):
     """Computes tickets in threads: cheap to start, and parallel where `__getitem__` leaves the GIL.
 
     Args:
@@ -174,7 +178,7 @@ class ThreadExecutor:
         worker_init: Called once in each thread, with its slot, before its first batch.
     """
 
-    _crew: _Crew | None = None
+    _exchange: _Exchange | None = None
     """None also in an object whose construction was interrupted: its finalizer asks."""
 
     def __init__(
@@ -192,43 +196,43 @@ class ThreadExecutor:
 
     def start(self, sequence: Any, seeding: Seeding) -> None:
         """Start the threads. The Sequence is used as it is, by all of them."""
-        assert self._crew is None, "started twice"
-        crew = self._crew = _Crew(sequence, seeding, self.workers, self._copy)
+        assert self._exchange is None, "started twice"
+        exchange = self._exchange = _Exchange(sequence, seeding, self.workers, self._copy)
         for slot in range(self.workers):
             thread = threading.Thread(
-                target=crew.work,
+                target=exchange.work,
                 args=(slot, self._worker_init),
                 name=f"seqloader-{slot}",
                 daemon=True,
             )
             # Noted first, so that an interrupted start leaves no thread that `stop` does not know.
-            crew.threads.append(thread)
+            exchange.threads.append(thread)
             try:
                 thread.start()
             except RuntimeError as error:
-                crew.threads.remove(thread)
+                exchange.threads.remove(thread)
                 self.stop(timeout_s=1.0)
                 raise WorkerStartError(
                     f"only {slot} of {self.workers} threads could be started: {error}"
                 ) from error
 
     def submit(self, ticket: Ticket) -> None:
-        crew = self._started()
-        crew.queue.put((ticket, crew.box))
+        exchange = self._started()
+        exchange.queue.put((ticket, exchange.box))
 
     def wait(self, timeout_s: float | None) -> None:
-        crew = self._started()
+        exchange = self._started()
         deadline = _deadline(timeout_s)
-        while not (crew.box or crew.woken or crew.failure or crew.ending):
-            if not crew.listen(deadline):
+        while not (exchange.box or exchange.woken or exchange.failure or exchange.ending):
+            if not exchange.listen(deadline):
                 return
-        crew.woken = False
-        crew.raise_failure()
+        exchange.woken = False
+        exchange.raise_failure()
 
     def collect(self) -> list[Outcome | Noticed]:
-        crew = self._started()
-        crew.raise_failure()
-        return [crew.box.popleft() for _ in range(len(crew.box))]
+        exchange = self._started()
+        exchange.raise_failure()
+        return [exchange.box.popleft() for _ in range(len(exchange.box))]
 
     def alarmed(self) -> bool:
         """Whether a `worker_init` has failed."""
@@ -236,25 +240,25 @@ class ThreadExecutor:
 
     def load(self, sequence: Any, *, in_place: bool) -> None:
         """Use `sequence` from now on; its state is the threads' own anyway."""
-        crew = self._started()
-        if in_place or not crew.computing.is_of(sequence):
-            crew.computing = crew.take_up(sequence)
+        exchange = self._started()
+        if in_place or not exchange.computing.is_of(sequence):
+            exchange.computing = exchange.take_up(sequence)
 
     def discard(self, timeout_s: float | None = None) -> bool:
         """Drop what has not begun, and wait for what has, of earlier generations too."""
         self.reset()
-        if (crew := self._crew) is None:
+        if (exchange := self._exchange) is None:
             return True
         deadline = _deadline(timeout_s)
-        while not (crew.ending or crew.woken or crew.is_idle()):
-            if not crew.listen(deadline):
+        while not (exchange.ending or exchange.woken or exchange.is_idle()):
+            if not exchange.listen(deadline):
                 return False
         return True
 
     def reset(self) -> None:
         """Forget all tickets. What is being computed goes on, and nobody hears of it."""
-        if (crew := self._crew) is not None:
-            crew.box = deque()
+        if (exchange := self._exchange) is not None:
+            exchange.box = deque()
 
     def turn(self) -> contextlib.AbstractContextManager[object]:
         """To be held by who computes a batch beside the threads, with generators set for it."""
@@ -264,56 +268,79 @@ class ThreadExecutor:
         """Whether the threads compute one at a time: for the generators that they share."""
         return self._started().computing.takes_turns
 
+    def holder(self, ticket: Ticket) -> tuple[int, int] | None:
+        """(slot, our own process id) of the thread that computes a ticket."""
+        if (exchange := self._exchange) is not None:
+            for slot, task in enumerate(exchange.at_work):
+                if task is not None and task[0] == ticket and task[1] is exchange.box:
+                    return slot, os.getpid()
+        return None
+
+    def busy(self) -> list[str]:
+        """Which threads compute something, of earlier generations too, or are not ready yet."""
+        if (exchange := self._exchange) is None:
+            return []
+        found = []
+        for slot, task in enumerate(exchange.at_work):
+            if exchange.starting[slot]:
+                found.append(f"worker thread {slot} is still starting")
+            elif task is not None:
+                ticket, _ = task
+                found.append(
+                    f"worker thread {slot} computes batch {ticket.index} (epoch {ticket.epoch})"
+                )
+        return found
+
     def wake(self) -> None:
         """Make a blocked `wait` return, or else the next one."""
-        if (crew := self._crew) is not None:
-            crew.woken = True
-            crew.ring()
+        if (exchange := self._exchange) is not None:
+            exchange.woken = True
+            exchange.ring()
 
     def kill(self) -> None:
         """Begin nothing any more. A thread that computes cannot be cut short."""
-        if (crew := self._crew) is not None:
-            crew.end()
+        if (exchange := self._exchange) is not None:
+            exchange.end()
 
     def stop(self, timeout_s: float) -> None:
         """End the threads, waiting at most `timeout_s` for what they compute."""
-        if (crew := self._crew) is None:
+        if (exchange := self._exchange) is None:
             return
         deadline = _deadline(timeout_s)
-        crew.end()
+        exchange.end()
         # User code may call stop() from a worker; and an interrupted start() may have left a
         # thread that never ran, whose ident is None.
         here = threading.current_thread()
-        others = [t for t in crew.threads if t is not here and t.ident is not None]
+        others = [t for t in exchange.threads if t is not here and t.ident is not None]
         # Waited for by the bell, since Python 3.11 takes a thread for ended whose join() Ctrl-C cut
         # short. The joins below find threads in their last few instructions.
-        while not crew.left.issuperset(others) and crew.listen(deadline):
+        while not exchange.left.issuperset(others) and exchange.listen(deadline):
             pass
-        for thread in crew.left.intersection(others):
+        for thread in exchange.left.intersection(others):
             thread.join(_rest_s(deadline))
-        self._crew = None
+        self._exchange = None
 
     def abandon(self) -> None:
         """Tell the threads to end, and forget them."""
-        # Of the crew's calls none can block, also in a forked child, which has no such threads.
+        # Of the exchange's calls none can block, also in a forked child, which has no such threads.
         self.kill()
-        self._crew = None
+        self._exchange = None
 
     def check(self) -> None:
         """Assert what holds at any time."""
-        if (crew := self._crew) is not None:
-            assert len(crew.at_work) == self.workers >= len(crew.threads)
-            assert crew.left <= set(crew.threads)
-            for thread, box in zip(crew.threads, crew.at_work, strict=False):
-                assert thread not in crew.left or box is None, thread
+        if (exchange := self._exchange) is not None:
+            assert len(exchange.at_work) == self.workers >= len(exchange.threads)
+            assert exchange.left <= set(exchange.threads)
+            for thread, task in zip(exchange.threads, exchange.at_work, strict=False):
+                assert thread not in exchange.left or task is None, thread
 
     def __del__(self) -> None:
         self.abandon()
 
-    def _started(self) -> _Crew:
-        if self._crew is None:
+    def _started(self) -> _Exchange:
+        if self._exchange is None:
             raise RuntimeError("the thread executor is not running: call start() first")
-        return self._crew
+        return self._exchange
 
 
 def _deadline(timeout_s: float | None) -> float:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING
 
-from seqloader.memory.cgroups import own_folders
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from seqloader.memory.cgroups import own_folders, read
 
 __all__ = ["cpu_quota", "cpus_by_affinity", "usable_cpus"]
 
@@ -34,10 +30,10 @@ def cpu_quota() -> float | None:
     return min(quotas, default=None)
 
 
-def _quota(folder: Path, old: bool) -> float | None:
+def _quota(folder: str, old: bool) -> float | None:
     names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if old else ("cpu.max",)
     try:
-        quota, period = " ".join((folder / name).read_text() for name in names).split()
+        quota, period = " ".join(read(os.path.join(folder, name)) for name in names).split()
         return max(0.0, int(quota) / int(period))  # -1: no limit
     except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
         return None

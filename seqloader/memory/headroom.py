@@ -10,12 +10,9 @@ import errno
 import functools
 import os
 import sys
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from seqloader.memory.cgroups import own_folders
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from seqloader.memory.cgroups import own_folders, read
 
 __all__ = ["available_bytes", "reserve"]
 
@@ -51,20 +48,20 @@ def reserve(fd: int, offset: int, nbytes: int) -> None:
 class _Limit(NamedTuple):
     """Of the memory of a control group."""
 
-    limit: Path
-    usage: Path
-    stat: Path
+    limit: str
+    usage: str
+    stat: str
     cache: str
     """Line of `stat` with the page cache that the kernel drops before it kills."""
 
     def rest_bytes(self) -> int | None:
         try:
-            limit = int(self.limit.read_text())
-            usage = int(self.usage.read_text())
+            limit = int(read(self.limit))
+            usage = int(read(self.usage))
         except (OSError, ValueError):  # "max": no limit
             return None
         with contextlib.suppress(OSError, ValueError):
-            for line in self.stat.read_text().splitlines():
+            for line in read(self.stat).splitlines():
                 name, _, value = line.partition(" ")
                 if name == self.cache:
                     usage -= int(value)
@@ -77,7 +74,8 @@ def _limits() -> list[_Limit]:
     found = []
     for folder, old in own_folders("memory"):
         limit, usage, cache = _OLD_FILES if old else _FILES
-        found.append(_Limit(folder / limit, folder / usage, folder / "memory.stat", cache))
+        within = f"{folder}/"
+        found.append(_Limit(within + limit, within + usage, within + "memory.stat", cache))
     return [limit for limit in found if limit.rest_bytes() is not None]
 
 

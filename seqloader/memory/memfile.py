@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from typing import Final
 
 from seqloader.memory.fallbacks import without
@@ -46,6 +45,10 @@ def memfd_flags() -> tuple[int, ...]:
 
 def unlinked_file(name: str) -> int:
     """The descriptor of an empty file that is gone when it is closed."""
+    try:
+        import tempfile  # not above: it takes long, and where there is memfd nobody needs it
+    except ImportError as error:  # there is no descriptor left to read it by
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error
     fd, path = tempfile.mkstemp(prefix=f"{name}-", dir=_roomy_folder())
     os.unlink(path)
     return fd

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seqloader.order.cursor import Cursor
-from seqloader.order.plan import REMAINDERS, Plan, Shard
+from seqloader.order.plan import REMAINDERS, Plan, Remainder, Shard
 from seqloader.order.ranges import NOTHING, Ranges
 from seqloader.order.shuffle import SHUFFLE_VERSION
 from seqloader.order.window import Window
@@ -15,6 +15,7 @@ __all__ = [
     "Cursor",
     "Plan",
     "Ranges",
+    "Remainder",
     "Shard",
     "Window",
 ]

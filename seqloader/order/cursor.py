@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from seqloader.order.ranges import NOTHING, Ranges
 
@@ -16,12 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["Cursor"]
 
 
-def _none() -> Mapping[int, Ranges]:
-    return MappingProxyType({})
+_NONE: Final[Mapping[int, Ranges]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A place in a run, and what is to be skipped on the way. It does not change.
 
     Attributes:
@@ -36,19 +33,19 @@ class Cursor:
     epoch: int = 0
     position: int = 0
     first: int = 0
-    skipped: Mapping[int, Ranges] = field(default_factory=_none)
-    left_out: Mapping[int, Ranges] = field(default_factory=_none)
+    skipped: Mapping[int, Ranges] = _NONE
+    left_out: Mapping[int, Ranges] = _NONE
 
     def at(self, epoch: int, position: int = 0, first: int = 0) -> Cursor:
         """Elsewhere in the same run."""
-        return replace(self, epoch=epoch, position=position, first=first)
+        return self._replace(epoch=epoch, position=position, first=first)
 
     def skipping(self, epoch: int, positions: Ranges) -> Cursor:
         """The same place, with more to be skipped."""
         together = self.skipped.get(epoch, NOTHING) | positions
         if not together:
             return self
-        return replace(self, skipped=MappingProxyType({**self.skipped, epoch: together}))
+        return self._replace(skipped=MappingProxyType({**self.skipped, epoch: together}))
 
     def on_other_shards(self, plan: Plan) -> Cursor:
         """The same place, for another number of shards than `plan` has.
@@ -61,9 +58,7 @@ class Cursor:
             known = self.left_out.get(epoch, NOTHING)
             first = plan.first if epoch == self.epoch else 0
             left_out[epoch] = known | _globally(positions, plan.shard.count, first, known)
-        return Cursor(
-            self.epoch, 0, plan.reached(self.position), _none(), MappingProxyType(left_out)
-        )
+        return Cursor(self.epoch, 0, plan.reached(self.position), _NONE, MappingProxyType(left_out))
 
 
 def _globally(positions: Ranges, shards: int, first: int, left_out: Ranges) -> Ranges:

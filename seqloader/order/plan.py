@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -20,9 +20,10 @@ from seqloader.randomness.seeds import check_seed, shuffle_key
 if TYPE_CHECKING:
     from seqloader.order.shuffle import Permutation
 
-__all__ = ["REMAINDERS", "Plan", "Shard"]
+__all__ = ["REMAINDERS", "Plan", "Remainder", "Shard"]
 
-REMAINDERS: Final = ("drop", "pad", "uneven")
+Remainder: TypeAlias = Literal["drop", "pad", "uneven"]
+REMAINDERS: Final[tuple[str, ...]] = get_args(Remainder)
 """What may become of the batches that cannot be dealt out evenly."""
 
 FEW: Final = 16
@@ -76,7 +77,7 @@ class Plan:
     epoch: int = 0
     shard: Shard = Shard()
     first: int = 0
-    remainder: str = "uneven"
+    remainder: Remainder = "uneven"
     left_out: Ranges = NOTHING
 
     def __post_init__(self) -> None:

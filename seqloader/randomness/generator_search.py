@@ -43,8 +43,8 @@ from seqloader.randomness.global_generators import global_generators
 from seqloader.randomness.held_generators import (
     BITS,
     OPAQUE,
+    GeneratorKind,
     Held,
-    Kind,
     bits_of,
     can_be_seeded,
     generator_classes,
@@ -132,7 +132,7 @@ class _Search:
         seedable = callable(getattr(cls, "set_random_seed", None))
         return lambda search, place, obj: search._enter(place, obj, contents, seedable=seedable)
 
-    def _note(self, place: str, obj: Any, kind: Kind) -> Iterable[Part]:
+    def _note(self, place: str, obj: Any, kind: GeneratorKind) -> Iterable[Part]:
         """A generator was found. What it consists of is not searched."""
         bits = bits_of(obj)
         if id(bits) in self._globals or (kind is BITS and id(bits) in self._places):

@@ -20,8 +20,8 @@ __all__ = [
     "OPAQUE",
     "PYTHON",
     "TORCH",
+    "GeneratorKind",
     "Held",
-    "Kind",
     "bits_of",
     "can_be_seeded",
     "generator_classes",
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-class Kind(NamedTuple):
+class GeneratorKind(NamedTuple):
     """How generators of one kind are seeded, and put back."""
 
     seed: Callable[[Any, bytes], object]
@@ -49,7 +49,7 @@ class Held(NamedTuple):
     """See Note [A generator's place]; of the process's own, module and name."""
     target: Any
     """The generator."""
-    kind: Kind
+    kind: GeneratorKind
 
 
 def seed_held(held: Iterable[Held], entropy: bytes) -> None:
@@ -114,30 +114,32 @@ def _seed_legacy(generator: Any, entropy: bytes) -> None:
         generator.set_state({**state, "has_gauss": 0, "gauss": 0.0})
 
 
-BITS: Final = Kind(_seed_bits, attrgetter("state"), lambda bits, kept: setattr(bits, "state", kept))
+BITS: Final = GeneratorKind(
+    _seed_bits, attrgetter("state"), lambda bits, kept: setattr(bits, "state", kept)
+)
 """Bit generators of numpy, each under one `Generator` or several."""
 
-LEGACY: Final = Kind(
+LEGACY: Final = GeneratorKind(
     _seed_legacy,
     methodcaller("get_state", legacy=False),
     lambda generator, kept: generator.set_state(kept),
 )
 """`RandomState`s of numpy: they keep half of a pair of normal numbers beside a bit generator."""
 
-PYTHON: Final = Kind(
+PYTHON: Final = GeneratorKind(
     lambda generator, entropy: generator.seed(_number(entropy[:16])),
     methodcaller("getstate"),
     lambda generator, kept: generator.setstate(kept),
 )
 """Those of `random`."""
 
-TORCH: Final = Kind(
+TORCH: Final = GeneratorKind(
     lambda generator, entropy: generator.manual_seed(_number(entropy[:8])),
     methodcaller("get_state"),
     lambda generator, kept: generator.set_state(kept),
 )
 
-OPAQUE: Final = Kind(
+OPAQUE: Final = GeneratorKind(
     lambda generator, entropy: generator.set_random_seed(_number(entropy[:4]) >> 1),
     lambda generator: None,
     lambda generator, kept: None,
@@ -153,7 +155,7 @@ _CLASSES: Final = (
 )
 
 
-def generator_classes() -> list[tuple[type, Kind]]:
+def generator_classes() -> list[tuple[type, GeneratorKind]]:
     """The classes of generators that are imported: of others nobody can hold one."""
     found = (
         (getattr(sys.modules.get(module), name, None), kind) for module, name, kind in _CLASSES

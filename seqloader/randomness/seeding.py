@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from seqloader.randomness.context import BatchContext, current_batch, of_process, of_thread
 from seqloader.randomness.global_generators import seed_globals, seeded_generators
@@ -23,9 +22,8 @@ __all__ = ["Seeding", "compute_part"]
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
 class Seeding:
-    """How random numbers of one enqueuer come about; travels to the workers.
+    """How random numbers of one enqueuer come about; travels to the workers. It does not change.
 
     Args:
         seed: An int >= 0 of any size.
@@ -33,11 +31,20 @@ class Seeding:
             are seeded for each batch and each hook.
     """
 
-    seed: int
-    reseed_globals: bool
+    # Not a dataclass: every worker would wait for `dataclasses`, and for it to write the methods.
+    __slots__ = ("reseed_globals", "seed")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seed", check_seed(self.seed))
+    def __init__(self, seed: int, reseed_globals: bool) -> None:
+        self.seed: Final = check_seed(seed)
+        self.reseed_globals: Final = reseed_globals
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Seeding):
+            return NotImplemented
+        return self.seed == other.seed and self.reseed_globals == other.reseed_globals
+
+    def __hash__(self) -> int:
+        return hash((self.seed, self.reseed_globals))
 
     def compute(
         self, sequence: Any, ticket: Ticket, held: Sequence[Held] = (), *, shared: bool = False

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from seqloader.run.epoch import Epoch
     from seqloader.run.handovers import Handover
     from seqloader.run.parts import Course, EpochClaim, StreamClaim
-    from seqloader.tickets import Ticket
 
 __all__ = ["Delivery"]
 
@@ -279,12 +278,11 @@ class Delivery:
             waited_s += step_s
 
     def _warn_slow(self, epoch: Epoch, waited_s: float) -> None:
-        ticket = epoch.due_ticket()
-        where = messages.whereabouts(self._holder(ticket), self._run.busy())
-        messages.issue(SlowBatchWarning(messages.slow_warning(ticket, waited_s, where)))
-
-    def _holder(self, ticket: Ticket) -> tuple[int, int] | None:
-        return diagnostics_of(self._session.executor).holder(ticket)
+        ticket, options, workers = epoch.due_ticket(), self._run.options, self._session.workers
+        known = diagnostics_of(self._session.executor)
+        where = messages.whereabouts(known.holder(ticket), known.busy(), workers)
+        hint = messages.limit_hint(options.executor, workers, options.timeout_s)
+        messages.issue(SlowBatchWarning(messages.slow_warning(ticket, waited_s, where, hint)))
 
     def _has_failed(self, error: BaseException) -> bool:
         """Whether this came out of `wait` because the executor cannot go on."""
@@ -311,7 +309,7 @@ class Delivery:
             handover = epoch.handovers.add(batch, position)
             session.state = DONE[session.state]
             return handover
-        epoch.handovers.leave_out(position)
+        epoch.handovers.skip(position)
         session.state = DONE[session.state]
         return None
 

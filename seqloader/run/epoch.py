@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from seqloader.tickets import Computed, Outcome
 
 __all__ = ["Epoch"]
-
-log = logging.getLogger("seqloader")
 
 INDICES_AT_ONCE = 64
 """Indices of the plan are computed in runs: a shuffled one costs little more than a single."""
@@ -135,24 +132,24 @@ class Epoch:
     def restart(self, skips: Ranges | None = None) -> None:
         """Forget what is in flight: it goes on with what was not handed over, nor is skipped."""
         self._note_edits()
-        self._give_back(self.window.restart(self.handovers.next_position))
+        self._discard_answers(self.window.restart(self.handovers.next_position))
         if skips is not None:
-            self._give_back(self.window.skip(skips))
+            self._discard_answers(self.window.skip(skips))
 
-    def drop(self) -> None:
-        """Give back what was computed ahead and will not be handed over."""
-        self._give_back(self.window.restart(self.window.due))
+    def discard(self) -> None:
+        """Throw away what was computed ahead and will not be handed over."""
+        self._discard_answers(self.window.restart(self.window.due))
 
     def skip(self, positions: Ranges) -> None:
         """Do not deliver these, of what was not delivered yet."""
         undelivered = self.handovers.undelivered
         if undelivered is not None and undelivered in positions:
-            self.handovers.withdraw(undelivered)
-        self._give_back(self.window.skip(positions))
+            self.handovers.discard(undelivered)
+        self._discard_answers(self.window.skip(positions))
         self.fill()
 
     @staticmethod
-    def _give_back(answers: list[Computed | Raised | Lost]) -> None:
+    def _discard_answers(answers: list[Computed | Raised | Lost]) -> None:
         for answer in answers:
             if not isinstance(answer, tuple):
                 answer.discard()
@@ -230,7 +227,9 @@ class Epoch:
         self.warnings.append(WorkerLostWarning(text))
         self._note_edits()
         if death.reason == "timeout":
-            log.warning("%s", messages.stack_text(death))
+            import logging  # not above: the first workers would wait for it
+
+            logging.getLogger("seqloader").warning("%s", messages.stack_text(death))
 
     def _note_edits(self) -> None:
         """Workers are new: they may have imported other code than those before."""

@@ -61,19 +61,19 @@ class Handovers:
         self._last = Handover(batch, position)
         return self._last
 
-    def leave_out(self, position: int) -> None:
+    def skip(self, position: int) -> None:
         """There is nothing to hand over at this position."""
         self._next = position + 1
 
     def clear(self) -> None:
         """The epoch is over: keep the number, and no batch."""
-        self._drop(self.delivered)
+        self._go_on_at(self.delivered)
 
-    def withdraw(self, position: int) -> None:
-        """The batch that waits at this position is not to be handed over after all."""
-        self._drop(position + 1)
+    def discard(self, position: int) -> None:
+        """The batch that waits at this position is not handed over after all."""
+        self._go_on_at(position + 1)
 
-    def _drop(self, next_position: int) -> None:
+    def _go_on_at(self, next_position: int) -> None:
         last = self._last
         self._next = next_position
         self._last = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -23,6 +24,7 @@ __all__ = [
     "idle_warning",
     "issue",
     "lenient_warning",
+    "limit_hint",
     "lost_error",
     "lost_warning",
     "no_workers_warning",
@@ -162,27 +164,54 @@ def stack_text(death: Death) -> str:
     )
 
 
-def whereabouts(holder: tuple[int, int] | None, busy: list[str]) -> str:
-    """Who computes the batch that the consumer waits for, or why nobody does."""
+def whereabouts(holder: tuple[int, int] | None, busy: list[str], workers: int) -> str:
+    """Who computes the batch that the consumer waits for, as far as the executor tells.
+
+    Args:
+        workers: how many the executor has; 0: it computes in the consumer.
+    """
     if holder is not None:
-        return f"worker {holder[0]} (pid {holder[1]}) computes it"
-    return "no worker has taken it yet" + (f"; {', '.join(busy)}" if busy else "")
+        slot, pid = holder
+        who = f"worker thread {slot}" if pid == os.getpid() else f"worker {slot} (pid {pid})"
+        return f"{who} computes it"
+    if workers == 0:
+        return "the consumer computes it itself"
+    if busy:
+        return f"no worker has taken it yet; {', '.join(busy)}"
+    return "no worker says that it computes it"
 
 
-def slow_warning(ticket: Ticket, waited_s: float, where: str) -> str:
+def limit_hint(executor: object, workers: int, timeout_s: float | None) -> str:
+    """What would end a batch that takes too long; nothing, where that is not ours to say.
+
+    Args:
+        executor: what the enqueuer was asked for: a name, or one of the user's own.
+        workers: 0: batches are computed in the consumer, whatever the name says.
+    """
+    if not isinstance(executor, str):
+        return ""
+    if executor != "process" or workers == 0:
+        return "; with worker processes, timeout_s would end it"
+    if timeout_s is None:
+        return "; timeout_s would end it"
+    return f"; timeout_s={timeout_s:g} will end it"
+
+
+def slow_warning(ticket: Ticket, waited_s: float, where: str, hint: str) -> str:
     """The consumer has waited long; said once."""
+    again = f"{hint} and try again" if hint else ""
     return (
-        f"waited {waited_s:.0f} s for {place(ticket)}: {where}. It may be slow or hang for ever; "
-        "timeout_s would end it and try again"
+        f"waited {waited_s:.0f} s for {place(ticket)}: {where}. It may be slow or hang for ever"
+        f"{again}"
     )
 
 
-def stuck_warning(epoch: int, waited_s: float, busy: list[str]) -> str:
+def stuck_warning(epoch: int, waited_s: float, busy: list[str], hint: str) -> str:
     """An epoch that was left early cannot end, because a batch of it is still computed."""
     who = ", ".join(busy) or "a worker"
     return (
         f"epoch {epoch} was left early, and for {waited_s:.0f} s its end has waited for a batch "
-        f"that was begun ahead: {who}. It may be slow or hang for ever; timeout_s would end it"
+        f"that was begun ahead: {who}. It may be slow or hang for ever{hint}"
     )
 
 

@@ -7,7 +7,6 @@ inside of one, of what is to be skipped.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import ResumeError
@@ -32,7 +31,7 @@ def options_now(options: Options, place: Place) -> Options:
     if not options.auto_shard or begun or cursor.position or cursor.skipped:
         return options
     found = find_shard()
-    return options if found == options.shard else replace(options, shard=found)
+    return options if found == options.shard else options._replace(shard=found)
 
 
 def settled(options: Options, place: Place, sequence: Any, shuffle: bool) -> Options:

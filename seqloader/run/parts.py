@@ -44,13 +44,10 @@ class Course(Protocol):
         """Begin the coming epoch: its hook, its length, its plan, its first tickets."""
 
     def end_epoch(self) -> None:
-        """End the epoch under way, if there is one: nothing in work, then the hook."""
+        """End the epoch under way, if there is one: what is being computed, then the hook."""
 
     def issue_warnings(self, epoch: Epoch) -> None:
         """Issue what the epoch has to say, where an exception can lose nothing."""
-
-    def busy(self) -> list[str]:
-        """Who is at work on what."""
 
     def raise_stopped(self, epoch: Epoch) -> NoReturn:
         """Our own `stop()` cut the epoch short."""
@@ -80,13 +77,13 @@ class Jumpable(Protocol):
         """With `shard="auto"`, keep to what is found now."""
 
     def quietly(self, judge: Callable[[], Any], undo: Callable[[], object] | None = None) -> Any:
-        """The judgement, while nothing is in work; where it is an error, all goes on as before."""
+        """The judgement, while nothing is computed; where it is an error, all goes on as before."""
 
     def bring(self, place: Place, then: Callable[[], object] | None = None) -> None:
         """Stand elsewhere: one store, and what follows from it, `then` first. An interrupt may
         have that done twice."""
 
-    def leave_out(self, place: Place) -> None:
+    def skip(self, place: Place) -> None:
         """Stand at the same place, with more to be skipped."""
 
 

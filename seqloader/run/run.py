@@ -285,7 +285,7 @@ class Run:
             self.seeding.hook(epoch, lambda: run_hook(sequence, name), name=name)
 
     def end_epoch(self) -> None:
-        """End the epoch under way, if there is one: nothing in work, then the hook."""
+        """End the epoch under way, if there is one: what is being computed, then the hook."""
         epoch, session = self.epoch, self.session
         if epoch is None or session.executor is None:
             return
@@ -313,12 +313,15 @@ class Run:
         epoch.handovers.clear()
 
     def _settle(self, epoch: Epoch) -> None:
-        """Drop what was computed ahead, and wait until nothing is in work."""
+        """Throw away what was computed ahead, and wait until nothing is being computed."""
         executor = self.session.executor
         assert executor is not None
-        epoch.drop()
+        epoch.discard()
         if not executor.discard(self.patience_s):
-            text = messages.stuck_warning(epoch.number, self.patience_s, self.busy())
+            busy = diagnostics_of(executor).busy()
+            workers, options = self.session.workers, self.options
+            hint = messages.limit_hint(options.executor, workers, options.timeout_s)
+            text = messages.stuck_warning(epoch.number, self.patience_s, busy, hint)
             messages.issue(SlowBatchWarning(text))
             executor.discard()
 
@@ -348,7 +351,7 @@ class Run:
     # --- going elsewhere ------------------------------------------------------------------
 
     def quietly(self, judge: Callable[[], Any], undo: Callable[[], object] | None = None) -> Any:
-        """The judgement, while nothing is in work; where it is an error, all goes on as before."""
+        """The judgement, while nothing is computed; where it is an error, all goes on as before."""
         epoch, session = self.epoch, self.session
         if epoch is None or session.stopping:
             return judge()
@@ -374,7 +377,7 @@ class Run:
 
         self._make(place, follow)
 
-    def leave_out(self, place: Place) -> None:
+    def skip(self, place: Place) -> None:
         """Stand at the same place, with more to be skipped."""
 
         def follow() -> None:
@@ -396,7 +399,7 @@ class Run:
             session.give_way()
 
     def _arrive(self, place: Place) -> None:
-        """The epoch under way, of which nothing is in work, is none any more."""
+        """The epoch under way, of which nothing is being computed, is none any more."""
         session, epoch = self.session, self.epoch
         if epoch is not None:
             self._take_away(epoch)
@@ -413,10 +416,6 @@ class Run:
         """Issue what the epoch has to say, where an exception can lose nothing."""
         while epoch.warnings:
             messages.issue(epoch.warnings.popleft())
-
-    def busy(self) -> list[str]:
-        """Who is at work on what."""
-        return diagnostics_of(self.session.executor).busy()
 
     def raise_stopped(self, epoch: Epoch) -> NoReturn:
         """Our own `stop()` cut the epoch short."""

@@ -44,12 +44,8 @@ from seqloader.errors import (
     call_users,
 )
 from seqloader.run import messages
-from seqloader.run.options import (
-    checked_queue_size,
-    checked_timeout,
-    checked_workers,
-    without_effect,
-)
+from seqloader.run.checks import checked_timeout, queue_size
+from seqloader.run.options import checked_workers, without_effect
 from seqloader.run.states import DONE, SESSION, STEP, TORN, SessionState
 
 if TYPE_CHECKING:
@@ -157,7 +153,7 @@ class Session:
             raise RuntimeError("the enqueuer is running already: stop() it before start()")
         self.shut_down()  # what a stop elsewhere left half done
         options = self.options
-        given = checked_queue_size(max_queue_size) or options.max_queue_size
+        given = queue_size("max_queue_size", max_queue_size) or options.max_queue_size
         count = options.workers if workers is None else workers
         count = checked_workers(count, options.executor)
         if workers is not None or max_queue_size is not None:

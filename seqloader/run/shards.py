@@ -24,7 +24,6 @@ Not here: what a shard delivers (`order.plan`).
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, SupportsIndex, TypeAlias
@@ -33,6 +32,7 @@ from seqloader.errors.integers import as_integer
 from seqloader.order import Shard
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
 
 __all__ = [
@@ -49,8 +49,6 @@ ShardArgument: TypeAlias = (
 )
 """What `shard=` may be."""
 
-log = logging.getLogger("seqloader")
-
 
 def resolve_shard(shard: ShardArgument) -> Shard:
     """Return the shard that the argument `shard=` of an enqueuer means.
@@ -64,8 +62,8 @@ def resolve_shard(shard: ShardArgument) -> Shard:
         ValueError: id and count do not fit, in `shard` or in what was found.
     """
     ours, source = _sourced(shard)
-    if source in (NOTHING, *_SOURCES):
-        log.info('shard="auto": %d of %d (%s)', ours.id, ours.count, source)
+    if source in (NOT_FOUND, *_SOURCES):
+        _log().info('shard="auto": %d of %d (%s)', ours.id, ours.count, source)
     if source == TORCH:
         _warn_if_the_launcher_differs(ours)
     return ours
@@ -96,6 +94,12 @@ def shard_of_group() -> Shard | None:
 def shard_source(shard: ShardArgument) -> str:
     """Say where `resolve_shard(shard)` has it from: words for a message. Raises as that does."""
     return _sourced(shard).source
+
+
+def _log() -> logging.Logger:
+    import logging  # by whoever has something found: it takes long
+
+    return logging.getLogger("seqloader")
 
 
 class _Sourced(NamedTuple):
@@ -145,7 +149,7 @@ TORCH: Final = "torch.distributed"
 KERAS: Final = "keras.distribution"
 JAX: Final = "jax"
 ENVIRONMENT: Final = "(RANK, WORLD_SIZE) in the environment"
-NOTHING: Final = (
+NOT_FOUND: Final = (
     "nothing found: no torch.distributed, no keras.distribution or jax on several processes, "
     "no RANK and WORLD_SIZE in the environment"
 )
@@ -155,7 +159,7 @@ def _find() -> _Sourced:
     for source, ask in _SOURCES.items():
         if (pair := ask()) is not None:
             return _Sourced(_checked(pair, f'shard="auto", from {source},'), source)
-    return _Sourced(Shard(), NOTHING)
+    return _Sourced(Shard(), NOT_FOUND)
 
 
 def _ask_torch() -> tuple[int, int] | None:
@@ -225,7 +229,7 @@ def _warn_if_the_launcher_differs(ours: Shard) -> None:
     except ValueError:
         return
     if said is not None and said != (ours.id, ours.count):
-        log.warning(
+        _log().warning(
             'shard="auto" takes %d of %d, from the initialised torch.distributed; RANK=%d and '
             "WORLD_SIZE=%d in the environment say otherwise. If that is not meant, initialise the "
             "process group from the environment, or pass shard=(id, count)",

@@ -106,9 +106,9 @@ class BatchedSequence(BatchesOfSamples):
             and a source with `__getitems__(list of indices)` is asked once for each batch.
         batch_size: Samples in a batch; the last one may have fewer.
         shuffle: True: each epoch has all samples in a new order, a permutation of the whole.
-            "blocks": runs of `block_length` samples that lie side by side stay together, and come
+            "blocks": blocks of `block_length` samples that lie side by side stay together, and come
             in a new order, each in a new order within: for data that are read in runs.
-        block_length: Samples in a run, with "blocks".
+        block_length: Samples in a block, with "blocks".
         seed: An int >= 0 that decides the order; None: the enqueuer's.
         drop_remainder: Leave out a last batch that has fewer samples.
         collate: `collate(list of samples)` makes the batch; None: samples that are nests of

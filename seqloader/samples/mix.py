@@ -96,10 +96,12 @@ class WeightedMix(SeededSequence):
         return self._items([number], count, seed, epoch)[0]
 
     def _items(self, numbers: list[int], count: int, seed: int, epoch: int) -> list[Any]:
-        place, phases = self._proportions.place, self._proportions.phases(seed)
-        sources = [_Turn(number, opened(source)) for number, source in enumerate(self._sources)]
-        places = (place(epoch * count + number, phases) for number in numbers)
-        return [sources[source].item(use) for source, use in places]
+        pick, phases = self._proportions.pick, self._proportions.phases(seed)
+        sources = [
+            _SourceInUse(number, opened(source)) for number, source in enumerate(self._sources)
+        ]
+        picks = (pick(epoch * count + number, phases) for number in numbers)
+        return [sources[source].item(use) for source, use in picks]
 
     def _length_of(self, counts: list[int | None]) -> int:
         for number, count in enumerate(counts):
@@ -135,7 +137,7 @@ class WeightedMix(SeededSequence):
         }
 
 
-class _Turn:
+class _SourceInUse:
     """One source, as the batch that is being computed uses it."""
 
     def __init__(self, number: int, source: Any) -> None:

@@ -4,9 +4,9 @@ A pure function of (length, shuffle, block length, seed, epoch). It takes the sa
 to begin for ten samples as for ten billion.
 
 In blocks
-    The samples are cut in runs of `block_length`; the last may be shorter. The whole runs come in
-    a permuted order, the short one anywhere among them, each place equally likely; and the samples
-    of each run are permuted by a permutation of its own. So a batch touches few runs.
+    The samples are cut in blocks of `block_length`; the last may be shorter. The whole blocks come
+    in a permuted order, the short one anywhere among them, each place equally likely; and the
+    samples of each block are permuted by a permutation of its own. So a batch touches few blocks.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Order:
     """How a Sequence orders its samples.
 
     Args:
-        shuffle: False; True: a permutation of all; "blocks": of runs, and within runs.
-        block_length: Samples in a run, with "blocks".
+        shuffle: False; True: a permutation of all; "blocks": of blocks, and within each.
+        block_length: Samples in a block, with "blocks".
 
     Raises:
         TypeError, ValueError: an argument is not as above.
@@ -112,14 +112,14 @@ def _among(order: Permutation, start: int, stop: int) -> NDArray[np.int64]:
     return order.many(np.arange(start, stop, dtype=np.uint64)).view(np.int64)
 
 
-def _words(seed: int, epoch: int, run: int = 0) -> tuple[int, int]:
-    """Two words below 2**64 for an epoch, or for one run in it, counted from 1."""
-    drawn = derive(SAMPLE_ORDER, seed, epoch, run)
+def _words(seed: int, epoch: int, block: int = 0) -> tuple[int, int]:
+    """Two words below 2**64 for an epoch, or for one block in it, counted from 1."""
+    drawn = derive(SAMPLE_ORDER, seed, epoch, block)
     return int.from_bytes(drawn[:8], "little"), int.from_bytes(drawn[8:16], "little")
 
 
-class _Run(NamedTuple):
-    """One block, where it is due."""
+class _BlockOfSamples(NamedTuple):
+    """A block, where it is due."""
 
     number: int
     size: int
@@ -135,31 +135,31 @@ class _Blocks:
         self._whole, self._rest = divmod(length, block_length)
         self._seed, self._epoch = seed, epoch
         key, word = _words(seed, epoch)
-        self._runs = permutation(self._whole, key)
-        # Drawn by itself: the place of the short run among the permuted others would have to be
+        self._permuted = permutation(self._whole, key)
+        # Drawn by itself: the place of the short block among the permuted others would have to be
         # found by undoing a permutation.
         before = word * (self._whole + 1) >> 64
-        self._short = _Run(self._whole, self._rest, before * block_length)
+        self._short = _BlockOfSamples(self._whole, self._rest, before * block_length)
 
     def indices(self, start: int, stop: int) -> NDArray[np.int64]:
         found = [np.empty(0, np.int64)]
         while start < stop:
-            run = self._run_at(start)
-            end = min(stop, run.begins + run.size)
-            order = permutation(run.size, _words(self._seed, self._epoch, run.number + 1)[0])
-            inside = _among(order, start - run.begins, end - run.begins)
-            found.append(inside + run.number * self._size)
+            block = self._block_at(start)
+            end = min(stop, block.begins + block.size)
+            order = permutation(block.size, _words(self._seed, self._epoch, block.number + 1)[0])
+            inside = _among(order, start - block.begins, end - block.begins)
+            found.append(inside + block.number * self._size)
             start = end
         return np.concatenate(found)
 
-    def _run_at(self, position: int) -> _Run:
+    def _block_at(self, position: int) -> _BlockOfSamples:
         short = self._short
         past = self._rest and position >= short.begins
         if past and position < short.begins + short.size:
             return short
         skipped = short.size if past else 0
         rank = (position - skipped) // self._size
-        return _Run(self._runs.one(rank), self._size, rank * self._size + skipped)
+        return _BlockOfSamples(self._permuted.one(rank), self._size, rank * self._size + skipped)
 
 
 @lru_cache(maxsize=16)

@@ -21,13 +21,13 @@ from seqloader.randomness.seeds import MIX, derive
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Place", "Proportions", "source_seed"]
+__all__ = ["Pick", "Proportions", "source_seed"]
 
 FINEST: Final = 10**6
 """Greatest denominator of a share that was given as a float: what was meant by 0.1 is 1/10."""
 
 
-class Place(NamedTuple):
+class Pick(NamedTuple):
     """Where an item of the mixture comes from."""
 
     source: int
@@ -59,14 +59,14 @@ class Proportions:
         """Where each split begins in its pattern, drawn from the seed."""
         return _phases(tuple(self._splits), seed)
 
-    def place(self, number: int, phases: Sequence[int]) -> Place:
+    def pick(self, number: int, phases: Sequence[int]) -> Pick:
         """Where item `number` comes from."""
         for source, ((part, whole), phase) in enumerate(zip(self._splits, phases, strict=True)):
             before = (number * part + phase) // whole
             if ((number + 1) * part + phase) // whole > before:
-                return Place(source, before)
+                return Pick(source, before)
             number -= before
-        return Place(len(self._splits), number)
+        return Pick(len(self._splits), number)
 
     def longest(self, lengths: Iterable[int | None]) -> int | None:
         """As many items as surely use no source more often than it has items, wherever in the

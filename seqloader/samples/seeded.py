@@ -133,11 +133,11 @@ class SeededSequence(Sequence[Any]):
     # --- helpers --------------------------------------------------------------------------------
 
     def _hook_parts(self) -> list[Any]:
-        """See `seqloader.sequence.base.overrides_hook`."""
+        """See `seqloader.sequence.interface.overrides_hook`."""
         return list({id(part): part for part in self._parts().values()}.values())
 
     def _seqloader_parts(self) -> list[tuple[str, Any]]:
-        """See `seqloader.sequence.base.wrapped_by`."""
+        """See `seqloader.sequence.interface.wrapped_by`."""
         return list(self._parts().items())
 
     def _seeded_identity(self) -> dict[str, Any]:

@@ -39,26 +39,26 @@ class _Unsaid:
 UNSAID: Final[Any] = _Unsaid()
 
 
-def filled(sequence: Any, executor: Any, said: Given) -> tuple[Given, str]:
+def filled(sequence: Any, asked: Given) -> tuple[Given, str]:
     """An enqueuer's arguments with what the Sequence says of them, where they say nothing.
 
     Args:
-        executor: the enqueuer's: whoever names one has said whether there are processes.
-        said: the three of `NAMES`, as they were given to the enqueuer.
+        asked: as they were given to the enqueuer, by name. Whoever names an executor there has
+            said whether there are processes.
 
     Returns:
-        The three, and in words what was taken from the Sequence, for an error about it.
+        All of them, and in words what was taken from the Sequence, for an error about it.
     """
-    all_three, taken = dict(said), []
+    complete, taken = dict(asked), []
     for name, value in defaults_of(sequence).items():
-        if name == "use_multiprocessing" and executor is not None:
+        if name == "use_multiprocessing" and asked["executor"] is not None:
             continue
-        if said[name] is None or said[name] is UNSAID:
-            all_three[name] = value
+        if asked[name] is None or asked[name] is UNSAID:
+            complete[name] = value
             taken.append(f"{name}={value!r}")
-    if all_three["use_multiprocessing"] is UNSAID:
-        all_three["use_multiprocessing"] = True
-    return all_three, ", ".join(taken)
+    if complete["use_multiprocessing"] is UNSAID:
+        complete["use_multiprocessing"] = True
+    return complete, ", ".join(taken)
 
 
 def split(

@@ -12,7 +12,7 @@ Whoever writes an executor inherits them (pytest finds the tests by the class's 
 
 `DiagnosticsConformance` is inherited in the same way, for an executor that has `Diagnostics`.
 
-Nothing here waits for luck: batches that must still be in work wait at a `Gate`, a folder that all
+Nothing here waits for luck: batches that must not be done yet wait at a `Gate`, a folder that all
 processes see, and every call that could hang is made within a deadline, after which the test fails
 and shows what each thread was doing.
 """

@@ -50,7 +50,9 @@ class DiagnosticsConformance(ExecutorTrial):
             open_all(answers_to(executor, [first]))
             within(DEADLINE_S, executor.stop, 5.0)
 
-    def test_a_ticket_in_work_has_a_holder_and_others_have_none(self, tmp_path: Path) -> None:
+    def test_a_ticket_that_is_computed_has_a_holder_and_others_have_none(
+        self, tmp_path: Path
+    ) -> None:
         executor, gate = self.start_gated(tmp_path, submitted=50)
         known = diagnostics_of(executor)
 

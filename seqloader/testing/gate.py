@@ -1,4 +1,4 @@
-"""A gate that holds batches in work until a test lets them go."""
+"""A gate that holds batches while they are computed, until a test lets them go."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Gate"]
 
 
 class Gate:
-    """Holds batches in work until the test lets them go. Seen by all processes of one machine.
+    """Holds batches until the test lets them go. Seen by all processes of one machine.
 
     Args:
         folder: An empty folder.
@@ -35,7 +35,7 @@ class Gate:
         (self.folder / "open").touch()
 
     def wait_arrived(self, count: int) -> None:
-        """Return when `count` batches are in work."""
+        """Return when `count` batches have arrived."""
         deadline = time.monotonic() + DEADLINE_S
         while len(self.arrived()) < count:
             assert time.monotonic() < deadline, f"arrived: {self.arrived()}\n{all_stacks()}"

@@ -46,7 +46,7 @@ class StandstillRules(ExecutorTrial):
         executor.wait(0.0)
         assert list(executor.collect()) == []
 
-    def test_when_discard_returns_nothing_is_in_work(self, tmp_path: Path) -> None:
+    def test_when_discard_returns_nothing_is_computed(self, tmp_path: Path) -> None:
         executor, gate = self.start_gated(tmp_path, submitted=50)
 
         opener = threading.Timer(0.05, gate.open)
@@ -120,7 +120,7 @@ class StandstillRules(ExecutorTrial):
                 round_ * index for index in range(1, 11)
             ]
 
-    def test_stop_returns_in_time_whatever_is_in_work(self, tmp_path: Path) -> None:
+    def test_stop_returns_in_time_whatever_is_computed(self, tmp_path: Path) -> None:
         executor, gate = self.start_gated(tmp_path, submitted=50)
 
         begun = time.monotonic()

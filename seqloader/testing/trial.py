@@ -48,11 +48,11 @@ class ExecutorTrial:
         return executor
 
     def start_gated(self, folder: Path, *, submitted: int) -> tuple[Executor, Gate]:
-        """Return an executor that has as much in work as it can, and the gate that holds it."""
+        """Return an executor that computes as many as it can, and the gate that holds them."""
         gate = Gate(folder)
         executor = self.start(Numbered(gate=gate))
         if executor.workers == 0:
-            _skip("an executor that computes in wait() has nothing in work between calls")
+            _skip("an executor that computes in wait() computes nothing between calls")
         for ticket in tickets(submitted):
             executor.submit(ticket)
         gate.wait_arrived(min(submitted, executor.workers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 
 import pytest
@@ -9,6 +10,7 @@ from sequences_for_tests import Endless, Numbers
 
 from seqloader import OrderedEnqueuer, SeqloaderWarning
 from seqloader.executors.inline import InlineExecutor
+from seqloader.run.options import Options
 
 NAN = float("nan")
 
@@ -179,6 +181,41 @@ def test_a_seed_may_be_of_any_size(make_any):
     orders = [tuple(make_any(list(range(20)), workers=0, shuffle=True, seed=s)) for s in seeds]
 
     assert orders[0] != orders[1]
+
+
+def test_every_argument_is_checked_and_kept():
+    asked = {*inspect.signature(OrderedEnqueuer).parameters, "seeded", "auto_shard"}
+
+    kept = {*Options._fields}
+
+    assert kept == asked - {"sequence", "shuffle", "use_multiprocessing"}
+
+
+def test_of_several_mistakes_the_same_one_is_named_as_ever():
+    mistakes = [
+        {"use_multiprocessing": 4},
+        {"executor": "processes"},
+        {"on_error": "ignore"},
+        {"worker_init": "setup"},
+        {"timeout_s": 0},
+        {"remainder": "keep"},
+        {"copy": None},
+        {"workers": -1},
+        {"max_queue_size": 0},
+        {"max_queue_bytes": 0},
+        {"seed": -1},
+        {"retries": -1},
+        {"crash_retries": -1},
+        {"worker_env": 5},
+        {"threads_per_worker": 0},
+        {"shard": 5},
+        {"shuffle": 1},
+    ]
+    for first, mistake in enumerate(mistakes):
+        later = dict(item for one in mistakes[first:] for item in one.items())
+
+        with pytest.raises((TypeError, ValueError), match=f"^{next(iter(mistake))} must "):
+            OrderedEnqueuer(Numbers(), **later)
 
 
 ABOUT_WORKERS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 
 import numpy as np
@@ -14,6 +13,7 @@ from batches_for_tests import (
     one_torch_batch,
     torch_batches,
 )
+from sameness import assert_same
 from sequences_for_tests import Once
 
 from seqloader import OrderedEnqueuer
@@ -30,38 +30,6 @@ def delivered(call, names, **options):
 def batches(request):
     options = {"copy": True} if request.param == "copy" else {"start_method": request.param}
     return delivered(one_batch, list(EXPECTED), **options)
-
-
-def assert_same(found, expected):
-    """Equal, and of exactly the same types all the way down."""
-    assert type(found) is type(expected)
-    if isinstance(expected, np.ma.MaskedArray):
-        assert_same(np.asarray(found.mask), np.asarray(expected.mask))
-        assert_same(found.filled(0), expected.filled(0))
-    elif isinstance(expected, np.ndarray):
-        assert found.dtype == expected.dtype
-        assert found.shape == expected.shape
-        if expected.dtype.hasobject:
-            for one, other in zip(found.flat, expected.flat, strict=True):
-                assert_same(one, other)
-        else:
-            assert found.tobytes() == expected.tobytes()
-    elif isinstance(expected, dict):
-        assert list(found) == list(expected)
-        for key in expected:
-            assert_same(found[key], expected[key])
-        assert vars(found) == vars(expected) if hasattr(expected, "__dict__") else True
-        assert getattr(found, "default_factory", 0) == getattr(expected, "default_factory", 0)
-    elif isinstance(expected, (list, tuple)) or type(expected).__name__ == "deque":
-        assert len(found) == len(expected)
-        assert getattr(found, "maxlen", 0) == getattr(expected, "maxlen", 0)
-        for one, other in zip(found, expected, strict=True):
-            assert_same(one, other)
-    elif dataclasses.is_dataclass(expected) and not isinstance(expected, type):
-        for field in dataclasses.fields(expected):
-            assert_same(getattr(found, field.name), getattr(expected, field.name))
-    else:
-        assert found == expected
 
 
 @pytest.mark.parametrize("name", EXPECTED)

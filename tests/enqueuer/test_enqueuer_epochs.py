@@ -80,7 +80,7 @@ def test_hooks_length_and_batches_keep_their_order(make, tmp_path, take):
     assert hooks(sequence) == ["on_epoch_begin", "on_epoch_end"] * 3
 
 
-def test_nothing_of_either_epoch_is_in_work_while_a_hook_runs(make, tmp_path, take):
+def test_nothing_of_either_epoch_is_being_computed_while_a_hook_runs(make, tmp_path, take):
     sequence = Recorded(tmp_path, length=12, uneven=True)
     enqueuer = make(sequence)
     chance = random.Random(1)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from interpreter import run_python
 
 PROGRAM = textwrap.dedent(
     """
@@ -60,19 +58,11 @@ def test_a_program_without_a_guard_runs(way, tmp_path):
         "ipython": ["-m", "IPython", "--no-banner", "--colors=NoColor", str(file)],
     }[way]
 
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        input=PROGRAM if way == "stdin" else "",
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "IPYTHONDIR": str(tmp_path / "ipython"),
-        },
+    done = run_python(
+        *arguments,
+        stdin=PROGRAM if way == "stdin" else "",
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
+        IPYTHONDIR=str(tmp_path / "ipython"),
     )
 
     assert done.stdout.split() == ["same"], done.stderr

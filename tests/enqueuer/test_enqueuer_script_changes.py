@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import textwrap
+
+from interpreter import run_python
 
 SCRIPT = textwrap.dedent(
     """
@@ -48,15 +47,7 @@ SCRIPT = textwrap.dedent(
 
 
 def answers(directory, workers):
-    done = subprocess.run(
-        [sys.executable, "program.py", str(workers)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = run_python("program.py", workers, cwd=directory)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

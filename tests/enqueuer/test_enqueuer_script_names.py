@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from interpreter import run_python
 
 SCRIPT = textwrap.dedent(
     """
@@ -114,15 +112,7 @@ SCRIPT = textwrap.dedent(
 
 
 def run(path: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        cwd=path,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = run_python("-W", "ignore", *arguments, cwd=path)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
 
@@ -304,15 +294,7 @@ def test_multiprocessing_in_a_worker_finds_a_script_with_a_guard(tmp_path):
 def test_a_child_of_multiprocessing_that_imports_an_unguarded_script_starts_no_workers(tmp_path):
     (tmp_path / "program.py").write_text(f"{CHILDREN}\nmain()\n")
 
-    done = subprocess.run(
-        [sys.executable, "program.py"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = run_python("program.py", cwd=tmp_path)
 
     assert done.stdout == "[1, 1]\n"
     assert (

@@ -148,8 +148,8 @@ def impatient(monkeypatch):
     return lambda: monkeypatch.setattr(Run, "patience_s", 0.05)
 
 
-def wait_for_the_warning(iterator, gate, monkeypatch):
-    """next(iterator), where the gate opens some time after the first warning."""
+def wait_for_the_warning(call, gate, monkeypatch):
+    """What `call` returns, where the gate opens some time after the first warning."""
     shown = []
 
     def show(message, category, filename, lineno, file=None, line=None):
@@ -159,8 +159,8 @@ def wait_for_the_warning(iterator, gate, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         monkeypatch.setattr(warnings, "showwarning", show)
-        batch = next(iterator)
-    return batch, shown
+        returned = call()
+    return returned, shown
 
 
 @pytest.mark.parametrize("begin", [iter, lambda e: e.get()], ids=["for", "get"])
@@ -176,7 +176,7 @@ def test_a_long_wait_warns_once_naming_index_worker_and_pid(
     gate.wait_arrived(1)
     impatient()
 
-    batch, shown = wait_for_the_warning(iterator, gate, monkeypatch)
+    batch, shown = wait_for_the_warning(lambda: next(iterator), gate, monkeypatch)
 
     assert batch == 1
     [(message, filename)] = shown
@@ -199,11 +199,30 @@ def test_a_long_wait_for_a_thread_warns_too(make_any, gate, impatient, monkeypat
     gate.wait_arrived(1)
     impatient()
 
-    batch, shown = wait_for_the_warning(iterator, gate, monkeypatch)
+    batch, shown = wait_for_the_warning(lambda: next(iterator), gate, monkeypatch)
 
     assert batch == 0
     [(message, _)] = shown
-    assert "batch 0 (epoch 0, position 0)" in str(message)
+    assert "batch 0 (epoch 0, position 0): worker thread" in str(message)
+    assert "computes it" in str(message)
+
+
+def test_an_epoch_left_early_says_which_thread_its_end_waits_for(
+    make_any, gate, impatient, monkeypatch
+):
+    enqueuer = make_any(Held(gate, held=[1]), executor="thread")
+    assert next(iter(enqueuer)) == 0
+    gate.wait_arrived(1)
+    impatient()
+
+    again, shown = wait_for_the_warning(lambda: iter(enqueuer), gate, monkeypatch)
+
+    [(message, filename)] = shown
+    assert isinstance(message, SlowBatchWarning)
+    assert "epoch 0 was left early" in str(message)
+    assert "computes batch 1 (epoch 0)" in str(message) and "worker thread" in str(message)
+    assert filename == __file__
+    assert list(again) == list(range(8))
 
 
 def test_a_batch_that_is_there_is_not_warned_about(make_any, gate, impatient):

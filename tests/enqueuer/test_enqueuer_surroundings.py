@@ -7,15 +7,14 @@ import locale
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 import warnings
 from multiprocessing import resource_tracker
 
 import numpy as np
 import pytest
+from interpreter import run_code
 from sequences_for_tests import Growing, Numbers, Once, Random
 
 from seqloader import ForkedEnqueuerError, OrderedEnqueuer
@@ -91,14 +90,7 @@ def test_the_first_start_of_a_process_adds_no_thread_and_no_handler(kind):
         assert state() == before
         print("same")
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_code(script)
 
     assert (done.stdout, done.stderr, done.returncode) == ("same\n", "", 0)
 

@@ -13,6 +13,7 @@ import warnings
 import zipfile
 
 import pytest
+from interpreter import run_python
 from sequences_for_tests import Once
 
 from seqloader import OrderedEnqueuer, Sequence
@@ -37,15 +38,8 @@ BATCHES = """
 
 
 def run(script, cwd, *flags):
-    done = subprocess.run(
-        [sys.executable, *flags, "-c", textwrap.dedent(BATCHES) + textwrap.dedent(script)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    code = textwrap.dedent(BATCHES) + textwrap.dedent(script)
+    done = run_python(*flags, "-c", code, cwd=cwd)
     assert done.stderr == ""
     return done.stdout.strip()
 
@@ -417,3 +411,65 @@ def test_a_package_may_put_its_folder_on_the_path_and_import_its_name_again(fold
     )
 
     assert run("import twofold\nprint(batch(lambda: twofold.VALUE))", folder) == "inside"
+
+
+# --- What a worker does without -----------------------------------------------------------
+
+
+def test_a_worker_of_a_plain_sequence_has_imported_nothing_that_only_others_need(folder):
+    (folder / "plain.py").write_text(
+        textwrap.dedent("""
+        import sys
+        import seqloader
+
+        class Plain(seqloader.Sequence):
+            def __len__(self):
+                return 1
+            def __getitem__(self, index):
+                return sorted(sys.modules)
+        """)
+    )
+    found = run(
+        """
+        import plain, subprocess, sys
+        with OrderedEnqueuer(plain.Plain(), workers=1) as enqueuer:
+            [modules] = enqueuer
+        bare = "import sys, numpy; print(*sys.modules)"
+        there = subprocess.run([sys.executable, "-c", bare], capture_output=True, text=True)
+        print(*sorted(set(modules) - set(there.stdout.split())))
+        """,
+        folder,
+    ).split()
+
+    definitions = "seqloader.executors.process.wire.definitions."
+    assert "plain" in found
+    assert {name for name in found if name.startswith(definitions)} == {
+        f"{definitions}numbers",
+        f"{definitions}script",
+    }
+    others = {
+        *("cloudpickle", "dataclasses", "ipaddress", "logging", "multiprocessing", "pathlib"),
+        *("random", "subprocess", "tempfile", "urllib.parse"),
+    }
+    assert others.isdisjoint(found)
+
+
+def test_what_the_users_code_leaves_in_a_worker_is_collected_as_everywhere(folder):
+    found = run(
+        """
+        import gc, weakref
+        class Node:
+            pass
+        def look():
+            node = Node()
+            node.itself, seen = node, weakref.ref(node)
+            del node
+            enabled = gc.isenabled()
+            gc.collect()
+            return enabled, seen() is None
+        print(*batch(look))
+        """,
+        folder,
+    )
+
+    assert found == "True True"

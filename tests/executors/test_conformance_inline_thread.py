@@ -19,6 +19,7 @@ from seqloader.executors.thread import ThreadExecutor
 from seqloader.randomness.seeding import Seeding
 from seqloader.testing import (
     DEADLINE_S,
+    DiagnosticsConformance,
     ExecutorConformance,
     Gate,
     collect,
@@ -47,7 +48,7 @@ class TestInlineExecutorWithCopies(CheckedConformance):
         return InlineExecutor(copy=True)
 
 
-class TestThreadExecutor(CheckedConformance):
+class TestThreadExecutor(CheckedConformance, DiagnosticsConformance):
     def make_executor(self):
         return ThreadExecutor(3)
 
@@ -353,7 +354,7 @@ def test_a_thread_that_stop_left_behind_leaves_when_its_batch_ends(run, tmp_path
     assert len(gate.left()) == 2  # the other tickets were never begun
 
 
-def test_discard_waits_for_what_an_earlier_reset_left_in_work(run, tmp_path):
+def test_discard_waits_for_what_an_earlier_reset_left_being_computed(run, tmp_path):
     executor, gate = stuck(run, tmp_path, workers=2, submitted=2)
 
     executor.reset()

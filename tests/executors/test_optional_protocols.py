@@ -49,7 +49,7 @@ class Weighing(InlineExecutor, Diagnostics):
     ("executor", "tells", "shares"),
     [
         (InlineExecutor(), False, False),
-        (ThreadExecutor(1), False, True),
+        (ThreadExecutor(1), True, True),
         (ProcessExecutor(1, tickets_ahead=1), True, False),
         (Dutiful(), False, False),
         (Weighing(), True, False),

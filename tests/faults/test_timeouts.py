@@ -119,7 +119,7 @@ def test_children_of_a_stuck_worker_are_killed_with_it(tmp_path):
 
 
 def test_discarding_an_epoch_waits_no_longer_than_the_limit(tmp_path):
-    """A loop left early ends its epoch when the next begins: nothing may then be in work."""
+    """A loop left early ends its epoch when the next begins: nothing may be computed then."""
     sequence = _StuckInEpochZero("asleep", Blow("", tmp_path, 2), index=3)
     enqueuer = OrderedEnqueuer(sequence, workers=2, timeout_s=TIMEOUT_S)
     with enqueuer:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from guards.named_memory import FOLDER, LEFT_ON_PURPOSE, PURPOSE
 
 PREAMBLE = """
     import faulthandler, gc, mmap, os, re, signal, subprocess, sys, threading, time
@@ -30,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
+            if item.get_closest_marker("limit") is None:
+                item.add_marker(pytest.mark.limit(300))  # each starts a pytest, or several
 
 
 class Guarded:
@@ -54,8 +57,8 @@ def guarded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Itera
     if not Path("/proc/self/fd").exists():
         pytest.skip("what the guards see of a process is in /proc")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    leaked = f"/dev/shm/leaked{uuid.uuid4().hex}"
-    monkeypatch.setenv("LEAKED", leaked)
+    leaked = FOLDER / f"{LEFT_ON_PURPOSE}{uuid.uuid4().hex}"
+    monkeypatch.setenv(PURPOSE, str(leaked))
     yield Guarded(pytester)
-    for path in Path("/dev/shm").glob(f"{Path(leaked).name}*"):
+    for path in FOLDER.glob(f"{leaked.name}*"):
         path.unlink()

@@ -214,6 +214,24 @@ def test_a_name_with_the_id_of_a_living_process_is_of_that_process(guarded, fore
     result.stdout.fnmatch_lines(["*file /dev/shm/leaked*-*-2"])
 
 
+def test_what_a_test_of_the_guards_leaves_on_purpose_is_not_blamed_on_another_run(guarded):
+    result = guarded(
+        """
+        @pytest.mark.parametrize("whose", ["another", "own"])
+        def test_leaves_one(whose):
+            name = f'{LEAKED}-0' if whose == "own" else f'{LEAKED[:-32]}{"0" * 32}-0'
+            KEPT.append(name)
+            open(name, 'w').close()
+
+        def test_cleans():
+            os.unlink(KEPT[0])
+        """
+    )
+
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaves_one?own?*"])
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of other users")
 def test_a_file_of_another_user_is_not_ours(guarded):
     result = guarded(

@@ -10,7 +10,8 @@ unless something says otherwise:
     its owner          is another user
     its name           has, as its first number, the id of a living process that is none of ours:
                        torch, joblib and loky name what they make so, and close it before others
-                       open it
+                       open it; or it is left on purpose by a test of these guards, which another
+                       run of the tests beside this one is at
 
 What is left is one more thing that nobody holds. So a leak is found, by whichever process it was
 made; and another program is blamed on a test only if it closes what it made, keeps it so for
@@ -28,9 +29,15 @@ from typing import Final
 
 import psutil
 
-__all__ = ["FOLDER", "left_by_us", "names"]
+__all__ = ["FOLDER", "LEFT_ON_PURPOSE", "PURPOSE", "left_by_us", "names"]
 
 FOLDER: Final = Path("/dev/shm")
+
+LEFT_ON_PURPOSE: Final = "leaked-on-purpose-"
+"""How names begin that a test of the guards leaves, for the guards in a run of its own to find."""
+
+PURPOSE: Final = "LEAKED"
+"""Environment variable of such a run: how the names begin that it leaves."""
 
 _LOOK_S: Final = 0.05
 
@@ -58,7 +65,7 @@ def left_by_us(
     deadline = time.monotonic() + grace_s
     left = frozenset(new)
     while left:
-        left = (left & names()) - _of_other_users(left)
+        left = (left & names()) - _of_other_users(left) - _of_other_runs(left)
         left -= _named_by_others(left, is_ours) | _held_by_others(left, is_ours)
         if time.monotonic() >= deadline:
             break
@@ -75,6 +82,13 @@ def _of_other_users(candidates: Collection[str]) -> set[str]:
         except OSError:
             found.add(name)  # it went
     return found
+
+
+def _of_other_runs(candidates: Collection[str]) -> set[str]:
+    own = Path(os.environ.get(PURPOSE, "?")).name
+    return {
+        name for name in candidates if name.startswith(LEFT_ON_PURPOSE) and not name.startswith(own)
+    }
 
 
 def _named_by_others(candidates: Collection[str], is_ours: Callable[[int], bool]) -> set[str]:

@@ -18,8 +18,8 @@ def grouped(monkeypatch, tmp_path):
         for name, text in files.items():
             (tmp_path / folder / name).write_text(text)
         (tmp_path / "own").write_text(line)
-        monkeypatch.setattr(cgroups, "_MOUNT", tmp_path)
-        monkeypatch.setattr(cgroups, "_OWN", tmp_path / "own")
+        monkeypatch.setattr(cgroups, "_MOUNT", str(tmp_path))
+        monkeypatch.setattr(cgroups, "_OWN", str(tmp_path / "own"))
         headroom._limits.cache_clear()
 
     yield put
@@ -92,6 +92,6 @@ def test_quota_of_a_group_limits_the_cpus(grouped, line, folder, files, quota):
 
 def test_where_proc_says_nothing_what_is_mounted_counts(grouped, monkeypatch, tmp_path):
     grouped("", ".", {"cpu.max": "150000 100000\n"})
-    monkeypatch.setattr(cgroups, "_OWN", tmp_path / "absent")
+    monkeypatch.setattr(cgroups, "_OWN", str(tmp_path / "absent"))
 
     assert cpus.cpu_quota() == 1.5

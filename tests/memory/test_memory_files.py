@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 import sys
 
 import pytest
+from interpreter import printed_by
 
 from seqloader.memory import memfile
 from seqloader.memory.descriptors import Descriptors
@@ -45,6 +45,14 @@ def test_small_or_absent_shm_is_passed_over(descriptors, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_cannot_be_imported_for_want_of_descriptors_is_told_as_that(descriptors, monkeypatch):
+    monkeypatch.setenv("SEQLOADER_WITHOUT", "memfd")
+    monkeypatch.setitem(sys.modules, "tempfile", None)  # importing it fails, as it does then
+
+    with pytest.raises(OSError, match="Too many open files"):
+        descriptors.memory("test")
+
+
 def test_a_kernel_without_exec_seals_is_served(descriptors, monkeypatch):
     create = os.memfd_create
 
@@ -67,9 +75,7 @@ def test_closed_standard_descriptors_are_not_taken():
         "print(os.path.exists('/proc/self/fd/0'))"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout == "False\n"
+    assert printed_by(code) == "False\n"
 
 
 def test_one_is_closed_alone_and_what_is_not_here_is_left_alone(descriptors):

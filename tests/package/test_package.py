@@ -19,6 +19,9 @@ REPOSITORY = Path(__file__).parents[2]
 FRAMEWORKS = {"jax", "keras", "tensorflow", "torch"}
 NOT_BEFORE_NEEDED = {"cloudpickle", "multiprocessing", "psutil", "subprocess"}
 OF_THE_DEMO = {"PIL", "imageio", "rich", "skimage", "tqdm"}
+SLOW_TO_IMPORT = {"cloudpickle", "logging", "pathlib", "secrets", "tempfile", "urllib.parse"}
+"""Of what many programs import anyhow, and starting a worker needs nothing of."""
+PROCESS = "seqloader.executors.process"
 
 PUBLIC = {
     "ArraySequence",
@@ -67,6 +70,23 @@ def test_a_worker_pays_for_nothing_that_only_its_consumer_needs():
     assert brought_by(*WORKER_SIDE) & (heavy | FRAMEWORKS | OF_THE_DEMO) == set()
 
 
+def test_a_worker_pays_for_no_slow_import_and_for_no_definitions_unless_some_come():
+    brought = brought_by(*WORKER_SIDE)
+
+    assert brought & (SLOW_TO_IMPORT | {"dataclasses", "random"}) == set()
+    assert definitions_among(brought) == {"numbers", "script"}  # asked for each object of a batch
+
+
+def test_the_first_worker_waits_for_no_import_that_is_needed_only_after_it():
+    brought = brought_by("seqloader.enqueuer", f"{PROCESS}.executor")
+    later = {"consumer.names", "consumer.sending", "wire.culprit", "wire.refusals"}
+    others = {f"seqloader.executors.{name}" for name in ("inline", "thread")}
+
+    assert brought & (SLOW_TO_IMPORT | FRAMEWORKS) == set()
+    assert brought & ({f"{PROCESS}.{name}" for name in later} | others) == set()
+    assert definitions_among(brought) == {"numbers", "script"}
+
+
 def test_public_names_are_pinned():
     assert set(seqloader.__all__) == PUBLIC
     assert len(seqloader.__all__) == len(PUBLIC)
@@ -112,6 +132,12 @@ def test_wheel_is_pure_and_typed_and_holds_the_package_alone(tmp_path):
     assert "seqloader/py.typed" in names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"seqloader"}
+
+
+def definitions_among(modules: set[str]) -> set[str]:
+    """The modules that send or rebuild definitions by value."""
+    package = f"{PROCESS}.wire.definitions."
+    return {name.removeprefix(package) for name in modules if name.startswith(package)}
 
 
 def brought_by(*modules: str) -> set[str]:

@@ -112,7 +112,7 @@ class PoolModel:
         if self.reports:
             found.append(Action("drain"))
         if self.discarding:
-            return found if self._in_work() else [*found, Action("settle")]
+            return found if self._is_computing() else [*found, Action("settle")]
         if self.to_submit:
             found.append(Action("submit"))
         if self.ledger.unwritten:
@@ -121,8 +121,8 @@ class PoolModel:
             found.append(Action("discard"))
         return found
 
-    def _in_work(self) -> bool:
-        # As Traffic.is_in_work asks: what was written and not answered, then every row.
+    def _is_computing(self) -> bool:
+        # As Traffic.is_computing asks: what was written and not answered, then every row.
         return bool(self.ledger.written) or any(self.row[n] for n in self.state)
 
     def do(self, action: Action) -> None:

@@ -6,8 +6,6 @@ import errno
 import gc
 import itertools
 import os
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from interpreter import printed_by
 
 from seqloader import arrays
 from seqloader.executors.process.wire import blocks
@@ -296,7 +295,7 @@ def test_arena_keeps_to_the_limits_of_the_process(limit: str) -> None:
         "print(make_sparse(made.memory('test'), 2))"
     )
 
-    size = int(run_python(code))
+    size = int(printed_by(code))
 
     assert 256 * MIB <= size <= (limit_bytes if limit == "RLIMIT_FSIZE" else limit_bytes // 8)
 
@@ -309,22 +308,7 @@ def test_arena_needs_no_module_that_the_last_descriptor_would_load() -> None:
         "print(make_sparse(made.memory('test'), 2))"
     )
 
-    assert int(run_python(code)) >= 256 * MIB
-
-
-def run_python(code: str, **options: Any) -> str:
-    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
-    environment = {**os.environ, "PYTHONPATH": path, **options.pop("env", {})}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert int(printed_by(code)) >= 256 * MIB
 
 
 # --- ends of workers and pools ----------------------------------------------------------------

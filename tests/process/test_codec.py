@@ -15,44 +15,9 @@ from arena_ends import Ends
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sameness import assert_same
 
 from seqloader.executors.process.wire.layouts import DEFINES, DESCRIBED, MOST_LAYOUTS, PICKLED
-
-
-def assert_same(got: Any, sent: Any) -> None:
-    assert type(got) is type(sent)
-    if isinstance(sent, np.ndarray):
-        assert got.shape == sent.shape
-        if sent.dtype.kind in "mM" and got.dtype != sent.dtype:
-            # numpy's own pickles of foreign-endian times come back native, with equal values
-            assert got.dtype == sent.dtype.newbyteorder("=")
-            got = got.astype(sent.dtype)
-        assert got.dtype == sent.dtype
-        assert (got.dtype.metadata or {}) == (sent.dtype.metadata or {})
-        assert got.dtype.isalignedstruct == sent.dtype.isalignedstruct
-        if sent.dtype.hasobject or sent.dtype.char == "T":
-            assert got.tolist() == sent.tolist()
-        elif sent.dtype.names:  # between its fields there may be anything
-            for name in sent.dtype.names:
-                assert_same(np.asarray(got)[name], np.asarray(sent)[name])
-        else:
-            assert np.ascontiguousarray(got).tobytes() == np.ascontiguousarray(sent).tobytes()
-        if isinstance(sent, np.ma.MaskedArray):
-            assert np.array_equal(np.ma.getmaskarray(got), np.ma.getmaskarray(sent))
-    elif isinstance(sent, dict):
-        assert list(got) == list(sent)
-        assert [type(key) for key in got] == [type(key) for key in sent]
-        for key in sent:
-            assert_same(got[key], sent[key])
-    elif isinstance(sent, (list, tuple)):
-        assert len(got) == len(sent)
-        for one, other in zip(got, sent, strict=True):
-            assert_same(one, other)
-    elif dataclasses.is_dataclass(sent):
-        assert_same(vars(got), vars(sent))
-    else:
-        assert got == sent or got is sent or (got != got and sent != sent)
-
 
 DTYPES = st.one_of(
     hnp.scalar_dtypes(),

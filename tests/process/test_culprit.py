@@ -8,15 +8,13 @@ import functools
 import gc
 import importlib
 import pickle
-import subprocess
-import sys
-import textwrap
 import threading
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
+from interpreter import run_code, run_python
 
 from seqloader import OrderedEnqueuer
 from seqloader.executors.process.consumer.sending import pickle_state
@@ -310,9 +308,7 @@ def said_by_script(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scripts")
     script = folder / "train.py"
     script.write_text(SCRIPT.format(path=[str(ROOT)], file=str(script)))
-    done = subprocess.run(
-        [sys.executable, str(script)], check=False, capture_output=True, text=True, cwd=folder
-    )
+    done = run_python(script, cwd=folder)
     assert done.stderr == ""
     return dict(zip(IN_SCRIPTS, done.stdout.splitlines(), strict=True))
 
@@ -327,9 +323,8 @@ def test_what_a_script_has_beside_its_classes_is_named_with_its_user(cls, said_b
 
 
 def test_search_in_a_script_runs_from_the_command_line_too(tmp_path):
-    source = textwrap.dedent(f"""
-        import sys, threading
-        sys.path[:0] = {[str(ROOT)]!r}
+    source = """
+        import threading
         from seqloader import OrderedEnqueuer
         lock = threading.Lock()
         class Locked:
@@ -339,11 +334,9 @@ def test_search_in_a_script_runs_from_the_command_line_too(tmp_path):
             OrderedEnqueuer(Locked(), workers=1).start()
         except TypeError as error:
             print(str(error)[:30])
-    """)
+    """
 
-    done = subprocess.run(
-        [sys.executable, "-c", source], check=False, capture_output=True, text=True, cwd=tmp_path
-    )
+    done = run_code(source, cwd=tmp_path)
 
     assert done.stdout == "the global `lock`, a _thread.l\n"
 

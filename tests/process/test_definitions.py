@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqloader.executors.process.consumer import script as consumer_script
+from seqloader.executors.process.consumer import names as consumer_names
+from seqloader.executors.process.consumer.script import script_facts
 from seqloader.executors.process.consumer.sending import pickle_state
 from seqloader.executors.process.wire.definitions import modules, names, numbers
 from seqloader.executors.process.wire.definitions.pickler import dumps
@@ -266,7 +267,7 @@ def script_namespace(monkeypatch):
 
 def entries_of(namespace: dict[str, Any], source: str) -> dict[str, Any]:
     exec(source, namespace)
-    data = consumer_script.pickle_names()
+    data = consumer_names.pickle_names()
     found: dict[str, Any] = marshal.loads(data) if data else {}
     return found
 
@@ -287,7 +288,7 @@ def test_large_data_is_not_pickled_to_its_end(script_namespace):
 
     entries = entries_of(script_namespace, "def f():\n    return data, array\n")
 
-    limit = f"it is larger than {consumer_script.MOST_BYTES:,} bytes"
+    limit = f"it is larger than {consumer_names.MOST_BYTES:,} bytes"
     assert (entries["data"], entries["array"]) == (limit, limit)
 
 
@@ -307,7 +308,7 @@ def f():
 
 
 def test_all_names_together_are_bounded(script_namespace, monkeypatch):
-    monkeypatch.setattr(consumer_script, "MOST_BYTES_TOGETHER", 100)
+    monkeypatch.setattr(consumer_names, "MOST_BYTES_TOGETHER", 100)
 
     entries = entries_of(script_namespace, "def f():\n    pass\ndef g():\n    pass\n")
 
@@ -328,4 +329,4 @@ def test_a_function_of_the_script_is_one_that_has_its_globals(script_namespace):
     function = script_namespace["f"]
 
     assert isinstance(function, FunctionType)
-    assert consumer_script.script_facts().name == "__main__"
+    assert script_facts().name == "__main__"

@@ -7,8 +7,6 @@ import gc
 import io
 import os
 import pickle
-import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from arena_ends import Ends
+from interpreter import run_code
 
 from seqloader.tickets import RebuildError
 
@@ -237,15 +236,8 @@ def test_leases_that_live_at_exit_are_silent() -> None:
         "keep = [ends.carry(np.ones(9)) for _ in range(9)]; me = [keep]; me.append(me);"
         "keep.append(lambda: ends)"
     )
-    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
 
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_code(code)
 
     assert (done.returncode, done.stderr) == (0, "")
 

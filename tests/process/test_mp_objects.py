@@ -8,13 +8,13 @@ import re
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 from functools import partial
 from multiprocessing import resource_tracker, sharedctypes
 
 import numpy as np
 import pytest
+from interpreter import run_code
 
 from seqloader import OrderedEnqueuer, Sequence
 
@@ -62,18 +62,6 @@ def compute(held, use, *, method, **options):
 def context_for(method):
     """Objects of the default context can be inherited by a fork only."""
     return multiprocessing.get_context(method)
-
-
-def run_script(script, *arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
 
 
 # --- Locks, values, queues, pipes ---------------------------------------------------------
@@ -420,7 +408,7 @@ SHARED = """
 @pytest.mark.parametrize("how", ["attribute", "list", "name"])
 @pytest.mark.parametrize("method", METHODS)
 def test_shared_memory_of_the_users_outlives_its_workers(method, how, tmp_path):
-    done = run_script(SHARED, method, how, cwd=tmp_path)
+    done = run_code(SHARED, method, how, cwd=tmp_path)
 
     assert (done.stdout, done.stderr, done.returncode) == ("there\n", "", 0)
     assert (tmp_path / "killed").exists()
@@ -450,7 +438,7 @@ FOREIGN = """
 
 @pytest.mark.parametrize("method", METHODS)
 def test_memory_of_another_program_is_left_to_it(method, tmp_path, foreign_memory):
-    done = run_script(FOREIGN, method, foreign_memory, cwd=tmp_path)
+    done = run_code(FOREIGN, method, foreign_memory, cwd=tmp_path)
 
     assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
     assert os.path.exists(f"/dev/shm/{foreign_memory}")
@@ -458,7 +446,7 @@ def test_memory_of_another_program_is_left_to_it(method, tmp_path, foreign_memor
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_worker_may_unlink_what_it_attached(method, tmp_path, foreign_memory):
-    done = run_script(FOREIGN, method, foreign_memory, "unlink", cwd=tmp_path)
+    done = run_code(FOREIGN, method, foreign_memory, "unlink", cwd=tmp_path)
 
     assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
     assert not os.path.exists(f"/dev/shm/{foreign_memory}")
@@ -506,7 +494,7 @@ MADE = """
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_a_worker_makes_is_tracked_by_the_consumers_tracker(method, tmp_path):
-    done = run_script(MADE, method, cwd=tmp_path)
+    done = run_code(MADE, method, cwd=tmp_path)
 
     assert (done.stdout, done.stderr, done.returncode) == ("handed over\n", "", 0)
 
@@ -534,7 +522,7 @@ def test_what_a_worker_makes_and_leaves_ends_with_it_where_the_consumer_has_no_t
     method, tmp_path
 ):
     for _ in range(3):
-        done = run_script(LEFT, method, cwd=tmp_path)
+        done = run_code(LEFT, method, cwd=tmp_path)
 
         assert not os.path.exists(f"/dev/shm/{done.stdout.strip()}")
         assert "leaked shared_memory" in done.stderr  # as Python says it
@@ -609,7 +597,7 @@ def test_the_consumers_start_method_is_the_workers(tmp_path):
         with OrderedEnqueuer(Asks(), workers=1) as enqueuer:
             print(*enqueuer)
     """
-    done = run_script(script, cwd=tmp_path)
+    done = run_code(script, cwd=tmp_path)
 
     assert (done.stdout, done.stderr) == ("forkserver\n", "")
 
@@ -618,8 +606,6 @@ def test_the_consumers_start_method_is_the_workers(tmp_path):
 def test_a_pool_and_a_tool_inside_a_batch(method):
     def batch_of(held, index):
         import multiprocessing
-        import subprocess
-        import sys
 
         with multiprocessing.get_context("fork").Pool(2) as pool:
             total = sum(pool.map(abs, range(-5, 0)))
@@ -643,7 +629,7 @@ def test_a_worker_that_does_not_use_multiprocessing_does_not_import_it(tmp_path)
         with OrderedEnqueuer(Looks(), workers=1) as enqueuer:
             print(*enqueuer)
     """
-    done = run_script(script, cwd=tmp_path)
+    done = run_code(script, cwd=tmp_path)
 
     assert (done.stdout, done.stderr) == ("False\n", "")
 

@@ -152,7 +152,7 @@ def test_who_works_on_what_is_told_in_words_and_by_ticket():
     assert facts.occupations.noted([1, 2]) == {1: 5, 2: 0}
 
 
-def test_a_ticket_that_the_ledger_has_given_up_is_in_work_while_it_is_noted():
+def test_a_ticket_that_the_ledger_has_given_up_is_being_computed_while_it_is_noted():
     facts = Facts(None)
 
     facts.set([(1, 5, 0)])

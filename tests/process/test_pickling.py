@@ -4,11 +4,7 @@ import collections
 import dataclasses
 import enum
 import importlib.util
-import os
 import pickle
-import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from interpreter import run_code
 from scripts import ROOT, both_ways, said_by_script
 
 from seqloader.executors.process.wire import pickling
@@ -373,23 +370,15 @@ def test_instance_arrives_as_one_of_the_consumers_own_class(
 
 
 def test_plain_batch_needs_no_cloudpickle() -> None:
-    source = textwrap.dedent("""
+    code = """
         import sys
         import numpy as np
         from seqloader.executors.process.wire import pickling
         pickling.loads(*pickling.dumps({"x": np.zeros(3), "y": [1, "a"]}))
         print([name for name in ("cloudpickle", "torch", "psutil") if name in sys.modules])
-    """)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    """
 
-    done = subprocess.run(
-        [sys.executable, "-c", source],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=60,
-    )
+    done = run_code(code)
 
     assert (done.stdout, done.stderr) == ("[]\n", "")
 

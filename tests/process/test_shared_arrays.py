@@ -6,11 +6,11 @@ import copy
 import gc
 import os
 import pickle
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from interpreter import run_code
 from published import answer_of, start_child
 
 import seqloader
@@ -268,9 +268,7 @@ def test_a_program_ends_quietly_with_shared_arrays():
         "    def __del__(self): self.array[3] += 1\n"
         "late = Late(); sys.late = late\n"
     )
-    completed = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+    completed = run_code(script)
 
     assert (completed.returncode, completed.stdout, completed.stderr) == (0, "", "")
 
@@ -323,9 +321,7 @@ def test_too_many_open_files_are_said_to_be_that():
         "except OSError as error:\n"
         "    print(len(kept) > 20, error)\n"
     )
-    completed = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+    completed = run_code(script)
 
     assert completed.stderr == ""
     assert completed.stdout.startswith("True [Errno 24] no shared memory for an array of 80 bytes")

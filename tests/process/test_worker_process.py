@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 import warnings
 
 import pytest
+from interpreter import run_code
 
 from seqloader import BatchedSequence, OrderedEnqueuer, Sequence
 from seqloader.executors.process.wire.tunables import sets_malloc
@@ -30,18 +29,6 @@ class Looks(Sequence):
 
     def __getitem__(self, index):
         return self.look()
-
-
-def run_script(script, *arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-        **options,
-    )
 
 
 # --- Signals ------------------------------------------------------------------------------
@@ -71,7 +58,7 @@ INTERRUPTED = """
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_interrupt_ends_a_tool_and_not_the_worker_that_started_it(method):
-    done = run_script(INTERRUPTED, method)
+    done = run_code(INTERRUPTED, method)
 
     assert (done.stdout, done.stderr) == (f"{-signal.SIGINT}\n", "")
 
@@ -103,13 +90,13 @@ IGNORES = """
 @pytest.mark.parametrize("method", METHODS)
 def test_tools_of_a_worker_ignore_the_signals_of_the_terminal_alone(method):
     """A background group that reads or writes there would be stopped, and its worker wait."""
-    assert run_script(IGNORES, method).stdout.split() == ["0", "SIGTTIN", "SIGTTOU"]
+    assert run_code(IGNORES, method).stdout.split() == ["0", "SIGTTIN", "SIGTTOU"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 @pytest.mark.parametrize("method", METHODS)
 def test_an_interrupt_that_the_consumer_ignores_is_ignored_by_tools_too(method):
-    done = run_script(IGNORES, method, "ignored")
+    done = run_code(IGNORES, method, "ignored")
 
     assert done.stdout.split() == ["0", "SIGINT", "SIGTTIN", "SIGTTOU"]
 
@@ -141,7 +128,7 @@ def test_a_descriptor_above_the_limit_is_no_obstacle_and_closed_in_workers():
     null = os.open(os.devnull, os.O_RDONLY)
     try:
         os.dup2(null, 251)
-        done = run_script(script, pass_fds=[251])
+        done = run_code(script, pass_fds=(251,))
     finally:
         os.close(null)
         os.close(251)

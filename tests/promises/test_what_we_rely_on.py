@@ -17,9 +17,7 @@ import marshal
 import multiprocessing
 import os
 import random
-import subprocess
 import sys
-import textwrap
 import threading
 import types
 import warnings
@@ -30,6 +28,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from interpreter import printed_by, run_python
 
 
 def test_abc_tells_what_was_registered():
@@ -173,19 +172,9 @@ if __name__ == "__main__":
 def test_a_process_that_multiprocessing_prepares_is_marked(tmp_path):
     (tmp_path / "marked.py").write_text(MARKED)
 
-    said = subprocess.run(
-        [sys.executable, "marked.py"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    said = run_python("marked.py", cwd=tmp_path)
 
     assert said.stdout.splitlines() == ["__main__ False", "__mp_main__ True", "__mp_main__ False"]
-
-
-def run_alone(program: str) -> str:
-    """In a process of its own: multiprocessing keeps what it has begun."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 def test_multiprocessing_asks_who_is_started_to_take_descriptors():
@@ -220,7 +209,7 @@ def test_a_lock_for_forked_children_has_no_name():
     """
     module = "multiprocessing.synchronize"
 
-    assert run_alone(program).splitlines() == [f"{module} True", f"{module} False"]
+    assert printed_by(program).splitlines() == [f"{module} True", f"{module} False"]
 
 
 def test_a_shared_value_has_its_memory_beside_it():
@@ -235,7 +224,7 @@ def test_a_shared_value_has_its_memory_beside_it():
     """
     kinds = "multiprocessing.sharedctypes multiprocessing.heap"
 
-    assert run_alone(program) == f"{kinds} True True False"
+    assert printed_by(program).strip() == f"{kinds} True True False"
 
 
 def test_torch_has_ways_to_pickle_memory_that_is_shared():
@@ -266,7 +255,7 @@ def test_the_resource_tracker_can_be_shared_by_its_descriptor():
         tracker._stop()
         print(tracker._pid)
     """
-    lines = run_alone(program).splitlines()
+    lines = printed_by(program).splitlines()
 
     assert lines[0] == "None None"
     assert "REGISTER" in lines[1]
@@ -289,7 +278,7 @@ def test_a_process_can_be_told_its_parent():
         print(bytes(this.authkey), isinstance(process.ORIGINAL_DIR, str))
     """
 
-    assert run_alone(program).splitlines() == [
+    assert printed_by(program).splitlines() == [
         "parent True False worker False",
         "b'key' True",
     ]
@@ -303,7 +292,7 @@ def test_the_start_method_can_be_chosen_where_it_is_kept():
         print(multiprocessing.get_start_method())
     """
 
-    assert run_alone(program) == "spawn"
+    assert printed_by(program).strip() == "spawn"
 
 
 def test_a_forked_child_can_let_go_of_its_parents_queues():
@@ -324,7 +313,7 @@ def test_a_forked_child_can_let_go_of_its_parents_queues():
         os.wait()
     """
 
-    assert run_alone(program) == "child"
+    assert printed_by(program).strip() == "child"
 
 
 def test_a_lock_knows_whether_this_thread_has_it():
@@ -343,7 +332,7 @@ def test_the_flags_of_the_interpreter_are_known_as_arguments():
     code = "import json, subprocess; print(json.dumps(subprocess._args_from_interpreter_flags()))"
     flags = ["-O", "-B", "-Werror", "-X", "utf8"]
 
-    done = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, check=True)
+    done = run_python(*flags, "-c", code)
 
     assert {*json.loads(done.stdout)} >= {"-O", "-B", "-Werror", "utf8"}
 
@@ -467,12 +456,6 @@ def test_threads_about_to_start_are_in_limbo():
     assert thread not in threading.enumerate()
 
 
-def printed(code: str) -> list[str]:
-    """What a fresh interpreter prints: much of multiprocessing stays until its process ends."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
-
-
 def test_a_process_of_multiprocessing_keeps_what_it_knows_of_itself():
     process: Any = multiprocessing.process
     this = process.current_process()
@@ -503,7 +486,7 @@ def test_multiprocessing_finishes_by_these_functions():
         "util._exit_function()\n"
     )
 
-    lines = printed(code)
+    lines = printed_by(code).splitlines()
 
     assert lines == ["after the fork", "finished"]
 
@@ -515,7 +498,7 @@ def test_the_start_method_is_that_of_the_default_context():
         "print(multiprocessing.get_start_method())\n"
     )
 
-    lines = printed(code)
+    lines = printed_by(code).splitlines()
 
     assert lines == ["forkserver"]
 
@@ -532,13 +515,13 @@ TRACKER = (
 
 
 def test_the_resource_tracker_is_known_by_its_descriptor():
-    lines = printed(TRACKER)
+    lines = printed_by(TRACKER).splitlines()
 
     assert [line.split()[0] for line in lines] == ["None", "True", "None"]
 
 
 def test_the_resource_tracker_can_be_waited_for():
-    lines = printed(TRACKER)
+    lines = printed_by(TRACKER).splitlines()
 
     assert [line.split()[1] for line in lines] == ["None", "True", "None"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -46,11 +44,3 @@ def epochs(sequence: Any, count: int = 2, **options: Any) -> list[list[Any]]:
 def batches_of(sequence: Any, count: int = 2, **options: Any) -> list[Any]:
     """Those of all epochs."""
     return [batch for batches in epochs(sequence, count, **options) for batch in batches]
-
-
-def printed_by(script: str) -> list[str]:
-    """The lines that a fresh interpreter prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    return done.stdout.splitlines()

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import COUNTED, RESEEDED, TICKET, Calls, printed_by
+from interpreter import printed_by
+from runs import COUNTED, RESEEDED, TICKET, Calls
 
 from seqloader.randomness.context import BatchContext, batch_context, current_batch
 from seqloader.randomness.seeding import Seeding
@@ -248,7 +249,7 @@ def test_computing_without_reseeding_imports_nothing() -> None:
         "print(is_loaded or sorted(set(sys.modules) - before))\n"
     )
 
-    computing, seeding = printed_by(script)
+    computing, seeding = printed_by(script).splitlines()
 
     assert computing == "[]"
     # Where `import numpy` brings numpy.random (numpy 1), its generator is there to be seeded.

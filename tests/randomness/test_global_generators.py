@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import COUNTED, RESEEDED, TICKET, Calls, printed_by
+from interpreter import printed_by
+from runs import COUNTED, RESEEDED, TICKET, Calls
 
 from seqloader.randomness import seeding
 from seqloader.randomness.held_generators import put_back
@@ -301,7 +302,7 @@ def test_numpys_generator_is_seeded_also_where_the_batch_is_first_to_load_it() -
     )
 
     expected = RESEEDED.compute_aside(Calls(np.random.random), TICKET)
-    assert printed_by(script) == [repr(expected)]
+    assert printed_by(script).splitlines() == [repr(expected)]
 
 
 def test_seed_of_global_numbers_may_be_of_any_size() -> None:

@@ -160,7 +160,7 @@ def test_skip_in_a_coming_epoch_is_remembered_until_then(make):
     assert [list(enqueuer) for _ in range(3)] == [[1, 2, 3, 4], [0, 3, 4], [0, 1, 2, 3, 4]]
 
 
-def test_batch_in_work_that_is_skipped_is_not_waited_for(make, tmp_path):
+def test_batch_being_computed_that_is_skipped_is_not_waited_for(make, tmp_path):
     gate = Gate(tmp_path)
 
     class Stuck(Indices):

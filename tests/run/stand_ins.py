@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+from seqloader import OrderedEnqueuer
 from seqloader.randomness.seeding import Seeding
-from seqloader.run.options import Options, checked_options
+from seqloader.run.options import Options
 
 
 class Executor:
@@ -102,20 +104,6 @@ class Guest:
 
 def options(executor: Any) -> Options:
     """As an enqueuer makes them of its arguments, with this executor."""
-    return checked_options(
-        use_multiprocessing=True,
-        workers=None,
-        max_queue_size=None,
-        max_queue_bytes=None,
-        seed=0,
-        executor=executor,
-        start_method=None,
-        timeout_s=None,
-        retries=0,
-        crash_retries=2,
-        on_error="raise",
-        worker_init=None,
-        worker_env=None,
-        threads_per_worker=None,
-        copy=False,
-    )
+    parameters = inspect.signature(OrderedEnqueuer).parameters.values()
+    defaults = {parameter.name: parameter.default for parameter in parameters}
+    return Options.of(defaults | {"use_multiprocessing": True, "seed": 0, "executor": executor})

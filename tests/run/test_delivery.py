@@ -77,9 +77,6 @@ class Course(Guest):
     def issue_warnings(self, epoch: Epoch) -> None:
         assert not epoch.warnings
 
-    def busy(self) -> list[str]:
-        return []
-
     def raise_stopped(self, epoch: Epoch) -> Any:
         raise EnqueuerStopped("cut")
 

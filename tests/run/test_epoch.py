@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,7 +115,7 @@ def test_every_index_is_delivered_once_in_order_or_replaced_by_its_error(
 ):
     script = Script(random.Random(chance), fates)
     script.doubles = doubles
-    chosen = replace(options(None), retries=retries, crash_retries=crash_retries)
+    chosen = options(None)._replace(retries=retries, crash_retries=crash_retries)
     epoch = Epoch(plan, script, chosen, Counters(), limit=limit)
 
     got = deliver(epoch)
@@ -161,7 +160,7 @@ def test_restarts_at_any_time_lose_and_double_nothing(plan, limit, chance, tears
         if epoch.window.due in epoch.window.arrived:
             position = epoch.window.due
             got.append(epoch.open(epoch.window.hand_over()))
-            epoch.handovers.leave_out(position)
+            epoch.handovers.skip(position)
         if epoch.window.finished:
             break
 
@@ -195,7 +194,7 @@ def test_a_death_without_a_ticket_is_counted_and_warned_about():
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
 def test_what_is_no_exception_is_not_tried_again(error):
     script, counters = Script(random.Random(0), {}), Counters()
-    epoch = Epoch(Plan(3), script, replace(options(None), retries=5), counters, limit=3)
+    epoch = Epoch(Plan(3), script, options(None)._replace(retries=5), counters, limit=3)
     epoch.fill()
     script.collect = lambda: [Raised(Ticket(0, 0, 0), 0, error)]  # type: ignore[method-assign]
 

@@ -73,7 +73,7 @@ class Jumpable(Guest):
         if then is not None:
             then()
 
-    def leave_out(self, place: Place) -> None:
+    def skip(self, place: Place) -> None:
         self.store.put(place)
 
 

@@ -192,7 +192,7 @@ def test_what_is_skipped_is_not_asked_of_the_executor_again(run, executor):
 
     begun(run)
     place = run.place.skipping(0, Ranges.of([0, 1]))
-    run.session.call(lambda: run.leave_out(place))
+    run.session.call(lambda: run.skip(place))
     with pytest.raises(Interrupt):
         run.session.call(_torn(run))
     before = len(executor.calls)

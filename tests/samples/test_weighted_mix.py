@@ -50,7 +50,7 @@ def test_every_item_is_the_next_of_its_source(weights: list[int], seed: int, sta
     due: dict[int, int] = {}
 
     for number in range(start, start + 300):
-        source, use = proportions.place(number, phases)
+        source, use = proportions.pick(number, phases)
         assert 0 <= source < len(weights)
         assert use == due.get(source, use)
         assert number < 10**6 or use > 0
@@ -65,7 +65,7 @@ def test_places_are_those_of_a_mixture_that_is_dealt_out_one_by_one(
     proportions = Proportions(weights)
     phases = proportions.phases(seed)
 
-    assert [tuple(proportions.place(n, phases)) for n in range(400)] == _dealt(weights, phases, 400)
+    assert [tuple(proportions.pick(n, phases)) for n in range(400)] == _dealt(weights, phases, 400)
 
 
 def _dealt(weights: list[int], phases: tuple[int, ...], count: int) -> list[tuple[int, int]]:
@@ -99,7 +99,7 @@ def test_shares_are_kept_to_a_few_items_however_many_there_are(
     used: dict[int, int] = {}
 
     for number in range(count, count + 3000):
-        source, use = proportions.place(number, phases)
+        source, use = proportions.pick(number, phases)
         used.setdefault(source, use)
 
     for source, use in used.items():  # before it, `use` of `count` items came from the source
@@ -124,7 +124,7 @@ def test_seed_moves_the_pattern() -> None:
 def test_pattern_never_changes() -> None:
     proportions = Proportions([1, 2, 4])
 
-    sources = [proportions.place(n, proportions.phases(42)).source for n in range(14)]
+    sources = [proportions.pick(n, proportions.phases(42)).source for n in range(14)]
 
     assert sources == [2, 2, 1, 2, 0, 2, 1, 2, 2, 1, 2, 0, 2, 1]
 

@@ -69,6 +69,8 @@ assert_type(OrderedEnqueuer(("a", "b")), OrderedEnqueuer[str])
 assert_type(OrderedEnqueuer(range(3)), OrderedEnqueuer[int])
 
 enqueuer = OrderedEnqueuer(ByDuckTyping(), False, True, workers=2, seed=1, timeout_s=None)
+OrderedEnqueuer([1], executor="thread", on_error="skip", shard="auto", remainder="pad")
+OrderedEnqueuer([1], start_method="fork", shard=(0, 2), remainder=None)
 for batch in enqueuer:
     assert_type(batch, Pair)
     assert_type(batch.label, int)

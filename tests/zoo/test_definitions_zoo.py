@@ -5,12 +5,10 @@ from __future__ import annotations
 import ast
 import functools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from interpreter import run_python
 
 HERE = Path(__file__).parent
 SCRIPTS = ("script_of_definitions", "script_of_odd_definitions")
@@ -18,15 +16,7 @@ SCRIPTS = ("script_of_definitions", "script_of_odd_definitions")
 
 @functools.cache
 def answers_of(script: str) -> dict[str, dict[str, str]]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(HERE / f"{script}.py")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    done = run_python("-W", "ignore", HERE / f"{script}.py")
     assert done.returncode == 0, done.stderr
     answers: dict[str, dict[str, str]] = json.loads(done.stdout)
     return answers

@@ -1,4 +1,4 @@
-"""What was measured: a sample for each round, and what a number of workers makes of them."""
+"""What was measured, round after round, and what a number of workers makes of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seqloader.command.rounds import SPREAD_LIMIT, spread
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FED_SHARE", "Facts", "Figures", "Sample", "Work"]
+__all__ = ["FED_SHARE", "Facts", "Figures", "Round", "Work"]
 
 DISTURBING_CPUS = 0.5
 """As many of the usable CPUs, taken by other programs, and the figures tell little."""
@@ -25,7 +25,7 @@ SLOWEST = 0.99
 
 
 @dataclass(frozen=True)
-class Sample:
+class Round:
     """One measurement. The fields from `batches` to `busy_s` are of its timed stretch."""
 
     queue: int
@@ -78,22 +78,22 @@ class Figures:
     fastest_per_s: float = 0.0
 
     @classmethod
-    def of(cls, workers: int | None, samples: Sequence[Sample]) -> Figures:
+    def of(cls, workers: int | None, rounds: Sequence[Round]) -> Figures:
         """What these rounds, one at least, come to."""
-        rates = [each.batches / each.wall_s for each in samples]
-        waits = [each.wait_s for each in samples if each.wait_s is not None]
-        memory = [each.memory_bytes for each in samples if each.memory_bytes is not None]
+        rates = [each.batches / each.wall_s for each in rounds]
+        waits = [each.wait_s for each in rounds if each.wait_s is not None]
+        memory = [each.memory_bytes for each in rounds if each.memory_bytes is not None]
         median = statistics.median
         return cls(
             workers,
             median(rates),
-            queue=samples[0].queue,
-            startup_s=median(each.startup_s for each in samples),
-            nbytes=median(each.nbytes / each.batches for each in samples),
-            consumer_s=median(each.consumer_s / each.batches for each in samples),
-            cpus=median(each.cpu_s / each.wall_s for each in samples),
-            busy_share=median(each.busy_s / each.wall_s for each in samples) / max(1, workers or 0),
-            busy_s=median(each.busy_s / each.batches for each in samples),
+            queue=rounds[0].queue,
+            startup_s=median(each.startup_s for each in rounds),
+            nbytes=median(each.nbytes / each.batches for each in rounds),
+            consumer_s=median(each.consumer_s / each.batches for each in rounds),
+            cpus=median(each.cpu_s / each.wall_s for each in rounds),
+            busy_share=median(each.busy_s / each.wall_s for each in rounds) / max(1, workers or 0),
+            busy_s=median(each.busy_s / each.batches for each in rounds),
             wait_s=median(waits) if waits else None,
             memory_bytes=max(memory) if memory else None,
             spread=spread(rates) if len(rates) > 1 else None,
@@ -137,7 +137,7 @@ class Work:
     """CPUs that `__getitem__` keeps busy in its process: 1.0 computes, 0.0 waits; more: threads."""
 
     @classmethod
-    def of(cls, taken: Sequence[tuple[float, float]], sample: Sample) -> Work:
+    def of(cls, taken: Sequence[tuple[float, float]], measured: Round) -> Work:
         """From the seconds, and CPU seconds, that batches of this measurement took."""
         took_s = sorted(took for took, _ in taken)
         mean_s = statistics.fmean(took_s)
@@ -145,7 +145,7 @@ class Work:
             mean_s=mean_s,
             typical_s=statistics.median(took_s),
             slowest_s=took_s[math.ceil(SLOWEST * len(took_s)) - 1],
-            handing_s=max(0.0, sample.busy_s / sample.batches - mean_s),
+            handing_s=max(0.0, measured.busy_s / measured.batches - mean_s),
             cpus=sum(cpu for _, cpu in taken) / sum(took_s),
         )
 

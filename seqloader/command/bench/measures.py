@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqloader.command.bench.figures import Sample
+from seqloader.command.bench.figures import Round
 from seqloader.command.footprint import machine_cpu_s, tree_cpu_s, tree_memory_bytes
 from seqloader.executors.local_batch import array_nbytes
 
@@ -46,7 +46,7 @@ class Pace:
     touch: bool = True
 
 
-def measure(feed: Feed, pace: Pace) -> Sample:
+def measure(feed: Feed, pace: Pace) -> Round:
     """Take batches from `feed`, and tell what that cost."""
     batches = feed.batches
     first = next(batches)
@@ -67,7 +67,7 @@ def measure(feed: Feed, pace: Pace) -> Sample:
     wait_s = None if pace.step_s is None else _waits(batches, pace, pace.step_s)
     if feed.workers:
         time.sleep(min(pace.seconds, feed.queue * wall_s / number))  # till the window is full
-    return Sample(
+    return Round(
         feed.queue,
         startup_s,
         number,

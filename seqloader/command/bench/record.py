@@ -13,9 +13,9 @@ from seqloader.command.stored import now
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from seqloader.command.bench.benchmark import Benchmark
     from seqloader.command.bench.options import Settings
     from seqloader.command.bench.recommendation import Recommendation
-    from seqloader.command.bench.session import Session
     from seqloader.command.bench.verdict import Verdict
 
 __all__ = ["write_record"]
@@ -23,15 +23,15 @@ __all__ = ["write_record"]
 
 def write_record(
     path: Path,
-    session: Session,
+    benchmark: Benchmark,
     settings: Settings,
     verdict: Verdict | None = None,
     recommendation: Recommendation | None = None,
 ) -> None:
     """Write everything that is known to the file `path`; no recommendation: it is incomplete."""
-    facts = dataclasses.asdict(session.facts())
+    facts = dataclasses.asdict(benchmark.facts())
     for row in (facts["loop"], *facts["rows"]):
-        row["rounds"] = [dataclasses.asdict(each) for each in session.samples[row["workers"]]]
+        row["rounds"] = [dataclasses.asdict(each) for each in benchmark.rounds[row["workers"]]]
     content = {
         "measured": now(),
         "versions": {

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from seqloader.command.bench.benchmark import Benchmark
     from seqloader.command.bench.figures import Facts, Figures
     from seqloader.command.bench.options import Settings
-    from seqloader.command.bench.session import Session
 
 __all__ = [
     "NO_WORKERS",
@@ -39,14 +39,14 @@ WIDEST_TABLE = 1000
 NO_WORKERS = "no workers were measured: --workers 0,1,2 would show what they bring"
 
 
-def heading(sequence: Any, settings: Settings, session: Session) -> str:
+def heading(sequence: Any, settings: Settings, benchmark: Benchmark) -> str:
     """What is measured, on what, and how long."""
-    memory_bytes = session.available_bytes
+    memory_bytes = benchmark.available_bytes
     memory = "" if memory_bytes is None else f", {words.size(memory_bytes)} of memory to be had"
     stretch = (
         f"{settings.seconds:g} s" if settings.batches is None else f"{settings.batches:,} batches"
     )
-    cpus = words.count(session.cpus, "CPU")
+    cpus = words.count(benchmark.cpus, "CPU")
     return (
         f"{settings.target}: {type(sequence).__name__}; {cpus}{memory}; "
         f"{words.count(settings.rounds, 'round')} of {stretch} each"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from rich.progress import TimeElapsedColumn
 
 from seqloader.command.bench import report
+from seqloader.command.bench.benchmark import Benchmark
 from seqloader.command.bench.recommendation import recommend
 from seqloader.command.bench.record import write_record
-from seqloader.command.bench.session import Session
 from seqloader.command.bench.verdict import judge
 from seqloader.command.faults import SequenceFault, fault_text, without_enqueuer
 from seqloader.command.losses import telling_losses
@@ -48,16 +48,16 @@ def run_bench(settings: Settings) -> int:
     console = plain_console(WIDTH_REDIRECTED)
     try:
         sequence = load_sequence(settings.target, parse_arguments([*settings.arg]))
-        session = Session(sequence, settings)
-        console.print(report.heading(sequence, settings, session), soft_wrap=True)
-        _measure(session, settings, console)
+        benchmark = Benchmark(sequence, settings)
+        console.print(report.heading(sequence, settings, benchmark), soft_wrap=True)
+        _measure(benchmark, settings, console)
     except SequenceFault as fault:
         print(
             without_enqueuer(fault_text(fault.error), settings.target, settings.arg),
             file=sys.stderr,
         )
         return EXIT_FAULT
-    _conclude(session, settings, console)
+    _conclude(benchmark, settings, console)
     return 0
 
 
@@ -68,15 +68,15 @@ def tell_losses(console: Console) -> AbstractContextManager[None]:
     return telling_losses(lambda text: console.print(text, style="dim", soft_wrap=whole))
 
 
-def _measure(session: Session, settings: Settings, console: Console) -> None:
+def _measure(benchmark: Benchmark, settings: Settings, console: Console) -> None:
     try:
-        with tell_losses(console), _progress(console, session.measurements) as show:
-            session.measure_all(show)
+        with tell_losses(console), _progress(console, benchmark.measurements) as show:
+            benchmark.measure_all(show)
     except KeyboardInterrupt:
-        if session.samples:
-            _show_table(session, settings, console, "Interrupted: the rounds so far")
+        if benchmark.rounds:
+            _show_table(benchmark, settings, console, "Interrupted: the rounds so far")
             if settings.json is not None:
-                write_record(settings.json, session, settings)
+                write_record(settings.json, benchmark, settings)
                 console.print(f"raw figures: {settings.json.resolve()}", soft_wrap=True)
         raise
 
@@ -101,8 +101,8 @@ def _say_rounds() -> Callable[[str], None]:
     return show
 
 
-def _show_table(session: Session, settings: Settings, console: Console, title: str) -> None:
-    figures = session.figures()
+def _show_table(benchmark: Benchmark, settings: Settings, console: Console, title: str) -> None:
+    figures = benchmark.figures()
     if not console.is_terminal:
         whole = report.table_width(report.table(figures, settings, title), console)
         console.width = max(WIDTH_REDIRECTED, whole)
@@ -111,10 +111,10 @@ def _show_table(session: Session, settings: Settings, console: Console, title: s
         console.print(line, style="dim", soft_wrap=True)
 
 
-def _conclude(session: Session, settings: Settings, console: Console) -> None:
-    facts = session.facts()
+def _conclude(benchmark: Benchmark, settings: Settings, console: Console) -> None:
+    facts = benchmark.facts()
     verdict, recommendation = judge(facts), recommend(facts)
-    _show_table(session, settings, console, "")
+    _show_table(benchmark, settings, console, "")
     console.print()
     if facts.is_disturbed and verdict is None:
         console.print(report.disturbance(facts), style="yellow", soft_wrap=True)
@@ -124,7 +124,7 @@ def _conclude(session: Session, settings: Settings, console: Console) -> None:
     console.print(f"    {line}", style="bold", soft_wrap=True)
     console.print()
     if settings.json is not None:
-        write_record(settings.json, session, settings, verdict, recommendation)
+        write_record(settings.json, benchmark, settings, verdict, recommendation)
         console.print(f"raw figures: {settings.json.resolve()}", soft_wrap=True)
     if settings.plot is not None:
         _plot(settings.plot, settings, facts, verdict, recommendation, console)

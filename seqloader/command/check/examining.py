@@ -22,7 +22,7 @@ HANG_SHARE, LEAST_HANG_S = 0.5, 5.0  # one batch that takes longer is taken to n
 def examine(tell: Tell, settings: Settings, seconds: float) -> None:
     """Make the Sequence, put all questions to it in about so many seconds, and tell each answer."""
 
-    def leave_out(said: str, *questions: Question) -> None:
+    def omit(said: str, *questions: Question) -> None:
         for question in questions:
             tell(Untried(question, Why.BROKEN, said))
 
@@ -39,7 +39,7 @@ def examine(tell: Tell, settings: Settings, seconds: float) -> None:
     if isinstance(length, Hooks) or length == 0:
         tell(length if isinstance(length, Hooks) else next(turning))
         rest = Question.DETERMINISM, Question.MUTATION, Question.BATCHES, Question.MEMORY
-        leave_out("no epoch can begin", *rest)
+        omit("no epoch can begin", *rest)
         return
 
     hang_s = max(LEAST_HANG_S, HANG_SHARE * settings.budget_seconds)
@@ -62,7 +62,7 @@ def examine(tell: Tell, settings: Settings, seconds: float) -> None:
         changed, tried = found.changed, len({task.index for task in good})
         tell(Mutation(tried, changed, found.cause is Cause.HISTORY, bool(found.differing)))
     else:
-        leave_out("no batch could be computed", Question.DETERMINISM, Question.MUTATION)
+        omit("no batch could be computed", Question.DETERMINISM, Question.MUTATION)
 
     computable = [each for each in batches.seen if not each.none]
     if computable:
@@ -71,7 +71,7 @@ def examine(tell: Tell, settings: Settings, seconds: float) -> None:
         growth = weigh_rounds(bench, computable, length, epochs, weighed_s, changed)
         tell(growth or Untried(Question.MEMORY, Why.TIME))
     else:
-        leave_out("no batch could be computed", Question.MEMORY)
+        omit("no batch could be computed", Question.MEMORY)
     tell(Said("turning epochs", Question.HOOKS))
     tell(next(turning))
 

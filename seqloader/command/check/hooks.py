@@ -15,14 +15,14 @@ from seqloader.command.faults import fault_text
 from seqloader.randomness.seeding import Seeding
 from seqloader.sequence.interface import count_batches, overrides_hook, run_hook
 
-__all__ = ["Hooks", "Turn", "epochs_of"]
+__all__ = ["EpochHooks", "Hooks", "epochs_of"]
 
 SLOW_HOOK_S = 1.0
 
 
 @dataclass(frozen=True)
-class Turn:
-    """The hooks around one epoch."""
+class EpochHooks:
+    """The hooks around one epoch, as they ran."""
 
     epoch: int
     begin_s: float
@@ -36,7 +36,7 @@ class Hooks:
 
     begins: bool  # whether the Sequence has an `on_epoch_begin` of its own
     ends: bool
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[EpochHooks, ...] = ()
     early_length: str = ""  # what `len()` raised before any hook ran
     raised: str = ""  # what is wrong with a hook or the length, and in which epoch
     traceback: str = ""
@@ -81,7 +81,7 @@ class Hooks:
 def epochs_of(sequence: Any, settings: Settings, *, can_be_sent: bool) -> Iterator[Any]:
     """Go from epoch to epoch as the enqueuer does: yields the first length, at last the facts."""
     begins, ends = (overrides_hook(sequence, f"on_epoch_{name}") for name in ("begin", "end"))
-    seeding, turns = Seeding(settings.seed, True), list[Turn]()
+    seeding, turns = Seeding(settings.seed, True), list[EpochHooks]()
     step, epoch, early = "", 0, ""
 
     def run(name: str) -> float:
@@ -109,7 +109,7 @@ def epochs_of(sequence: Any, settings: Settings, *, can_be_sent: bool) -> Iterat
                 yield found("the length is 0: there is no batch")
                 return
             step = "on_epoch_end"
-            turns.append(Turn(epoch, begin_s, run(step), length))
+            turns.append(EpochHooks(epoch, begin_s, run(step), length))
     except Exception as error:
         said = f"{step} of epoch {epoch} raised {type(error).__name__}: {error}"
         yield found(said, fault_text(error))

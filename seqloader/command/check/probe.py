@@ -12,7 +12,7 @@ import tracemalloc
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from seqloader.command import words
 from seqloader.command.check.leaves import Leaf, Part, as_array, leaves_of, parts_of
@@ -170,7 +170,7 @@ class Bench:
 
     sequence: Any  # in the state in which an epoch begins
     seed: int
-    start_method: str  # "fork" where the Sequence cannot be pickled
+    start_method: Literal["spawn", "fork"]  # "fork" where the Sequence cannot be pickled
     timeout_s: float  # for one batch
 
     def observe(

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cloudpickle
 import numpy as np
@@ -32,7 +32,7 @@ from seqloader.command.faults import fault_text
 from seqloader.enqueuer import OrderedEnqueuer
 from seqloader.sequence.interface import overrides_hook
 
-__all__ = ["Kills", "Recording", "Resume", "Run", "record", "replay"]
+__all__ = ["Kills", "Recording", "Resume", "Setup", "record", "replay"]
 
 EPOCHS = 2
 CARRY = "Give the Sequence state_dict() and load_state_dict(state), which carry what hooks"
@@ -149,11 +149,11 @@ class Kills:
         return ok(f"{killed}, {self.respawns} replaced: all {self.compared} batches are the same")
 
 
-class Run(NamedTuple):
+class Setup(NamedTuple):
     """How the enqueuer is made; of each epoch, `settings.batches` are taken at most."""
 
     settings: Settings
-    start_method: str
+    start_method: Literal["spawn", "fork"]
 
     @contextmanager
     def enqueuer(self, sequence: Any, **options: Any) -> Iterator[OrderedEnqueuer[Any]]:
@@ -166,37 +166,37 @@ class Run(NamedTuple):
             yield enqueuer
 
 
-def record(tell: Tell, run: Run) -> None:
+def record(tell: Tell, setup: Setup) -> None:
     """Make the Sequence, and tell what two epochs of it are; or what is wrong."""
-    sequence = make_sequence(run.settings, tell)
+    sequence = make_sequence(setup.settings, tell)
     tell(Said("two epochs, saved in the middle of each", Question.RESUME))
-    tell(recorded(sequence, run))
+    tell(recorded(sequence, setup))
 
 
-def replay(tell: Tell, run: Run, recording: Recording) -> None:
+def replay(tell: Tell, setup: Setup, recording: Recording) -> None:
     """Make the Sequence anew, and tell whether it goes on from what was saved, and bears kills."""
-    make: Callable[[], Any] = partial(make_sequence, run.settings, tell)
-    can_be_copied = run.start_method == "spawn"
+    make: Callable[[], Any] = partial(make_sequence, setup.settings, tell)
+    can_be_copied = setup.start_method == "spawn"
     if can_be_copied:
         make = copies_of(make())
     tell(Said("resuming what was saved", Question.RESUME))
-    found = resumed(make, run, recording)
+    found = resumed(make, setup, recording)
     tell(found)
-    if not (run.settings.kills and run.settings.workers):
+    if not (setup.settings.kills and setup.settings.workers):
         return
     differs = found.again_differs
     if differs == 0 and can_be_copied:
         # Making it draws something. Copies of one are alike, and their runs can be compared.
         tell(Said("two epochs, to compare with", Question.KILLS))
-        alike = recorded(make(), run)
+        alike = recorded(make(), setup)
         if isinstance(alike, Recording):
-            recording, differs = alike, again_differs(make, run, alike)
+            recording, differs = alike, again_differs(make, setup, alike)
     if differs >= 0:
         said = "two runs that nothing interrupts differ, so there is nothing to compare with"
         tell(Untried(Question.KILLS, Why.BROKEN, said))
     else:
         tell(Said("killing workers", Question.KILLS))
-        tell(killed(make(), run, recording))
+        tell(killed(make(), setup, recording))
 
 
 def copies_of(sequence: Any) -> Callable[[], Any]:
@@ -221,14 +221,14 @@ def copies_of(sequence: Any) -> Callable[[], Any]:
     return lambda: Unpickler(io.BytesIO(data.getvalue())).load()
 
 
-def recorded(sequence: Any, run: Run) -> Recording | Resume:
+def recorded(sequence: Any, setup: Setup) -> Recording | Resume:
     """Take two epochs, and save in the middle of the first and at a third of the second."""
-    batches = run.settings.batches
+    batches = setup.settings.batches
     epochs: list[tuple[bytes, ...]] = []
     states: list[tuple[int, int, str]] = []
     asked = "the run"
     try:
-        with run.enqueuer(sequence) as enqueuer:
+        with setup.enqueuer(sequence) as enqueuer:
             for epoch in range(EPOCHS):
                 save_at = batches // (2 + epoch) or 1
                 digests: list[bytes] = []
@@ -247,7 +247,7 @@ def recorded(sequence: Any, run: Run) -> Recording | Resume:
     return Recording(tuple(epochs), tuple(states))
 
 
-def resumed(make: Callable[[], Any], run: Run, recording: Recording) -> Resume:
+def resumed(make: Callable[[], Any], setup: Setup, recording: Recording) -> Resume:
     """Resume each state on a Sequence made anew, and compare all that follows."""
     sequence, states = make(), recording.states
     found = Resume(
@@ -260,10 +260,10 @@ def resumed(make: Callable[[], Any], run: Run, recording: Recording) -> Resume:
     for number, (epoch, position, state) in enumerate(states):
         asked = "load_state_dict()"
         try:
-            with run.enqueuer(make() if number else sequence) as enqueuer:
+            with setup.enqueuer(make() if number else sequence) as enqueuer:
                 enqueuer.load_state_dict(json.loads(state))
                 asked = "the run"
-                for at, same in _compared(enqueuer, run, recording, epoch, position):
+                for at, same in _compared(enqueuer, setup, recording, epoch, position):
                     found = replace(found, compared=found.compared + 1)
                     different += [] if same else [(epoch, *at)]
         except Exception as error:
@@ -272,27 +272,27 @@ def resumed(make: Callable[[], Any], run: Run, recording: Recording) -> Resume:
             return replace(found, error=said, traceback=fault_text(error))
     if not different:
         return found
-    again = again_differs(make, run, recording)
+    again = again_differs(make, setup, recording)
     first, differing = different[0], len(different)
     return replace(found, differs_at=first, differing=differing, again_differs=again)
 
 
-def again_differs(make: Callable[[], Any], run: Run, recording: Recording) -> int:
+def again_differs(make: Callable[[], Any], setup: Setup, recording: Recording) -> int:
     """The first epoch in which a second run differs that nothing interrupted; -1: none."""
-    with run.enqueuer(make()) as enqueuer:
-        compared = _compared(enqueuer, run, recording)
+    with setup.enqueuer(make()) as enqueuer:
+        compared = _compared(enqueuer, setup, recording)
         return next((epoch for (epoch, _), same in compared if not same), -1)
 
 
-def killed(sequence: Any, run: Run, recording: Recording) -> Kills:
+def killed(sequence: Any, setup: Setup, recording: Recording) -> Kills:
     """The two epochs once more, with workers killed at random moments."""
-    total, kills = sum(map(len, recording.epochs)), run.settings.kills
+    total, kills = sum(map(len, recording.epochs)), setup.settings.kills
     compared = differing = 0
-    chaos = Chaos(total, kills, random.Random(run.settings.seed))
+    chaos = Chaos(total, kills, random.Random(setup.settings.seed))
     try:
-        with run.enqueuer(sequence, crash_retries=kills + 2) as enqueuer:
+        with setup.enqueuer(sequence, crash_retries=kills + 2) as enqueuer:
             chaos.strike(0)
-            for _, same in _compared(enqueuer, run, recording):
+            for _, same in _compared(enqueuer, setup, recording):
                 compared += 1
                 differing += not same
                 chaos.strike(compared)
@@ -312,12 +312,16 @@ def _taken(enqueuer: OrderedEnqueuer[Any], most: int) -> Iterator[bytes]:
 
 
 def _compared(
-    enqueuer: OrderedEnqueuer[Any], run: Run, recording: Recording, epoch: int = 0, done: int = 0
+    enqueuer: OrderedEnqueuer[Any],
+    setup: Setup,
+    recording: Recording,
+    epoch: int = 0,
+    done: int = 0,
 ) -> Iterator[tuple[tuple[int, int], bool]]:
     """Epoch and position of each batch from there on, and whether it is the recorded one."""
     for number in range(epoch, EPOCHS):
         expected = recording.epochs[number]
-        for digest in _taken(enqueuer, run.settings.batches - done):
+        for digest in _taken(enqueuer, setup.settings.batches - done):
             yield (number, done), done < len(expected) and digest == expected[done]
             done += 1
         for missing in range(done, len(expected)):

@@ -20,8 +20,8 @@ import seqloader
 from seqloader.command import words
 from seqloader.command.check.child import Subject, UnmadeError
 from seqloader.command.check.finding import Question, Status
+from seqloader.command.check.inquiry import Inquiry
 from seqloader.command.check.options import Settings
-from seqloader.command.check.session import Session
 from seqloader.command.faults import without_enqueuer
 
 __all__ = ["run_check"]
@@ -48,38 +48,38 @@ def run_check(settings: Settings) -> int:
     Raises TargetError: what the command names is no Sequence, and makes none.
     """
     begun_s = time.monotonic()
-    session = Session(settings, partial(print, "checking:", file=sys.stderr, flush=True))
+    inquiry = Inquiry(settings, partial(print, "checking:", file=sys.stderr, flush=True))
     try:
-        session.run()
+        inquiry.run()
     except UnmadeError as error:
         print(without_enqueuer(str(error), settings.target, settings.arg), file=sys.stderr)
         return EXIT_PROBLEM
-    counts = Counter(finding.status for finding in session.findings.values())
+    counts = Counter(finding.status for finding in inquiry.findings.values())
     status = EXIT_UNTRIED if counts[Status.UNTRIED] else 0
     status = EXIT_PROBLEM if counts[Status.PROBLEM] else status
     seconds = time.monotonic() - begun_s
     if settings.json:
-        print(json.dumps(_document(session, status, seconds), indent=1, default=str))
+        print(json.dumps(_document(inquiry, status, seconds), indent=1, default=str))
     else:
-        _print(session, counts, seconds)
+        _print(inquiry, counts, seconds)
     return status
 
 
-def _print(session: Session, counts: Counter[Status], seconds: float) -> None:
+def _print(inquiry: Inquiry, counts: Counter[Status], seconds: float) -> None:
     """All findings, in the order of the questions; tracebacks at the end."""
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = WIDTH
-    if session.subject is not None:
-        console.print(_heading(session.subject, session.settings), end="\n\n")
-    for question, finding in session.findings.items():
+    if inquiry.subject is not None:
+        console.print(_heading(inquiry.subject, inquiry.settings), end="\n\n")
+    for question, finding in inquiry.findings.items():
         status = Text(f"{finding.status:<{INDENT}}", style=STYLES[finding.status])
         console.print(status + Text(ASKED[question], style="bold"))
         for name, text in (("", finding.seen), ("Why: ", finding.why), ("Do: ", finding.advice)):
             if text:
                 console.print(_folded(name, text, min(WIDTH, console.width)))
         console.print()
-    for question, finding in session.findings.items():
+    for question, finding in inquiry.findings.items():
         if finding.detail:
             console.print(ASKED[question], style="bold")
             console.print(Text(finding.detail), end="\n\n")
@@ -110,9 +110,9 @@ def _folded(name: str, text: str, width: int) -> str:
     return wrapper.fill(sentence)
 
 
-def _document(session: Session, status: int, seconds: float) -> dict[str, Any]:
-    findings = session.findings.items()
-    facts = {question: _plain(session.facts.get(question)) for question in session.findings}
+def _document(inquiry: Inquiry, status: int, seconds: float) -> dict[str, Any]:
+    findings = inquiry.findings.items()
+    facts = {question: _plain(inquiry.facts.get(question)) for question in inquiry.findings}
     return {
         "version": VERSION,
         "exit_status": status,
@@ -122,8 +122,8 @@ def _document(session: Session, status: int, seconds: float) -> dict[str, Any]:
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        "settings": _plain(session.settings),
-        "subject": _plain(session.subject),
+        "settings": _plain(inquiry.settings),
+        "subject": _plain(inquiry.subject),
         "findings": [{"question": q, **each._asdict(), "facts": facts[q]} for q, each in findings],
     }
 

@@ -17,7 +17,15 @@ from seqloader.command import words
 from seqloader.command.check.finding import Finding, Question, note, ok, problem
 from seqloader.executors import pickle_part, pickle_state
 
-__all__ = ["Change", "Held", "Pickled", "changes", "look_at", "pickled", "unpicklable"]
+__all__ = [
+    "Change",
+    "SentAttribute",
+    "SentSequence",
+    "changes",
+    "look_at",
+    "pickled",
+    "unpicklable",
+]
 
 PICKLE_ADVICE = ". Workers get a pickle of the Sequence: "  # before the way out, in an error
 LARGEST = 5
@@ -30,7 +38,7 @@ FIXED = (type, types.ModuleType, property, classmethod, staticmethod)
 
 
 @dataclass(frozen=True)
-class Held:
+class SentAttribute:
     """An attribute, and what it adds to what is sent."""
 
     name: str
@@ -39,13 +47,13 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Pickled:
+class SentSequence:
     """The Sequence as it is sent to workers."""
 
     pickled: int = 0  # bytes of Python objects: every worker makes its own of them
     arrays: int = 0  # bytes of arrays that are sent once and shared by all workers
     seconds: float = 0.0
-    attributes: tuple[Held, ...] = ()  # the largest first
+    attributes: tuple[SentAttribute, ...] = ()  # the largest first
     problem: str = ""  # why it cannot be pickled; empty where it can
     question = Question.PICKLING
 
@@ -80,15 +88,17 @@ class Pickled:
         return ok(seen)
 
 
-def pickled(sequence: Any) -> Pickled:
+def pickled(sequence: Any) -> SentSequence:
     """Pickle it as for workers, and weigh its attributes."""
     begun_s = time.perf_counter()
     if why := unpicklable(sequence):
-        return Pickled(problem=why)
+        return SentSequence(problem=why)
     seconds = time.perf_counter() - begun_s
-    held = [Held(name, *_print_of(value)[1:3]) for name, value in _attributes(sequence).items()]
+    held = [
+        SentAttribute(name, *_print_of(value)[1:3]) for name, value in _attributes(sequence).items()
+    ]
     largest = sorted(held, key=lambda each: -(each.pickled + each.arrays))[:LARGEST]
-    return Pickled(*_print_of(sequence)[1:3], seconds, tuple(largest))
+    return SentSequence(*_print_of(sequence)[1:3], seconds, tuple(largest))
 
 
 def unpicklable(sequence: Any) -> str:

@@ -32,8 +32,8 @@ Rules
          given back unopened.
     R6   After a death, in this order: the death, what is left in the pipe, what the living hold,
          all reports; lost = written - in the pipe - held - answered.
-    R7   Every ticket that was taken is answered, thrown-away ones too: "nothing is in work" is
-         "everything written is answered".
+    R7   Every ticket that was taken is answered, thrown-away ones too: "nothing is being
+         computed" is "everything written is answered".
     R8   The consumer blocks in one poll only, which moves nothing; every other step may be torn by
          an asynchronous exception, and is then not mended but replaced: a new pool, the tickets
          issued again.

@@ -19,8 +19,7 @@ from seqloader.executors.process.consumer.mp_objects import (
     as_parent,
 )
 from seqloader.executors.process.consumer.pool import Pool
-from seqloader.executors.process.consumer.script import pickle_names, script_facts
-from seqloader.executors.process.consumer.sending import pickle_function
+from seqloader.executors.process.consumer.script import script_facts
 from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.wire.procfd import are_open_to_children
 from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
@@ -109,6 +108,9 @@ class ProcessExecutor:
         self._open()
         pool = self._running()
         try:
+            # Imported only now, like all that pickles: the interpreters are starting meanwhile.
+            from seqloader.executors.process.consumer.names import pickle_names
+
             state.keep_names(pickle_names())
             state.publish(sequence, in_place=True)
         except BaseException:
@@ -188,7 +190,10 @@ class ProcessExecutor:
             self._state.reclaim(self._running().traffic.occupations.acknowledged())
 
     def discard(self, timeout_s: float | None = None) -> bool:
-        """Drop what is in flight; nothing is in work afterwards. False: time was up first."""
+        """Throw away what is in flight, and wait until nothing is being computed.
+
+        False: time was up first.
+        """
         in_time = self._running().discard(timeout_s)
         self._reclaim()  # a hook may want memory that is held for no other reason
         return in_time
@@ -274,6 +279,10 @@ class ProcessExecutor:
     def _pickled_init(self) -> bytes:
         if self._worker_init is None:
             return b""
+        from seqloader.executors.process.consumer.sending import (
+            pickle_function,
+        )  # hardly any run needs it
+
         with self._passed.pickling():
             return pickle_function(self._worker_init, "worker_init")
 

@@ -181,7 +181,7 @@ class Jumps:
         place = self._run.store.place
         number = place.next.epoch if epoch is None else epoch
         self._check_skip(wanted, number)
-        self._run.leave_out(place.skipping(number, wanted))
+        self._run.skip(place.skipping(number, wanted))
 
     def _check_skip(self, wanted: Ranges, number: int) -> None:
         here, epoch = self._run.store.place.next, self._run.epoch

@@ -21,8 +21,7 @@ Rules
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqloader.run.resume.own_state import carries_state, give_state, take_state
 from seqloader.run.resume.saved_state import ABSENT
@@ -36,8 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Place", "PlaceStore"]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where the run stands."""
 
     cursor: Cursor
@@ -77,8 +75,7 @@ class Place:
 
     def skipping(self, epoch: int, positions: Ranges) -> Place:
         """The same place, with more to be skipped."""
-        return replace(
-            self,
+        return self._replace(
             cursor=self.cursor.skipping(epoch, positions),
             coming=None if self.coming is None else self.coming.skipping(epoch, positions),
         )
@@ -86,9 +83,9 @@ class Place:
     def between_epochs(self, before: Place) -> Place:
         """No epoch is under way; `before` is the place before that epoch began."""
         if self.plan is None:  # none was
-            return replace(self, cursor=self.next, coming=None)
+            return self._replace(cursor=self.next, coming=None)
         if self.coming is None:  # it is as if it had not begun
-            return replace(before, cursor=self.cursor)
+            return before._replace(cursor=self.cursor)
         return Place(self.coming, self.seeding)
 
 
@@ -118,7 +115,7 @@ class PlaceStore:
         with self._lock:
             place = self._place
             if place.now is ABSENT and carries_state(sequence):
-                place = replace(place, now=take_state(sequence))
+                place = place._replace(now=take_state(sequence))
             return place
 
     def put(self, place: Place) -> None:
@@ -128,15 +125,15 @@ class PlaceStore:
     def forget_states(self) -> None:
         """The Sequence is another one now."""
         with self._lock:
-            self._place = replace(self._place, at_begin=ABSENT, now=ABSENT)
-            self._before = replace(self._before, at_begin=ABSENT, now=ABSENT)
+            self._place = self._place._replace(at_begin=ABSENT, now=ABSENT)
+            self._before = self._before._replace(at_begin=ABSENT, now=ABSENT)
 
     def freeze(self, sequence: Any) -> None:
         """A hook is about to run, or the Sequence about to be given another state."""
         if carries_state(sequence):
             with self._lock:
                 if self._place.now is ABSENT:
-                    self._place = replace(self._place, now=take_state(sequence))
+                    self._place = self._place._replace(now=take_state(sequence))
 
     def beginning(self, sequence: Any) -> None:
         """An epoch is about to begin."""
@@ -145,7 +142,7 @@ class PlaceStore:
             place = self._before = self._place
             if not carries_state(sequence):
                 return
-            self._place = replace(place, now=take_state(sequence))
+            self._place = place._replace(now=take_state(sequence))
             if place.at_begin is not ABSENT:
                 give_state(sequence, place.at_begin)
 
@@ -175,7 +172,7 @@ class PlaceStore:
         """The epoch under way has ended, and its hook may run; the next one begins at `first` of
         the global order."""
         cursor = self._place.cursor
-        self._place = replace(self._place, coming=cursor.at(cursor.epoch + 1, first=first))
+        self._place = self._place._replace(coming=cursor.at(cursor.epoch + 1, first=first))
 
     def settle(self) -> None:
         """No epoch is under way, and no hook is due."""

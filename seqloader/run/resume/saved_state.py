@@ -16,9 +16,9 @@ Its keys
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from seqloader.errors import ResumeError
 from seqloader.errors.integers import as_integer
@@ -26,6 +26,8 @@ from seqloader.order import NOTHING, SHUFFLE_VERSION, Cursor, Plan, Ranges, Shar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from seqloader.order import Remainder
 
 __all__ = ["ABSENT", "STATE_VERSION", "SavedState", "refusal"]
 
@@ -42,8 +44,7 @@ ABSENT: Final = _Absent()
 """There is no such thing: None is a value that it may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class SavedState:
+class SavedState(NamedTuple):
     """What a saved state says. `length` None: endless; ABSENT: unknown."""
 
     cursor: Cursor
@@ -153,7 +154,7 @@ class SavedState:
         names = ["endless" if each is None else f"{each} batches" for each in (self.length, length)]
         return f"length: {names[0]} in the state, {names[1]} here"
 
-    def cursor_on(self, shard: Shard, remainder: str | None) -> Cursor:
+    def cursor_on(self, shard: Shard, remainder: Remainder | None) -> Cursor:
         """Where to go on with this many shards."""
         cursor = self.cursor
         length = None if self.length is ABSENT else self.length

@@ -1,4 +1,4 @@
-"""From rounds to medians, from notes of a probe to work, from numbers to words."""
+"""From rounds to medians, from notes of a stopwatch to work, from numbers to words."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 from seqloader import OrderedEnqueuer
 from seqloader.command import words
 from seqloader.command.bench.feeds import LoopCount, loop_feed
-from seqloader.command.bench.figures import Figures, Sample, Work
+from seqloader.command.bench.figures import Figures, Round, Work
 from seqloader.command.bench.measures import touch
 from seqloader.command.bench.options import default_workers
-from seqloader.command.bench.probe import ROWS, Probe
+from seqloader.command.bench.stopwatch import ROWS, Stopwatch
 from seqloader.command.footprint import tree_memory_bytes
 
-SAMPLE = Sample(
+ROUND = Round(
     queue=8,
     startup_s=0.5,
     batches=100,
@@ -66,9 +66,9 @@ class Endless:
 
 
 def test_figures_are_medians_over_the_rounds():
-    slow, fast = replace(SAMPLE, wall_s=4.0), replace(SAMPLE, wall_s=1.0, memory_bytes=90)
+    slow, fast = replace(ROUND, wall_s=4.0), replace(ROUND, wall_s=1.0, memory_bytes=90)
 
-    figures = Figures.of(2, [fast, SAMPLE, slow])
+    figures = Figures.of(2, [fast, ROUND, slow])
 
     assert figures.batches_per_s == 50
     assert figures.spread == pytest.approx(1.5)
@@ -84,7 +84,7 @@ def test_figures_are_medians_over_the_rounds():
 
 
 def test_one_round_has_no_spread():
-    figures = Figures.of(2, [SAMPLE])
+    figures = Figures.of(2, [ROUND])
 
     assert figures.spread is None
     assert not figures.is_unstable
@@ -99,14 +99,14 @@ def test_efficiency_is_of_the_loop_times_workers():
 
 
 def test_a_machine_that_does_not_tell_leaves_memory_unknown():
-    assert Figures.of(None, [replace(SAMPLE, memory_bytes=None)]).memory_bytes is None
+    assert Figures.of(None, [replace(ROUND, memory_bytes=None)]).memory_bytes is None
 
 
 def test_work_is_what_is_computed_and_the_rest_is_handing_over():
-    sample = replace(SAMPLE, batches=200, busy_s=200 * 0.005)
+    measured = replace(ROUND, batches=200, busy_s=200 * 0.005)
     taken = [(0.002, 0.001)] * 195 + [(0.042, 0.001)] * 5
 
-    work = Work.of(taken, sample)
+    work = Work.of(taken, measured)
 
     assert work.mean_s == pytest.approx(0.003)
     assert work.handing_s == pytest.approx(0.002)
@@ -118,7 +118,7 @@ def test_work_is_what_is_computed_and_the_rest_is_handing_over():
 def test_one_hiccup_in_a_thousand_batches_makes_no_work_uneven():
     taken = [(0.002, 0.002)] * 999 + [(5.0, 0.002)]
 
-    assert Work.of(taken, replace(SAMPLE, busy_s=0.0)).unevenness == 1
+    assert Work.of(taken, replace(ROUND, busy_s=0.0)).unevenness == 1
 
 
 def test_the_plain_loop_runs_hooks_and_leaves_out_none_batches():
@@ -140,36 +140,36 @@ def test_the_plain_loop_goes_on_where_there_is_no_end():
 
 def test_a_probe_hands_over_the_batches_of_its_sequence(tmp_path):
     sequence = Doubles()
-    probe = Probe(sequence, tmp_path / "notes")
+    stopwatch = Stopwatch(sequence, tmp_path / "notes")
 
-    assert probe.num_batches == 3
-    assert probe[2].tolist() == [4, 4]
-    assert probe[1] is None
-    probe.on_epoch_begin()
-    probe.on_epoch_end()
+    assert stopwatch.num_batches == 3
+    assert stopwatch[2].tolist() == [4, 4]
+    assert stopwatch[1] is None
+    stopwatch.on_epoch_begin()
+    stopwatch.on_epoch_end()
     assert sequence.hooks == ["begin", "end"]
 
 
-def test_a_probe_learns_what_batches_took_in_workers(tmp_path):
-    probe = Probe([np.zeros(2)] * 20, tmp_path / "notes")
+def test_a_stopwatch_learns_what_batches_took_in_workers(tmp_path):
+    stopwatch = Stopwatch([np.zeros(2)] * 20, tmp_path / "notes")
 
-    with OrderedEnqueuer(probe, workers=2) as enqueuer:
+    with OrderedEnqueuer(stopwatch, workers=2) as enqueuer:
         delivered = len(list(enqueuer))
 
     assert delivered == 20
-    assert len(probe.taken()) == 20
-    assert all(took_s > 0 for took_s, _ in probe.taken())
-    probe.clear()
-    assert probe.taken() == []
+    assert len(stopwatch.taken()) == 20
+    assert all(took_s > 0 for took_s, _ in stopwatch.taken())
+    stopwatch.clear()
+    assert stopwatch.taken() == []
 
 
 def test_a_probe_keeps_the_latest_batches(tmp_path):
-    probe = Probe(Endless(), tmp_path / "notes")
+    stopwatch = Stopwatch(Endless(), tmp_path / "notes")
 
     for index in (0, 1, ROWS):
-        assert probe[index] == index
+        assert stopwatch[index] == index
 
-    assert len(probe.taken()) == 2
+    assert len(stopwatch.taken()) == 2
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import pytest
 
 from seqloader.command.check.batches import Batches, Seen
 from seqloader.command.check.finding import Question, Status, Untried, Why
-from seqloader.command.check.hooks import Hooks, Turn
+from seqloader.command.check.hooks import EpochHooks, Hooks
 from seqloader.command.check.leaves import Difference
 from seqloader.command.check.memory import Growth
 from seqloader.command.check.probe import Failure
 from seqloader.command.check.replaying import Kills, Resume
 from seqloader.command.check.sameness import Cause, Determinism, Mutation, Split
-from seqloader.command.check.sent import PICKLE_ADVICE, Change, Held, Pickled
+from seqloader.command.check.sent import PICKLE_ADVICE, Change, SentAttribute, SentSequence
 
 MB = 1_000_000
 COUNTER = Change("self.calls", "int", 6, 6)
@@ -28,7 +28,7 @@ DIFFERENT = Determinism(
 )
 RESUMED = Resume(((0, 20), (1, 13)), compared=87, state_bytes=225, hooks=True)
 DIFFERS = dataclasses.replace(RESUMED, differs_at=(1, 1, 13), differing=26)
-TURNS = (Turn(0, 0.0, 0.001, 10), Turn(1, 0.0, 0.002, 10))
+TURNS = (EpochHooks(0, 0.0, 0.001, 10), EpochHooks(1, 0.0, 0.002, 10))
 
 
 def seen(index, took_s=0.001, nbytes=1000, kind="float64 (125,)", none=False):
@@ -50,27 +50,31 @@ LEAKING = [100 * MB + 2 * MB * number for number in range(13)]
 
 CASES = {
     "small": (
-        Pickled(900, 0, 0.001).finding(),
+        SentSequence(900, 0, 0.001).finding(),
         Status.OK,
         ["900 bytes, pickled in 1.00 ms"],
     ),
     "the largest attributes are named": (
-        Pickled(MB, 9 * MB, 0.001, (Held("x", 0, 9 * MB), Held("y", MB, 0))).finding(),
+        SentSequence(
+            MB, 9 * MB, 0.001, (SentAttribute("x", 0, 9 * MB), SentAttribute("y", MB, 0))
+        ).finding(),
         Status.OK,
         ["10.0 MB", "the largest: x 9.00 MB, y 1.00 MB"],
     ),
     "many Python objects": (
-        Pickled(50 * MB, 0, 0.1, (Held("names", 50 * MB, 0),)).finding(),
+        SentSequence(50 * MB, 0, 0.1, (SentAttribute("names", 50 * MB, 0),)).finding(),
         Status.NOTE,
         ["50.0 MB of it are Python objects", "Each worker makes all these objects anew", "numpy"],
     ),
     "large arrays": (
-        Pickled(MB, 900 * MB, 0.1, (Held("table", 0, 900 * MB),)).finding(),
+        SentSequence(MB, 900 * MB, 0.1, (SentAttribute("table", 0, 900 * MB),)).finding(),
         Status.NOTE,
         ["900 MB of it are arrays", "share()", "numpy.memmap", "open the data in __getitem__"],
     ),
     "unpicklable": (
-        Pickled(problem=f"sequence.lock cannot be pickled{PICKLE_ADVICE}open it later.").finding(),
+        SentSequence(
+            problem=f"sequence.lock cannot be pickled{PICKLE_ADVICE}open it later."
+        ).finding(),
         Status.PROBLEM,
         [
             "sequence.lock cannot be pickled. Workers are fresh",
@@ -262,7 +266,7 @@ CASES = {
         ["before on_epoch_begin ran, the length raised TypeError: no", "len(enqueuer)"],
     ),
     "a hook that is slow": (
-        Hooks(False, True, (Turn(0, 0.0, 3.0, 10),)).finding(),
+        Hooks(False, True, (EpochHooks(0, 0.0, 3.0, 10),)).finding(),
         Status.NOTE,
         ["took 3.00 s at most", "the training waits"],
     ),

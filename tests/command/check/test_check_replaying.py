@@ -12,14 +12,14 @@ from seqloader import Sequence
 from seqloader.command.check.options import Settings
 from seqloader.command.check.replaying import (
     Recording,
-    Run,
+    Setup,
     copies_of,
     recorded,
     replay,
     resumed,
 )
 
-INLINE = Run(Settings("", workers=0, batches=8), "spawn")
+INLINE = Setup(Settings("", workers=0, batches=8), "spawn")
 
 
 class Numbers(Sequence):

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import traceback
 from itertools import starmap
-from multiprocessing import process, spawn
+from multiprocessing import process
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from seqloader.errors import WorkerStartError
@@ -70,18 +70,25 @@ def check_startable() -> None:
             "if __name__ == '__main__': (workers need no such guard, but multiprocessing's spawn "
             "and forkserver do), or use multiprocessing's fork"
         )
-    if getattr(sys, "frozen", False) and spawn.get_executable() == sys.executable:
+    if getattr(sys, "frozen", False) and _executable() == sys.executable:
         raise WorkerStartError(
             "this is a frozen program: sys.executable is the program itself, not a Python "
             'interpreter that could run a worker. Use start_method="fork", executor="thread" or '
             "workers=0, or name an interpreter with multiprocessing.set_executable(path)"
         )
-    if not spawn.get_executable():
+    if not _executable():
         raise WorkerStartError(
             "sys.executable is empty (an embedded interpreter?), so no worker can be started: "
             "name an interpreter with multiprocessing.set_executable(path), or use "
             'executor="thread" or workers=0'
         )
+
+
+def _executable() -> str:
+    """What a worker is run with; empty: nobody says."""
+    # Other than what Python says only by `multiprocessing.set_executable`, which imports this.
+    spawn: Any = sys.modules.get("multiprocessing.spawn")
+    return os.fsdecode((sys.executable if spawn is None else spawn.get_executable()) or "")
 
 
 class FirstState(NamedTuple):
@@ -114,7 +121,7 @@ class Birth(NamedTuple):
 
     def _spawn(self, born: list[int], own: WorkerSettings) -> None:
         pool, settings = self.settings, self.settings_fd
-        executable = os.fsdecode(spawn.get_executable())
+        executable = _executable()
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         shared = (settings, pool.tickets, pool.reports, pool.table, pool.state, *pool.passed)
         passed = {fd for fd in (*own.descriptors(), *shared) if fd >= 0}

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import datetime
 import operator
-import pathlib
 import pickle
+import sys
 from itertools import chain
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "Kept",
@@ -36,13 +38,11 @@ _IMMUTABLE: Final[frozenset[type]] = frozenset(
     {
         type(None), bool, int, float, complex, str, bytes,
         datetime.date, datetime.datetime, datetime.time, datetime.timedelta,
-        pathlib.PosixPath, pathlib.PurePosixPath,
         *(kind for kind in set(np.sctypeDict.values()) if kind not in (np.void, np.object_)),
     }
 )  # fmt: skip
-"""Exact types whose objects hold nothing that can change."""
-
-_FLAT: Final = _IMMUTABLE | {tuple}
+"""Exact types whose objects hold nothing that can change; beside those of paths."""
+_PATHS: Final = ("PosixPath", "PurePosixPath")
 
 _DEPTH: Final = 4
 """How deep tuples may lie in tuples in a flat container."""
@@ -61,16 +61,24 @@ def is_flat(value: Any) -> bool:
     if type(value) in _TEXTS:
         return True
     level: Any = list(chain(value, value.values())) if type(value) is dict else value
-    if type(next(iter(level), None)) not in _FLAT:
+    immutable = _immutable_types()
+    flat = immutable | {tuple}
+    if type(next(iter(level), None)) not in flat:
         return False  # the common case, without a look at a million elements
     for _ in range(_DEPTH):
         kinds = set(map(type, level))
-        if kinds <= _IMMUTABLE:
+        if kinds <= immutable:
             return True
-        if not kinds <= _FLAT:
+        if not kinds <= flat:
             return False
         level = list(chain.from_iterable(x for x in level if type(x) is tuple))
     return False
+
+
+def _immutable_types() -> frozenset[Any]:
+    # Who has not imported `pathlib`, which takes long, holds no path.
+    pathlib = sys.modules.get("pathlib")
+    return _IMMUTABLE | {getattr(pathlib, name, None) for name in _PATHS}
 
 
 class Kept:

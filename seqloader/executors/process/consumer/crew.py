@@ -36,6 +36,7 @@ class Crew:
     Attributes:
         workers: those that are not buried.
         killed: they were all killed: deaths are our own, and nobody is replaced.
+        ends: the part of the poll that watches over the workers. Asked for every batch.
     """
 
     def __init__(self, size: int, arenas: Arenas, poll: select.poll, *, stacks: bool) -> None:
@@ -46,8 +47,7 @@ class Crew:
         self._arenas = arenas
         self._stacks = stacks
         self._poll = poll
-        self._ends = select.poll()
-        """The part of it that watches over the workers."""
+        self.ends = select.poll()
         self._numbers = 0
 
     # --- births -----------------------------------------------------------------------------
@@ -81,12 +81,12 @@ class Crew:
         finally:
             descriptors.close()
         self._poll.register(worker.watch, select.POLLIN)
-        self._ends.register(worker.watch, select.POLLIN)
+        self.ends.register(worker.watch, select.POLLIN)
 
     def note_first_state(self, version: int) -> None:
         """The state that all wait for is there. Who has ended while waiting says nothing of others,
         and what came before took the consumer's time."""
-        ended = {fd for fd, _ in self._ends.poll(0)}
+        ended = {fd for fd, _ in self.ends.poll(0)}
         for worker in self.workers.values():
             worker.excused = worker.watch in ended
             worker.version = version
@@ -98,10 +98,6 @@ class Crew:
         self.starts.works()
 
     # --- deaths -----------------------------------------------------------------------------
-
-    def has_ended(self) -> bool:
-        """Whether a worker has ended that is not buried yet."""
-        return bool(self._ends.poll(0))
 
     def ended(self, descriptors: Collection[int]) -> list[WorkerProcess]:
         """The workers whose ends were seen on these descriptors."""
@@ -118,7 +114,7 @@ class Crew:
             WorkerStartError: too many have died before they had done anything.
         """
         self._poll.unregister(worker.watch)
-        self._ends.unregister(worker.watch)
+        self.ends.unregister(worker.watch)
         death = worker.reap()
         del self.workers[worker.number]
         self._arenas.forget(worker.number)

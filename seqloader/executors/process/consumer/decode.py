@@ -156,7 +156,7 @@ class Decoder:
             buffers.clear()  # a traceback must not keep the block
 
 
-class _KnownLayout(NamedTuple):
+class _ReadLayout(NamedTuple):
     """A layout, and how batches that look like it are rebuilt."""
 
     leaves: list[tuple[Any, ...]]
@@ -168,7 +168,7 @@ class _KnownLayout(NamedTuple):
     """Arrays to nest."""
 
 
-def _known_layout(view: ArenaView, report: Report) -> tuple[_KnownLayout, int]:
+def _known_layout(view: ArenaView, report: Report) -> tuple[_ReadLayout, int]:
     """The layout for a report, and where in the block the body begins."""
     if report.layout == DESCRIBED:
         return _read_definition(view, report)
@@ -178,14 +178,12 @@ def _known_layout(view: ArenaView, report: Report) -> tuple[_KnownLayout, int]:
     return known, 0
 
 
-def _read_definition(view: ArenaView, report: Report) -> tuple[_KnownLayout, int]:
+def _read_definition(view: ArenaView, report: Report) -> tuple[_ReadLayout, int]:
     nbytes, start = HEAD.unpack(view.read(report.offset, HEAD.size))
     layout = loads_layout(view.read(report.offset + HEAD.size, nbytes))
     leaves = [(leaf.shape, leaf.dtype, leaf.offset, leaf.strides) for leaf in layout.leaves]
     places = [leaf.part for leaf in layout.leaves]
-    return _KnownLayout(
-        leaves, places, layout.parts, _builder(layout.structure, len(leaves))
-    ), start
+    return _ReadLayout(leaves, places, layout.parts, _builder(layout.structure, len(leaves))), start
 
 
 def _read_parts(view: ArenaView, report: Report, parts: int, table: int) -> list[Part]:

@@ -26,13 +26,13 @@ from seqloader.tickets import Ticket
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["EMPTY", "Ledger", "Verdict"]
+__all__ = ["EMPTY", "Aftermath", "Ledger"]
 
 EMPTY: Final = Ticket(0, 0, 0, EMPTY_ATTEMPT)
 """Computes nothing: whoever takes it only loads the state it names."""
 
 
-class Verdict(NamedTuple):
+class Aftermath(NamedTuple):
     """What the deaths of some workers mean for the tickets."""
 
     blamed: dict[int, Ticket]
@@ -62,7 +62,7 @@ class Ledger:
         """The ticket that a report answers; None for one that was called lost, or given up."""
         return self.written.pop(serial, None)
 
-    def bury(self, *, in_pipe: int, held: Collection[int], taken: Mapping[int, int]) -> Verdict:
+    def bury(self, *, in_pipe: int, held: Collection[int], taken: Mapping[int, int]) -> Aftermath:
         """Find out which tickets are lost, and forget them.
 
         Args:
@@ -81,7 +81,7 @@ class Ledger:
                 blamed[culprits[serial]] = ticket
             else:
                 again.append(ticket)
-        return Verdict(blamed, again)
+        return Aftermath(blamed, again)
 
     def check(self) -> None:
         """Assert the rules; for tests."""

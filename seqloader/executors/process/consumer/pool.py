@@ -112,7 +112,7 @@ class Pool:
 
         Reports that are left in the pipe until they are needed are read several at a time.
         """
-        return self._timed or self.crew.has_ended()
+        return self._timed or bool(self.crew.ends.poll(0))
 
     def collect(self) -> list[Told]:
         """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
@@ -144,13 +144,13 @@ class Pool:
     # --- discard, stop ----------------------------------------------------------------------
 
     def discard(self, timeout_s: float | None = None) -> bool:
-        """Drop what is in flight, and wait until no worker works; also returns when woken."""
+        """Discard what is in flight, and wait until no worker works; also returns when woken."""
         traffic = self.traffic
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         traffic.raise_floor()
         deaths: list[Told] = []
         woken = in_time = True
-        while traffic.is_in_work():
+        while traffic.is_computing():
             for told in self.collect():
                 if isinstance(told, ComputedBatch):
                     told.discard()
@@ -159,7 +159,7 @@ class Pool:
             traffic.ledger.unwritten.clear()  # what a death gave back
             in_time = deadline is None or time.monotonic() < deadline
             woken = traffic.pipes.awake or self.crew.killed
-            if woken or not in_time or not traffic.is_in_work():
+            if woken or not in_time or not traffic.is_computing():
                 break
             left_s = None if deadline is None else deadline - time.monotonic()
             self._sleep(left_s if traffic.ledger.written else 0.01)

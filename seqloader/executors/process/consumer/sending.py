@@ -18,7 +18,6 @@ import pickle
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seqloader.arrays import is_plain
 from seqloader.errors import ERRORS, as_raisable
@@ -42,6 +41,8 @@ from seqloader.memory.shared_arrays import SharedMemory, memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
+
+    from numpy.typing import NDArray
 
 __all__ = ["SMALL_BYTES", "Pickled", "pickle_function", "pickle_part", "pickle_state"]
 
@@ -109,7 +110,7 @@ def _explained(
     for kind in (TypeError, pickle.PicklingError):
         if isinstance(error, kind):
             return kind(explained)
-    raisable = as_raisable(error, f"the pickling of {culprit.place}")
+    raisable = as_raisable(error, f"the pickling of {culprit.location}")
     raisable.add_note(explained)
     return raisable
 

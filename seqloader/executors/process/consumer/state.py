@@ -25,21 +25,23 @@ import errno
 import mmap
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seqloader.executors.process.consumer.change import Kept, same_bytes
 from seqloader.executors.process.consumer.mp_objects import PassedDescriptors
-from seqloader.executors.process.consumer.sending import Pickled, pickle_state
 from seqloader.executors.process.wire.manifest import Manifest, SharedFile, Span, aligned
 from seqloader.memory.descriptors import Descriptors
 from seqloader.memory.memfile import FILE_SIZE_HINT
 from seqloader.memory.shared_arrays import SharedMemory
 from seqloader.sequence.bindings import Bindings, bindings, same_bindings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from seqloader.executors.process.consumer.sending import Pickled
 
 __all__ = ["StateFile"]
 
@@ -53,8 +55,7 @@ _NO_SPAN: Final = Span(0, 0)
 _NO_MANIFEST: Final = Manifest(0, _NO_SPAN, (), ())
 
 
-@dataclass(frozen=True)
-class _Version:
+class _Version(NamedTuple):
     """All that is known of a published version. Replaced as a whole, never changed."""
 
     manifest: Manifest = _NO_MANIFEST
@@ -140,7 +141,7 @@ class StateFile:
             draft = _Draft(self.fd, self._current.end)
             names = draft.append(np.frombuffer(data, np.uint8))
             manifest = self._current.manifest._replace(names=names)
-            self._current = replace(self._current, manifest=manifest, end=draft.end)
+            self._current = self._current._replace(manifest=manifest, end=draft.end)
 
     def publish(self, sequence: Any, *, in_place: bool) -> bool:
         """Write the state that `sequence` has now, if it is not that of the current version.
@@ -156,6 +157,9 @@ class StateFile:
             TypeError, PicklingError: a part cannot be pickled; the message names it.
             MemoryError: the system has no memory for it.
         """
+        # Not above: the first workers start before anything is pickled, and need not wait for it.
+        from seqloader.executors.process.consumer.sending import pickle_state
+
         before = self._current
         bound = bindings(sequence)
         if (
@@ -167,7 +171,7 @@ class StateFile:
             return False
         pickled = pickle_state(sequence, before.externals, self._passed)
         try:
-            self._current = self._write(pickled, replace(before, sequence=sequence, bound=bound))
+            self._current = self._write(pickled, before._replace(sequence=sequence, bound=bound))
         except BaseException:
             if self._current is before:
                 os.ftruncate(self.fd, before.end)
@@ -217,8 +221,7 @@ class StateFile:
         head = before.manifest.head
         if not draft.holds(head, pickled.head):
             head = draft.append(pickled.head)
-        after = replace(
-            before,
+        after = before._replace(
             addresses=addresses,
             externals=tuple(pickled.externals),
             shared=tuple(pickled.shared),
@@ -230,7 +233,7 @@ class StateFile:
             return after
         place = draft.append(np.frombuffer(manifest.encode(), np.uint8))
         os.ftruncate(self.fd, draft.end)
-        after = replace(after, manifest=manifest, place=place, end=draft.end)
+        after = after._replace(manifest=manifest, place=place, end=draft.end)
         self._in_use[manifest.version] = _InUse(after.spans, after.shared)
         return after
 

@@ -201,7 +201,7 @@ class Traffic:
         self.ledger.unwritten.clear()
         self._table.words[FLOOR] = self.ledger.next_serial
 
-    def is_in_work(self) -> bool:
+    def is_computing(self) -> bool:
         """Whether a ticket that was written is not answered, or is still noted by a worker.
 
         One that was called lost while a living worker was about to note it is unknown to the

@@ -25,7 +25,7 @@ from seqloader.errors import ERRORS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Culprit", "Place", "find_culprit", "kind_of", "type_name"]
+__all__ = ["Culprit", "Location", "find_culprit", "kind_of", "type_name"]
 
 _MOST_OBJECTS: Final = 1_000_000
 """Objects that are asked, a few seconds' worth; beyond, the message names the whole."""
@@ -50,7 +50,7 @@ _PARTIAL_STATE: Final = (".func", ".args", ".keywords", "")
 _PROPERTY: Final = ("", ".fget", ".fset", ".fdel", ".__doc__")
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where an object lies, for a message."""
 
     path: str
@@ -70,7 +70,7 @@ class Place(NamedTuple):
             return f"the class {self.path}"
         return f"the class attribute {self.path}" if self.kind == "class" else self.path
 
-    def at(self, label: str) -> Place:
+    def at(self, label: str) -> Location:
         """A part of what lies here."""
         return self._replace(path=self.path + label)
 
@@ -78,7 +78,7 @@ class Place(NamedTuple):
 class Culprit(NamedTuple):
     """The smallest part that cannot be pickled."""
 
-    place: Place
+    location: Location
     part: object
     error: BaseException | None
     """What pickling it raised."""
@@ -86,8 +86,8 @@ class Culprit(NamedTuple):
     """Class of the object that holds it; what the standard library has, only contains."""
 
     def __str__(self) -> str:
-        used = f", used by {self.place.user}" if self.place.kind == "global" else ""
-        return f"{self.place}, {kind_of(self.part)}{used}"
+        used = f", used by {self.location.user}" if self.location.kind == "global" else ""
+        return f"{self.location}, {kind_of(self.part)}{used}"
 
 
 def find_culprit(
@@ -106,18 +106,18 @@ def find_culprit(
     """
     search = _Search(make_pickler)
     try:
-        found = search.run(Place(name), obj)
+        found = search.run(Location(name), obj)
     except ERRORS:  # objects may do anything while they are asked
         found = None
     if found is None:
-        return Culprit(Place(name), obj, None)
-    for depth, (place, part) in enumerate(search.way):
+        return Culprit(Location(name), obj, None)
+    for depth, (location, part) in enumerate(search.way):
         if is_known(type(part)) or part is found.part:
-            return Culprit(place, part, found.error, _holder(search.way[:depth]))
+            return Culprit(location, part, found.error, _holder(search.way[:depth]))
     return found
 
 
-def _holder(way: list[tuple[Place, object]]) -> type | None:
+def _holder(way: list[tuple[Location, object]]) -> type | None:
     for _, one in reversed(way):
         module, dot, _ = type_name(type(one)).partition(".")
         if dot and module not in sys.stdlib_module_names:
@@ -133,14 +133,14 @@ class _Search:
         self._table = self._pickler.dispatch_table
         self._seen: dict[int, object] = {}
         """By id, kept alive: so that no other object gets the id."""
-        self.way: list[tuple[Place, object]] = []
+        self.way: list[tuple[Location, object]] = []
         """From the whole to where the search is."""
 
-    def run(self, place: Place, obj: object) -> Culprit | None:
-        levels: list[Iterator[tuple[Place, object]]] = [iter([(place, obj)])]
+    def run(self, location: Location, obj: object) -> Culprit | None:
+        levels: list[Iterator[tuple[Location, object]]] = [iter([(location, obj)])]
         while levels:
             try:
-                place, obj = next(levels[-1])
+                location, obj = next(levels[-1])
             except StopIteration:
                 levels.pop()
                 if self.way:
@@ -152,36 +152,36 @@ class _Search:
                 return None
             self._seen[id(obj)] = obj
             if issubclass(type(obj), type):  # it is known by its name, not by who refers to it
-                place = Place(_static_name(obj), "itself")
+                location = Location(_static_name(obj), "itself")
             try:
-                parts = self._parts(place, obj)
+                parts = self._parts(location, obj)
             except ERRORS as error:
-                self.way.append((place, obj))
+                self.way.append((location, obj))
                 # Its frames hold the buffers of arrays that were asked before. Garbage collection
                 # must not find those in a cycle: CPython 3.11 crashes when it clears a view of one.
-                return Culprit(place, obj, error.with_traceback(None))
+                return Culprit(location, obj, error.with_traceback(None))
             levels.append(parts)
-            self.way.append((place, obj))
+            self.way.append((location, obj))
         return None
 
-    def _parts(self, place: Place, obj: Any) -> Iterator[tuple[Place, object]]:
+    def _parts(self, location: Location, obj: Any) -> Iterator[tuple[Location, object]]:
         """What pickle would save of `obj`; raises what pickle would raise for it."""
         if self._persistent_id(obj) is not None:
             return iter(())
         kind = type(obj)
         if kind is dict:
-            return _of_pairs(place, obj.items())
+            return _of_pairs(location, obj.items())
         if kind is list or kind is tuple:
-            return _of_items(place, obj)
+            return _of_items(location, obj)
         if kind is set or kind is frozenset:
-            return ((place.at(" (an element)"), part) for part in obj)
+            return ((location.at(" (an element)"), part) for part in obj)
         reduced = self._reduce(obj)
         if not isinstance(reduced, tuple):  # by name, or as an atom
             self._make_pickler(io.BytesIO()).dump(obj)
             return iter(())
         if issubclass(kind, np.ndarray) and obj.dtype.hasobject:
-            return _of_items(place.at(".flat"), np.asarray(obj).flat)
-        return _of_reduced(place, obj, reduced)
+            return _of_items(location.at(".flat"), np.asarray(obj).flat)
+        return _of_reduced(location, obj, reduced)
 
     def _reduce(self, obj: Any) -> Any:
         reduced = self._pickler.reducer_override(obj)
@@ -196,34 +196,34 @@ class _Search:
 # --- what a reduction holds, and what to call it ----------------------------------------------
 
 
-def _of_items(place: Place, items: Any) -> Iterator[tuple[Place, object]]:
+def _of_items(location: Location, items: Any) -> Iterator[tuple[Location, object]]:
     for number, part in enumerate(items):
         if type(part) not in _ATOMS:  # a million numbers need no label each
-            yield place.at(f"[{number}]"), part
+            yield location.at(f"[{number}]"), part
 
 
-def _of_pairs(place: Place, pairs: Any) -> Iterator[tuple[Place, object]]:
+def _of_pairs(location: Location, pairs: Any) -> Iterator[tuple[Location, object]]:
     for key, value in pairs:
         if type(key) not in _ATOMS:
-            yield place.at(" (a key)"), key
+            yield location.at(" (a key)"), key
         if type(value) not in _ATOMS:
-            yield place.at(f"[{_key(key)}]"), value
+            yield location.at(f"[{_key(key)}]"), value
 
 
 def _of_reduced(
-    place: Place, obj: object, reduced: tuple[Any, ...]
-) -> Iterator[tuple[Place, object]]:
+    location: Location, obj: object, reduced: tuple[Any, ...]
+) -> Iterator[tuple[Location, object]]:
     func, args, state, items, pairs, setter = (*reduced, None, None, None, None)[:6]
-    yield place.at(" (what rebuilds it)"), func
+    yield location.at(" (what rebuilds it)"), func
     for label, arg in zip(_argument_labels(obj, func, args), args, strict=False):
-        yield place.at(label), arg
+        yield location.at(label), arg
     if items is not None:
-        yield from _of_items(place, items)
+        yield from _of_items(location, items)
     if pairs is not None:
-        yield from _of_pairs(place, pairs)
-    yield from _of_state(place, obj, state)
+        yield from _of_pairs(location, pairs)
+    yield from _of_state(location, obj, state)
     if setter is not None:
-        yield place.at(" (what sets its state)"), setter
+        yield location.at(" (what sets its state)"), setter
 
 
 def _argument_labels(obj: object, func: object, args: tuple[Any, ...]) -> Iterable[str]:
@@ -247,37 +247,39 @@ def _argument_labels(obj: object, func: object, args: tuple[Any, ...]) -> Iterab
     ]
 
 
-def _of_state(place: Place, obj: object, state: Any) -> Iterator[tuple[Place, object]]:
+def _of_state(location: Location, obj: object, state: Any) -> Iterator[tuple[Location, object]]:
     kind = type(obj)
     if state is None:
         return
     if kind is types.FunctionType:
-        yield from _of_function(place, obj, state)
+        yield from _of_function(location, obj, state)
         return
     if issubclass(kind, type):
         yield from _of_class(obj, state)
         return
     if issubclass(kind, functools.partial) and type(state) is tuple and len(state) == 4:
         for label, part in zip(_PARTIAL_STATE, state, strict=True):
-            yield place.at(label), part
+            yield location.at(label), part
         return
     names = _static(kind, "__dataclass_fields__")
     if type(state) is list and isinstance(names, dict) and len(names) == len(state):
         state = dict(zip(names, state, strict=True))  # frozen, with slots
     both = state if type(state) is tuple and len(state) == 2 else (state,)
     if not all(part is None or type(part) is dict for part in both):
-        yield place.at(" (what its __getstate__ returns)"), state
+        yield location.at(" (what its __getstate__ returns)"), state
         return
     for name, value in (pair for fields in both for pair in (fields or {}).items()):
-        yield place.at(f".{name}" if type(name) is str else f"[{_key(name)}]"), value
+        yield location.at(f".{name}" if type(name) is str else f"[{_key(name)}]"), value
 
 
-def _of_function(place: Place, function: Any, state: Any) -> Iterator[tuple[Place, object]]:
+def _of_function(
+    location: Location, function: Any, state: Any
+) -> Iterator[tuple[Location, object]]:
     """The state of a function, as `definitions.functions` makes it."""
     attributes, own, cells, (used, _), _ = state
     code, who = function.__code__, str(function.__qualname__)
     # It is known by its name, where the way to it led through classes and globals.
-    inside = Place(who if place.kind else place.path, "", who, "function")
+    inside = Location(who if location.kind else location.path, "", who, "function")
     closure = zip(map(id, function.__closure__ or ()), code.co_freevars, strict=False)
     names = dict(closure)
     for cell, part in cells:
@@ -290,21 +292,21 @@ def _of_function(place: Place, function: Any, state: Any) -> Iterator[tuple[Plac
     for argument, part in own["__annotations__"].items():
         yield inside.at(f" (the annotation of {argument})"), part
     for name, part in attributes.items():
-        yield place.at(f".{name}"), part
+        yield location.at(f".{name}"), part
     for variable, part in used.items():
-        yield Place(variable, "global", who), part
+        yield Location(variable, "global", who), part
 
 
-def _of_class(cls: Any, state: Any) -> Iterator[tuple[Place, object]]:
+def _of_class(cls: Any, state: Any) -> Iterator[tuple[Location, object]]:
     """The state of a class, as `definitions.classes` makes it."""
     own, subclasses, abstract, (used, _) = state
     name = _static_name(cls)
     for attribute, part in own.items():
-        yield Place(f"{name}.{attribute}", "class"), part
+        yield Location(f"{name}.{attribute}", "class"), part
     for part in (*subclasses, *abstract):
-        yield Place(name, "itself"), part
+        yield Location(name, "itself"), part
     for variable, part in used.items():
-        yield Place(variable, "global", name), part
+        yield Location(variable, "global", name), part
 
 
 def _own_attributes(obj: object) -> dict[str, object]:

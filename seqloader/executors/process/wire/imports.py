@@ -26,12 +26,14 @@ def begin(path: list[str], files: dict[str, str]) -> None:
     """Import from there, from now on. The first act of a fresh interpreter.
 
     It runs before anything of seqloader can be imported: as a code object, with no globals. What
-    it imports itself has been imported by every interpreter, and is not searched for.
+    it imports itself is in every interpreter, by then or built in, and is not searched for.
     """
     import _frozen_importlib_external as external
+    import gc
     import os
     import sys
 
+    gc.disable()  # until `enter`: what is imported until then is no garbage
     sys.path[:] = path
 
     class Imported:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -25,16 +24,18 @@ _WORKER_MODES: Final = {"r": "r", "r+": "r+", "w+": "r+"}
 """"w+" would empty the file; "c" is missing, since its private changes exist in memory alone."""
 
 
-@dataclass
 class FileMap:
     """Stands for one mapping of the consumer in a pickle; loads as an array of its bytes."""
 
-    path: str
-    mode: str
-    offset: int
-    nbytes: int
-    address: int
-    """Where the consumer has it. Does not travel."""
+    __slots__ = ("address", "mode", "nbytes", "offset", "path")
+
+    def __init__(self, path: str, mode: str, offset: int, nbytes: int, address: int) -> None:
+        self.path = path
+        self.mode = mode
+        self.offset = offset
+        self.nbytes = nbytes
+        self.address = address
+        """Where the consumer has it. Does not travel."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_map, (self.path, self.mode, self.offset, self.nbytes)

@@ -209,18 +209,18 @@ def explain_batch(culprit: Culprit, error: BaseException) -> str:
 
 def _way_out(culprit: Culprit) -> str:
     kind = _kind_of(type(culprit.part))
-    place = culprit.place
+    location = culprit.location
     if kind is not None and kind.is_value:
         return kind.in_sequence
-    if place.kind == "global":
+    if location.kind == "global":
         return (
             f"what a script defines travels with the globals that it uses. Make it inside "
-            f"{place.user} when it is first used, or move both into a module that workers can "
+            f"{location.user} when it is first used, or move both into a module that workers can "
             "import: then each has its own"
         )
-    if place.inside:
-        return f"make it inside {place.user} when it is first used"
-    if place.kind in ("class", "itself"):
+    if location.inside:
+        return f"make it inside {location.user} when it is first used"
+    if location.kind in ("class", "itself"):
         return (
             "a class of a script travels with its attributes. Make it in __getitem__ when it is "
             "first used, or move the class into a module that workers can import"

@@ -72,7 +72,7 @@ class Encoder:
 
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
-        self._known: dict[Any, _KnownLayout] = {}
+        self._known: dict[Any, _WrittenLayout] = {}
         self._dtypes: dict[int, np.dtype[Any]] = {}
         self._pickled_dtypes: dict[bytes, np.dtype[Any]] = {}
 
@@ -165,7 +165,7 @@ class Encoder:
 
     # --- nests of arrays ----------------------------------------------------------------------
 
-    def _copies(self, known: _KnownLayout, block: Block) -> list[Any]:
+    def _copies(self, known: _WrittenLayout, block: Block) -> list[Any]:
         """The arrays that a batch is copied to, in a block without a head."""
         copies = _destinations(known, self._arena.map, block.offset)
         if block.recycled:  # else a consumer that keeps every batch would fill us with these
@@ -290,7 +290,7 @@ class _UnsuitedError(Exception):
     """The batch must be pickled."""
 
 
-class _KnownLayout(NamedTuple):
+class _WrittenLayout(NamedTuple):
     """A layout, and how batches that look like it are written."""
 
     layout: Layout
@@ -323,7 +323,7 @@ def _repeats(leaves: list[Any]) -> bool:
 
 def _known_layout(
     batch: Any, leaves: list[Any], places: list[Any], parts: int, number: int
-) -> _KnownLayout:
+) -> _WrittenLayout:
     structure, _ = _structure(batch, 0)
     end = align(parts * PART.size)
     entries = []
@@ -338,7 +338,7 @@ def _known_layout(
             entries.append(Leaf(place[0], place[1], leaf.shape, leaf.dtype, strides))
     if number > MOST_LAYOUTS:
         number = DESCRIBED
-    return _KnownLayout(Layout(structure, entries, parts), end, size_class(end), number)
+    return _WrittenLayout(Layout(structure, entries, parts), end, size_class(end), number)
 
 
 def _structure(node: Any, number: int) -> tuple[Any, int]:
@@ -354,7 +354,7 @@ def _structure(node: Any, number: int) -> tuple[Any, int]:
     return (type(node).__name__, children), number
 
 
-def _destinations(known: _KnownLayout, memory: Any, start: int) -> list[Any]:
+def _destinations(known: _WrittenLayout, memory: Any, start: int) -> list[Any]:
     return [
         np.ndarray(leaf.shape, leaf.dtype, memory, start + leaf.offset, leaf.strides)
         for leaf in known.layout.leaves
@@ -362,7 +362,7 @@ def _destinations(known: _KnownLayout, memory: Any, start: int) -> list[Any]:
     ]
 
 
-def _copy(leaves: list[Any], known: _KnownLayout, destinations: list[Any]) -> None:
+def _copy(leaves: list[Any], known: _WrittenLayout, destinations: list[Any]) -> None:
     # A function, because what its loop ends with must not be referred to when `_finish` counts.
     rest = iter(destinations)
     for leaf, entry in zip(leaves, known.layout.leaves, strict=True):

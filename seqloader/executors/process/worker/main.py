@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ __all__ = ["enter", "run"]
 
 def enter(settings: list[Any], arguments: list[str]) -> None:
     """Entry of a fresh interpreter; the bootstrap has seen to what it imports."""
+    gc.freeze()  # numpy and what is ours, and nothing of the user's yet: it stays
+    gc.enable()
     os.environ.pop(MARK, None)
     remove_tunables(os.environ)
     pool = PoolSettings.of(settings)

@@ -2,7 +2,7 @@
 
 What the Sequence uses comes with it. What code looks up by its name only (`pickle.load` of an
 object that the script saved, `globals()`) is brought from the state file when it is first asked
-for: see consumer/script.py.
+for: see consumer/names.py.
 """
 
 from __future__ import annotations

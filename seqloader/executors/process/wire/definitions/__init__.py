@@ -32,5 +32,5 @@ Rules
 Only `scope` and `pickler` are for the side that sends alone: what rebuilds is imported by a worker.
 
 Not here: what of it a state holds (consumer/sending.py); what the Sequence does not reach but code
-finds by its name in `__main__` (consumer/script.py, worker/script.py).
+finds by its name in `__main__` (consumer/names.py, worker/script.py).
 """

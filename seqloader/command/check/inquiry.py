@@ -13,16 +13,16 @@ from seqloader.command.check.child import ChildGoneError, Said, Subject, Tell, U
 from seqloader.command.check.examining import examine
 from seqloader.command.check.finding import Finding, Question, Status, Untried, Why, problem
 from seqloader.command.check.options import Settings
-from seqloader.command.check.replaying import Recording, Run, record, replay
+from seqloader.command.check.replaying import Recording, Setup, record, replay
 
-__all__ = ["Session"]
+__all__ = ["Inquiry"]
 
 EXAMINING_SHARE = 0.7  # of the time; the rest is for recording, resuming and killing
 EPOCHS_REPLAYED = 6.5  # about as many, as far as they are taken, those compute together
 FEWEST_REPLAYED = 4  # batches of an epoch: fewer say nothing of what follows a save
 
 
-class Session:
+class Inquiry:
     """What was found so far; `say` is called with a few words before each step."""
 
     def __init__(self, settings: Settings, say: Callable[[str], object]) -> None:
@@ -39,7 +39,7 @@ class Session:
         examining_s = EXAMINING_SHARE * self.settings.budget_seconds
         self._ask(partial(examine, settings=self.settings, seconds=examining_s))
         self._replay(until_s)
-        self._leave_out(Why.BROKEN, "what was asked before it did not end well", *Question)
+        self._omit(Why.BROKEN, "what was asked before it did not end well", *Question)
         self.findings = {question: self.findings[question] for question in Question}
 
     def _ask(self, work: Callable[[Tell], object]) -> None:
@@ -70,7 +70,7 @@ class Session:
             self.facts[fact.question] = fact
             self.findings[fact.question] = fact.finding()
 
-    def _leave_out(self, why: Why, said: str, *questions: Question) -> None:
+    def _omit(self, why: Why, said: str, *questions: Question) -> None:
         for question in questions:
             if question not in self.findings:
                 self._take(Untried(question, why, said))
@@ -86,22 +86,22 @@ class Session:
         ):
             finding = self.findings.get(question)
             if finding is None or finding.status is Status.PROBLEM:
-                self._leave_out(Why.BROKEN, f"{said}, so no run can be compared", *both)
+                self._omit(Why.BROKEN, f"{said}, so no run can be compared", *both)
                 return
         if not (settings.kills and settings.workers):
             said = "--kills 0" if settings.workers else "--workers 0 leaves nobody to kill"
-            self._leave_out(Why.ASKED, said, Question.KILLS)
+            self._omit(Why.ASKED, said, Question.KILLS)
         batches = self._affordable(until_s - time.monotonic())
         if batches is None:
-            self._leave_out(Why.TIME, Untried.said, *both)
+            self._omit(Why.TIME, Untried.said, *both)
             return
-        method = "fork" if self.facts[Question.PICKLING].problem else "spawn"
-        run = Run(replace(settings, batches=batches), method)
-        self._ask(partial(record, run=run))
+        forked = self.facts[Question.PICKLING].problem
+        setup = Setup(replace(settings, batches=batches), "fork" if forked else "spawn")
+        self._ask(partial(record, setup=setup))
         if self._recording is None:
-            self._leave_out(Why.BROKEN, "the run to compare with failed", Question.KILLS)
+            self._omit(Why.BROKEN, "the run to compare with failed", Question.KILLS)
         else:
-            self._ask(partial(replay, run=run, recording=self._recording))
+            self._ask(partial(replay, setup=setup, recording=self._recording))
 
     def _affordable(self, seconds: float) -> int | None:
         """How many batches of each epoch there is time for; None: too few."""

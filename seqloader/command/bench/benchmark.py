@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from seqloader.command.bench.feeds import LoopCount, loop_feed, workers_feed
-from seqloader.command.bench.figures import Facts, Figures, Sample, Work
+from seqloader.command.bench.figures import Facts, Figures, Round, Work
 from seqloader.command.bench.measures import Pace, measure, warm_up
-from seqloader.command.bench.probe import Probe
+from seqloader.command.bench.stopwatch import Stopwatch
 from seqloader.command.bench.verdict import judged_row
 from seqloader.memory.cpus import usable_cpus
 from seqloader.memory.headroom import available_bytes
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from seqloader.command.bench.options import Settings
 
-__all__ = ["Session"]
+__all__ = ["Benchmark"]
 
 
-class Session:
+class Benchmark:
     """One Sequence under measurement; what is there can be asked for at any time.
 
     Args:
@@ -35,7 +35,7 @@ class Session:
     """
 
     def __init__(self, sequence: Any, settings: Settings) -> None:
-        self.samples: dict[int | None, list[Sample]] = {}
+        self.rounds: dict[int | None, list[Round]] = {}
         self._sequence = sequence
         self._settings = settings
         self._found = LoopCount()
@@ -64,14 +64,14 @@ class Session:
             for workers in (None, *self._settings.workers):
                 said = "plain loop" if workers is None else f"workers={workers}"
                 show(f"round {number} of {total}: {said}")
-                sample = self._measure(workers)
-                self.samples.setdefault(workers, []).append(sample)
+                measured = self._measure(workers)
+                self.rounds.setdefault(workers, []).append(measured)
         workers = judged_row(self.facts()).workers
         if workers:
             show("__getitem__ alone")
             self._work = self._probe(workers)
 
-    def _measure(self, workers: int | None) -> Sample:
+    def _measure(self, workers: int | None) -> Round:
         if workers is None:
             return measure(loop_feed(self._sequence, self._found), self._pace)
         with workers_feed(self._sequence, **self._options(workers)) as feed:
@@ -85,18 +85,18 @@ class Session:
         threads = self._settings.executor == "thread"
         pace = dataclasses.replace(self._pace, step_s=None)
         with tempfile.TemporaryDirectory(prefix="seqloader-bench-") as folder:
-            probe = Probe(self._sequence, Path(folder, "probe"), threads=threads)
+            stopwatch = Stopwatch(self._sequence, Path(folder, "stopwatch"), threads=threads)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # they have been issued about the Sequence itself
-                with workers_feed(probe, **self._options(workers)) as feed:
+                with workers_feed(stopwatch, **self._options(workers)) as feed:
                     warm_up(feed, pace)
-                    probe.clear()
-                    sample = measure(feed, pace)
-            return Work.of(probe.taken(), sample)
+                    stopwatch.clear()
+                    measured = measure(feed, pace)
+            return Work.of(stopwatch.taken(), measured)
 
     def figures(self) -> list[Figures]:
         """What has been measured so far, the loop first."""
-        return [Figures.of(workers, samples) for workers, samples in self.samples.items()]
+        return [Figures.of(workers, rounds) for workers, rounds in self.rounds.items()]
 
     def facts(self) -> Facts:
         """What a verdict may know; at least one round must be complete."""
@@ -116,6 +116,6 @@ class Session:
 
     def _others(self) -> float:
         """CPUs that other programs kept busy in the timed stretches."""
-        samples = [sample for row in self.samples.values() for sample in row]
-        taken_s = sum(sample.machine_s - sample.cpu_s for sample in samples)
-        return max(0.0, taken_s / sum(sample.wall_s for sample in samples))
+        rounds = [measured for row in self.rounds.values() for measured in row]
+        taken_s = sum(measured.machine_s - measured.cpu_s for measured in rounds)
+        return max(0.0, taken_s / sum(measured.wall_s for measured in rounds))

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Probe"]
+__all__ = ["Stopwatch"]
 
 ROWS = 4096
 """Of the latest batches; of the earlier ones nothing is kept."""
 
 
-class Probe:
+class Stopwatch:
     """Stands in for a Sequence, and writes down what each of its batches took.
 
     Args:
