@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import textwrap
 
 import pytest
+from interpreter import run_code
 from sequences_for_adapters import (
     Broken,
     Endless,
@@ -304,11 +302,5 @@ def test_the_end_of_the_program_ends_a_loader_that_nobody_closed():
     batches = iter(loader)
     print(int(next(batches)))
     """
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = run_code(program)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "0\n", "")

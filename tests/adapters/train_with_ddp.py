@@ -1,6 +1,7 @@
 """A training with DistributedDataParallel on two processes that torch spawns.
 
-The loader is made before the process group, as in a script whose launcher sets nothing. Each
+The loader is made before the process group, as in a script whose launcher sets nothing. The
+training is stopped in mid-epoch, and goes on with another loader and the state of rank 0. Each
 process writes what it was given, and the weights that it ends with.
 """
 
@@ -23,42 +24,47 @@ SAMPLES, BATCH = 26, 4
 
 
 def train(rank, directory, epochs, stop_after):
-    numbers = np.arange(SAMPLES)
-    data = ArraySequence((numbers[:, None].astype("float32"), numbers), BATCH, shuffle=True)
-    loader = TorchLoader(data, workers=1, seed=3, shard="auto", remainder="drop")
-    before = loader.enqueuer.shard
+    loader = made()
+    told = {"before": loader.enqueuer.shard}
     store = (directory / "store").as_uri()
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
-    saved = directory / "state.json"
-    if saved.exists():
-        loader.load_state_dict(json.loads(saved.read_text()))
-
     torch.manual_seed(0)
     model = DistributedDataParallel(torch.nn.Linear(1, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-5)
-    given = []
     with loader:
-        while loader.enqueuer.epoch < epochs and len(given) != stop_after:
-            loader.set_epoch(loader.enqueuer.epoch)
-            for x, number in loader:
-                optimizer.zero_grad()
-                (model(x) - x).square().mean().backward()
-                optimizer.step()
-                given.append(number.tolist())
-                if len(given) == stop_after:
-                    break
-        state = loader.state_dict()
-    told = {
-        "before": before,
-        "shard": loader.enqueuer.shard,
-        "length": len(loader),
-        "given": given,
-        "state": state,
-        "weights": [weight.tolist() for weight in model.parameters()],
-    }
+        given = epochs_of(loader, model, optimizer, epochs, stop_after)
+        states = [loader.state_dict()]
+    told |= {"first": given, "shard": loader.enqueuer.shard, "length": len(loader)}
+
+    distributed.broadcast_object_list(states)
+    with made() as loader:
+        loader.load_state_dict(states[0])
+        told["rest"] = epochs_of(loader, model, optimizer, epochs)
+    told["weights"] = [weight.tolist() for weight in model.parameters()]
     (directory / f"{rank}.json").write_text(json.dumps(told))
     distributed.barrier()
     distributed.destroy_process_group()
+
+
+def made():
+    numbers = np.arange(SAMPLES)
+    data = ArraySequence((numbers[:, None].astype("float32"), numbers), BATCH, shuffle=True)
+    return TorchLoader(data, workers=1, seed=3, shard="auto", remainder="drop")
+
+
+def epochs_of(loader, model, optimizer, epochs, stop_after=-1):
+    """The samples of each step."""
+    given = []
+    while loader.enqueuer.epoch < epochs and len(given) != stop_after:
+        loader.set_epoch(loader.enqueuer.epoch)
+        for x, number in loader:
+            optimizer.zero_grad()
+            (model(x) - x).square().mean().backward()
+            optimizer.step()
+            given.append(number.tolist())
+            if len(given) == stop_after:
+                break
+    return given
 
 
 def main(directory, epochs, stop_after):
