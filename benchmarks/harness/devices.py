@@ -16,13 +16,14 @@ from peers.spdl_pipelines import SpdlLoader
 
 from harness import workloads
 from harness.cases import Case
+from harness.limits import seconds_each
 from harness.workloads import WrongBatch, expected
 
 Figures = dict[str, float]
 
 DEVICE = "cuda"
 CALIBRATION_CYCLES = 20_000_000
-STEPS = 50
+TURN = 8  # copies that are waited for together
 
 
 def unavailable() -> str:
@@ -40,16 +41,15 @@ def memcpy(case: Case) -> Figures:
     images, _ = _sequence(case)[0]
     source = torch.from_numpy(images).pin_memory()
     target = torch.empty_like(source, device=DEVICE)
-    count, begun_s = 0, 0.0
-    warm_at_s = time.perf_counter() + case.warmup_s
-    while not begun_s or time.perf_counter() < begun_s + case.measure_s:
-        if not begun_s and time.perf_counter() >= warm_at_s:
-            count, begun_s = 0, time.perf_counter()
-        for _ in range(8):
+
+    def turn() -> None:
+        for _ in range(TURN):
             target.copy_(source, non_blocking=True)
         torch.cuda.synchronize()
-        count += 8
-    return {"gb_per_s": count * images.nbytes / (time.perf_counter() - begun_s) / 1e9}
+
+    turn()
+    each_s = seconds_each(turn, TURN, trial_s=case.measure_s / 3, trials=3)
+    return {"gb_per_s": images.nbytes / each_s / 1e9}
 
 
 def by_seqloader(case: Case) -> Figures:
@@ -109,7 +109,7 @@ def _fed(case: Case, batches: Iterator[Any]) -> Figures:
     while steps.count < case.warmup_batches or time.perf_counter() < warm_at_s:
         images, labels = next(batches)
         steps.take(images, labels)
-    alone_s = steps.alone_s(images, labels)
+    steps.wait()
 
     first, own_before_s, begun_s = steps.count, time.process_time(), time.perf_counter()
     while steps.count < first + case.min_batches or time.perf_counter() < begun_s + case.measure_s:
@@ -122,6 +122,7 @@ def _fed(case: Case, batches: Iterator[Any]) -> Figures:
     steps.judge()
     figures = {"batches_per_s": count / wall_s, "gb_per_s": nbytes / wall_s / 1e9}
     if steps.step_ms:
+        alone_s = steps.alone_s(images, labels)
         figures = {"wait_percent": (wall_s / count / alone_s - 1) * 100}
     return {**figures, "consumer_us": own_us, "batches": count}
 
@@ -136,16 +137,12 @@ class _Steps:
         self._wrong = self._torch.zeros((), dtype=self._torch.bool, device=DEVICE)
         self._cycles = 0
         if step_ms:
-            took_s = [self._timed(CALIBRATION_CYCLES) for _ in range(2)][
-                -1
-            ]  # the first one wakes it
-            self._cycles = int(CALIBRATION_CYCLES * step_ms * 1e-3 / took_s)
+            self._cycles = CALIBRATION_CYCLES
+            self._cycles = int(CALIBRATION_CYCLES * step_ms * 1e-3 / seconds_each(self._compute))
 
-    def _timed(self, cycles: int) -> float:
-        begun_s = time.perf_counter()
-        self._torch.cuda._sleep(cycles)
-        self.wait()
-        return time.perf_counter() - begun_s
+    def _compute(self) -> None:
+        self._torch.cuda._sleep(self._cycles)
+        self.wait()  # as who looks at the loss does
 
     def wait(self) -> None:
         self._torch.cuda.synchronize()
@@ -158,16 +155,11 @@ class _Steps:
     def _step(self, images: Any, labels: Any, index: int) -> None:
         self._wrong |= (images != expected(index)).any() | (labels != index).any()
         if self._cycles:
-            self._torch.cuda._sleep(self._cycles)
-            self.wait()  # as who looks at the loss does
+            self._compute()
 
     def alone_s(self, images: Any, labels: Any) -> float:
         """Seconds a step takes with a batch that is there already."""
-        self.wait()
-        begun_s = time.perf_counter()
-        for _ in range(STEPS if self.step_ms else 0):
-            self._step(images, labels, self.count - 1)
-        return (time.perf_counter() - begun_s) / STEPS
+        return seconds_each(lambda: self._step(images, labels, self.count - 1), trial_s=0.1)
 
     def judge(self) -> None:
         if bool(self._wrong):

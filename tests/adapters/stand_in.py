@@ -98,6 +98,7 @@ class StandIn:
         return None
 
     def buffer(self, nbytes: int) -> Any:
+        self._fail("buffer")
         self.buffers.append(np.zeros(nbytes, np.uint8))
         return self.buffers[-1]
 

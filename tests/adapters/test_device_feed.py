@@ -197,6 +197,18 @@ def test_ring_has_a_buffer_for_each_copy_under_way_and_they_grow_with_the_batche
     assert device.waits == 12
 
 
+def test_ring_recovers_from_a_buffer_that_could_not_be_had(device: StandIn) -> None:
+    feed = feed_to(device, ahead=0)
+    feed.send(batch_of(1, 100))
+    device.fails_at = "buffer"
+    with pytest.raises(KeyboardInterrupt):
+        feed.send(batch_of(2, 9000))
+
+    sent = feed.send(batch_of(3, 90))
+    feed.close()
+    assert is_right(feed.receive(sent), 3, 90)
+
+
 def test_refused_registration_is_said_once_with_its_cure_and_every_batch_is_right(
     ends: Ends, device: StandIn
 ) -> None:
@@ -419,7 +431,7 @@ class Feeding(RuleBasedStateMachine):
         self.device.run_until(sent.event.number)
         assert is_right(batch, value, nbytes)
 
-    @rule(call=st.sampled_from(["register", "fill", "copy"]))
+    @rule(call=st.sampled_from(["register", "buffer", "fill", "copy"]))
     def tear_next(self, call: str) -> None:
         self.device.fails_at = call
 

@@ -136,6 +136,25 @@ def test_interrupt_while_a_batch_is_handed_over_loses_none(stand_in):
     assert arrived == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("how", ["close", "with"])
+def test_device_that_fails_does_not_keep_the_workers(stand_in, monkeypatch, how):
+    def fail(self, number):
+        raise RuntimeError("device-side assert")
+
+    loader = TorchLoader(Plain(), workers=1, device="meta")
+    next(iter(loader))
+    loader.feed.send(np.arange(3))
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="device-side"):
+        patch.setattr(TorchStandIn, "run_until", fail)
+        if how == "close":
+            loader.close()
+        else:
+            with loader:
+                pass
+    assert not loader.enqueuer.is_running()
+    loader.feed.close()
+
+
 def test_enqueuer_that_goes_on_without_the_loader_keeps_its_blocks_locked(stand_in):
     with OrderedEnqueuer(Plain(), workers=1) as enqueuer:
         with TorchLoader(enqueuer, device="meta") as loader:

@@ -104,7 +104,7 @@ class DeviceFeed:
     # --- what a copy reads ------------------------------------------------------------------
 
     def _release_done(self) -> None:
-        """Of what the stream has passed."""
+        """End the copies whose events the stream has passed."""
         while (oldest := self._copies.oldest) is not None:
             if oldest.event is None or not oldest.event.query():
                 return
@@ -162,8 +162,9 @@ class DeviceFeed:
                 end += -(-nbytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
                 self.buffered_bytes += nbytes
         if slot.nbytes < end:
-            slot.buffer = None  # before there are two
-            slot.buffer, slot.nbytes = memory.buffer(end), end
+            slot.buffer, slot.nbytes = None, 0  # before there are two
+            slot.buffer = memory.buffer(end)
+            slot.nbytes = end
         return [
             array if is_direct else memory.fill(slot.buffer, place, array)
             for array, is_direct, place in zip(arrays, direct, places, strict=True)

@@ -113,12 +113,16 @@ class TorchLoader(EnqueuerOwner[Batch]):
 
     def close(self, timeout: float | None = None) -> None:
         """Wait for the copies that are under way, then as every adapter."""
-        self._close_feed()
-        super().close(timeout)
+        try:
+            self._close_feed()
+        finally:  # a device that fails does not keep the workers
+            super().close(timeout)
 
     def __exit__(self, *raised: Any) -> None:
-        self._close_feed()
-        super().__exit__(*raised)
+        try:
+            self._close_feed()
+        finally:
+            super().__exit__(*raised)
 
     def _close_feed(self) -> None:
         if self._feed is not None:
