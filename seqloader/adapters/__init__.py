@@ -2,9 +2,9 @@
 
     owner.py        the enqueuer that an adapter has, made for it or before
     passes.py       one pass of a trainer over it
-    masked.py       the same, with batches of as many rows and a mask of those that count
+    prefetch.py     the same, with batches that are prepared, and some taken ahead
+    masked.py       batches of as many rows, with a mask of those that count
     nests.py        what lies in a batch, leaf by leaf
-    prefetch.py     the same, with batches taken ahead and prepared
     device/         the way of batches to a GPU
     frameworks.py   importing a framework, or saying what to install
     torch/          PyTorch and Accelerate

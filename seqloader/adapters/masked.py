@@ -6,7 +6,7 @@ one shape, and what counts twice is known. `remainder="pad"` sees to the first; 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,46 +14,24 @@ from seqloader.adapters.nests import map_leaves
 from seqloader.errors.integers import checked_integer
 from seqloader.samples.nest import map_nest
 
-if TYPE_CHECKING:
-    from seqloader.adapters.passes import Pass
-
-__all__ = ["MaskedPass", "checked_rows", "masked", "rows_of"]
-
-
-class MaskedPass:
-    """The batches of a pass as (batch, mask).
-
-    Args:
-        batches: The pass.
-        rows: Of every batch. A shorter one is filled up with copies of its last row.
-
-    Yields:
-        The batch, whose arrays have the shape (rows, ...), and the mask: (rows,) bool, True for
-        rows that count. None does where the whole batch is padding, because another shard delivers
-        it as well.
-    """
-
-    __slots__ = ("_batches", "_rows")
-
-    def __init__(self, batches: Pass[Any], rows: int) -> None:
-        self._batches = batches
-        self._rows = rows
-
-    def __next__(self) -> tuple[Any, Any]:
-        batch = next(self._batches)
-        return masked(batch, self._rows, padding=self._batches.padding)
-
-    def has_next(self) -> bool:
-        """Whether another batch comes."""
-        return self._batches.has_next()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the run stands, after the batch handed out last."""
-        return self._batches.state_dict()
+__all__ = ["checked_rows", "masked", "rows_of"]
 
 
 def masked(batch: Any, rows: int, *, padding: bool) -> tuple[Any, Any]:
-    """A batch and its mask; see `MaskedPass`."""
+    """A batch and its mask.
+
+    Args:
+        batch: A nest of arrays that have as many rows.
+        rows: A shorter batch is filled up to these, with copies of its last row.
+        padding: Whether another shard delivers the batch as well, so that no row of it counts.
+
+    Returns:
+        The batch, whose arrays have the shape (rows, ...), and the mask: (rows,) bool, True for
+        rows that count.
+
+    Raises:
+        ValueError: It has more rows, none, or arrays of different numbers of them.
+    """
     count = rows_of(batch)
     if count > rows:
         raise ValueError(

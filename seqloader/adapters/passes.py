@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,24 +11,9 @@ if TYPE_CHECKING:
     from seqloader.order import Plan
     from seqloader.run.iterators import EpochIterator
 
-__all__ = ["Batches", "Pass"]
+__all__ = ["Pass"]
 
 Batch = TypeVar("Batch")
-
-
-class Batches(Protocol):
-    """The batches of a pass: a `Pass`, or what stands around it.
-
-    Whoever takes some ahead of the user knows where the run stands for the user.
-    """
-
-    def __next__(self) -> Any: ...
-
-    def has_next(self) -> bool:
-        """Whether another batch comes. Waits for it; delivers nothing, and runs no hook."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the run stands, after the batch handed out last."""
 
 
 class Pass(Generic[Batch]):
@@ -57,7 +42,14 @@ class Pass(Generic[Batch]):
         return self
 
     def __next__(self) -> Batch:
-        return next(self._begun())
+        epoch = self._begun()
+        while True:
+            handover = epoch.find()
+            batch: Batch = handover.batch
+            if batch is not None:
+                # fmt: off
+                handover.batch = None; return batch  # noqa: E702  (see [last act] in iterators.py)
+                # fmt: on
 
     def has_next(self) -> bool:
         """Whether another batch comes; see `EpochIterator.has_next`."""

@@ -7,15 +7,17 @@ Rules
     R2  The enqueuer is told which batches have reached the user. Its `state_dict()`, and where a
         loop that is left early was left, are those of an enqueuer without prefetch.
     R3  A batch goes from one holder to the next by one act that no exception can cut in two: from
-        the enqueuer into an entry inside one call of C, to the user by the last store before the
-        return (see [last act] in run/iterators.py). In between it may be prepared twice.
+        the enqueuer into an entry inside one call of C, to the user by the last stores before the
+        return (see [last act] in run/iterators.py). In between it may be prepared and finished
+        twice. What stands between this and the user hands entries on, and never batches: only the
+        outermost `__next__` takes one out.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +26,17 @@ if TYPE_CHECKING:
     from seqloader.order import Plan
     from seqloader.run.iterators import EpochIterator
 
-__all__ = ["Prefetched"]
+__all__ = ["Batches", "Entry", "Prefetched"]
 
 Batch = TypeVar("Batch")
 Item = TypeVar("Item")
+
+
+class Batches(Protocol):
+    """The batches of a pass: a `Prefetched`, or what stands around it."""
+
+    def find(self) -> Entry[Any, Any]:
+        """The entry of the next batch; StopIteration: there is none."""
 
 
 class Prefetched(Generic[Batch, Item]):
@@ -65,7 +74,7 @@ class Prefetched(Generic[Batch, Item]):
         self._finish = finish
         self._begin = begin or enqueuer.__iter__
         self._epoch: EpochIterator[Batch] | None = None
-        self._entries: deque[_Entry[Batch, Item]] = deque()
+        self._entries: deque[Entry[Batch, Item]] = deque()
         """What was taken. The first may have been handed out; the last may be of a batch that
         never came, because an exception did."""
 
@@ -73,6 +82,13 @@ class Prefetched(Generic[Batch, Item]):
         return self
 
     def __next__(self) -> Any:
+        entry = self.find()
+        # fmt: off
+        ready = entry.ready; entry.ready = entry.item = None; return ready  # noqa: E702  (R3)
+        # fmt: on
+
+    def find(self) -> Entry[Batch, Item]:
+        """The entry of the next batch, ready for the user; StopIteration: there is none."""
         epoch, entries = self._begun(), self._entries
         while entries and not entries[0].is_pending:
             entries.popleft()
@@ -89,13 +105,9 @@ class Prefetched(Generic[Batch, Item]):
         if may_take:
             self._take_ahead(epoch)
         self.padding = first.padding
-        item: Any = first.item
-        assert item is not None
-        if self._finish is not None:
-            item = self._finish(item)
-        # fmt: off
-        first.item = None; return item  # noqa: E702  (R3)
-        # fmt: on
+        assert first.item is not None
+        first.ready = first.item if self._finish is None else self._finish(first.item)
+        return first
 
     def has_next(self) -> bool:
         """Whether another batch comes; see `EpochIterator.has_next`."""
@@ -127,7 +139,7 @@ class Prefetched(Generic[Batch, Item]):
 
     def _take(self, epoch: EpochIterator[Batch]) -> bool:
         """Wait for the next batch and take it; False: there is none."""
-        entry: _Entry[Batch, Item] = _Entry(epoch.position)
+        entry: Entry[Batch, Item] = Entry(epoch.position)
         self._entries.append(entry)
         entry.taken.extend(islice(epoch, 1))  # R3
         entry.padding = epoch.padding
@@ -140,15 +152,15 @@ class Prefetched(Generic[Batch, Item]):
             except Exception:
                 return  # it will be raised when the user asks for that batch
 
-    def _prepare_entry(self, entry: _Entry[Batch, Item]) -> None:
+    def _prepare_entry(self, entry: Entry[Batch, Item]) -> None:
         self.padding = entry.padding
         entry.prepare(self._prepare)
 
 
-class _Entry(Generic[Batch, Item]):
+class Entry(Generic[Batch, Item]):
     """A batch on its way to the user."""
 
-    __slots__ = ("item", "padding", "position", "taken")
+    __slots__ = ("item", "padding", "position", "ready", "taken")
 
     def __init__(self, position: int) -> None:
         self.position = position
@@ -158,6 +170,8 @@ class _Entry(Generic[Batch, Item]):
         """The batch, until it is prepared."""
         self.item: Item | None = None
         """What was made of it, until the user has it."""
+        self.ready: Any = None
+        """What the user gets, between being found and being taken."""
 
     @property
     def is_pending(self) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from seqloader.order import Plan
     from seqloader.run.delivery import Delivery
     from seqloader.run.epoch import Epoch
+    from seqloader.run.handovers import Handover
 
 __all__ = ["EpochIterator", "StreamIterator"]
 
@@ -83,6 +84,16 @@ class EpochIterator(Generic[Batch]):
                 was left there.
         """
         self.epoch.handovers.ahead_of = user
+
+    def find(self) -> Handover:
+        """The handover of the next batch, which is nobody's yet.
+
+        For whoever stands between this and the user, and takes it out by the last act of a
+        `__next__` of its own (see [last act]).
+        """
+        handover = self._delivery.next_of_epoch(self)
+        self.last_position = handover.position
+        return handover
 
     def __next__(self) -> Batch:
         while True:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from seqloader import ArraySequence, BatchedSequence, OrderedEnqueuer, Sequence
-from seqloader.adapters.masked import MaskedPass, checked_rows, rows_of
-from seqloader.adapters.passes import Pass
+from seqloader.adapters.masked import checked_rows, rows_of
+from seqloader.adapters.masked import masked as with_mask
+from seqloader.adapters.prefetch import Prefetched
 
 ROWS = 4
 
@@ -27,9 +28,14 @@ class Batches(Sequence):
         return self.batches[index]
 
 
+def masked_pass(enqueuer, rows):
+    batches = Prefetched(enqueuer, 0, lambda batch: with_mask(batch, rows, padding=batches.padding))
+    return batches
+
+
 def masked(sequence, rows=ROWS, **options):
     with OrderedEnqueuer(sequence, workers=0, **options) as enqueuer:
-        batches = MaskedPass(Pass(enqueuer), rows)
+        batches = masked_pass(enqueuer, rows)
         found = []
         while batches.has_next():
             found.append(next(batches))
@@ -76,7 +82,7 @@ def test_an_epoch_that_goes_on_with_other_shards_counts_each_sample_once():
         ]
         for enqueuer in made if state else ():
             enqueuer.load_state_dict(state)
-        return made, [MaskedPass(Pass(enqueuer), ROWS) for enqueuer in made]
+        return made, [masked_pass(enqueuer, ROWS) for enqueuer in made]
 
     def real(passes):
         return [int(v) for one in passes for batch, mask in [next(one)] for v in batch[mask]]
@@ -158,7 +164,7 @@ def test_mask_rows_is_a_whole_number_above_0(rows, error):
 
 def test_a_masked_pass_stands_where_its_pass_stands():
     with OrderedEnqueuer(ArraySequence(np.arange(8), 2), workers=0) as enqueuer:
-        batches = MaskedPass(Pass(enqueuer), 2)
+        batches = masked_pass(enqueuer, 2)
         next(batches)
         assert batches.state_dict() == enqueuer.state_dict()
         assert batches.state_dict()["position"] == 1

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import gc
 import random
-import signal
-import sys
 import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 from adapters.eager import Eager
+from adapters.signals_at_returns import interrupted_at_return, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interrupts.arrivals import SIGNAL, TRIGGER, Arrival, Interrupt
+from interrupts.arrivals import Arrival, Interrupt
 
 from seqloader import OrderedEnqueuer, Sequence
+from seqloader.adapters.passes import Pass
 from seqloader.adapters.prefetch import Prefetched
 from seqloader.run.iterators import EpochIterator
 from seqloader.testing import Gate
@@ -332,38 +332,16 @@ def test_an_interrupt_at_any_point_of_a_call_loses_and_doubles_nothing():
     assert "went on" in outcomes
 
 
+@pytest.mark.parametrize("make_pass", [passing, Pass])
 @pytest.mark.parametrize("returned", range(1, 6))
 def test_a_signal_that_comes_while_the_enqueuer_returns_a_batch_loses_and_doubles_nothing(
-    make, returned
+    make, returned, make_pass
 ):
-    left = returned
-
-    def raises(signum, frame):
-        raise Interrupt
-
-    def enters(frame, event, arg):
-        return returns if frame.f_code is EpochIterator.__next__.__code__ else None
-
-    def returns(frame, event, arg):
-        nonlocal left
-        if event == "return":
-            left -= 1
-            if not left:
-                -TRIGGER  # noqa: B018  (see [arrival])
-        return returns
-
     enqueuer, got = make(Recorded(5)), []
-    batches = passing(enqueuer)
-    handler, tracer = signal.signal(SIGNAL, raises), sys.gettrace()
-    try:
-        sys.settrace(enters)
-        with pytest.raises(Interrupt):
-            while True:
-                got.append(int(next(batches)[0]))
-    finally:
-        sys.settrace(tracer)
-        signal.signal(SIGNAL, handler)
+    batches = make_pass(enqueuer)
+    with interrupted_at_return(returned, EpochIterator.__next__, EpochIterator.find):
+        read(batches, got)
 
     assert enqueuer.state_dict()["position"] == len(got)
-    got += [int(batch[0]) for batch in batches]
-    assert got == [0, 1, 2, 3, 4]
+    read(batches, got)
+    assert [int(batch[0]) for batch in got] == [0, 1, 2, 3, 4]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+from adapters.signals_at_returns import interrupted_at_return, read
 from interpreter import run_code
 from sequences_for_adapters import (
     Broken,
@@ -20,7 +21,10 @@ from seqloader import OrderedEnqueuer, SeqloaderWarning, WorkerLostWarning
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from seqloader.adapters.prefetch import Prefetched  # noqa: E402
 from seqloader.adapters.torch import TorchLoader  # noqa: E402
+from seqloader.adapters.torch.tensors import as_tensors  # noqa: E402
+from seqloader.run.iterators import EpochIterator  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -304,3 +308,15 @@ def test_the_end_of_the_program_ends_a_loader_that_nobody_closed():
     """
     ended = run_code(program)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "0\n", "")
+
+
+@pytest.mark.parametrize("returned", range(1, 6))
+def test_a_signal_that_comes_while_a_batch_is_on_its_way_loses_and_doubles_nothing(returned):
+    with TorchLoader(Plain(5), workers=0, seed=0) as loader:
+        batches, got = iter(loader), []
+        with interrupted_at_return(returned, EpochIterator.__next__, Prefetched.find, as_tensors):
+            read(batches, got)
+
+        assert loader.state_dict()["position"] == len(got)
+        read(batches, got)
+        assert [*map(int, got)] == [0, 1, 2, 3, 4]

@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING, Any
 from seqloader.adapters.device.drivers import driver_for
 from seqloader.adapters.device.feed import DeviceFeed
 from seqloader.adapters.frameworks import framework
-from seqloader.adapters.masked import masked
 from seqloader.adapters.nests import map_leaves
-from seqloader.adapters.prefetch import Prefetched
 from seqloader.adapters.torch.tensors import as_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seqloader.enqueuer import OrderedEnqueuer
-    from seqloader.run.iterators import EpochIterator
-
-__all__ = ["device_feed", "device_pass"]
+__all__ = ["device_feed"]
 
 torch = framework("torch", extra="torch")
 
@@ -27,24 +22,6 @@ torch = framework("torch", extra="torch")
 def device_feed(device: Any, ahead: int) -> DeviceFeed:
     """The feed of a device, which is no CPU."""
     return DeviceFeed(driver_for(torch, device), ahead, _flatten)
-
-
-def device_pass(
-    enqueuer: OrderedEnqueuer[Any],
-    begin: Callable[[], EpochIterator[Any]],
-    feed: DeviceFeed,
-    ahead: int,
-    mask_rows: int | None,
-) -> Prefetched[Any, Any]:
-    """The batches of an epoch as tensors on the device, `ahead` of them sent before."""
-
-    def send(batch: Any) -> Any:
-        if mask_rows is not None:
-            batch = masked(batch, mask_rows, padding=batches.padding)
-        return feed.send(batch)
-
-    batches: Prefetched[Any, Any] = Prefetched(enqueuer, ahead, send, feed.receive, begin)
-    return batches
 
 
 def _flatten(batch: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:

@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any
 from seqloader.adapters.masked import rows_of
 
 if TYPE_CHECKING:
-    from seqloader.adapters.passes import Batches, Pass
-    from seqloader.adapters.prefetch import Prefetched
+    from seqloader.adapters.prefetch import Entry, Prefetched
 
 __all__ = ["ToldPass", "is_accelerated"]
 
@@ -53,16 +52,12 @@ class ToldPass:
     """The batches of a pass of which Accelerate's `GradientState` is told.
 
     Args:
-        batches: The batches.
-        source: The pass that they come from.
+        batches: Of the pass.
         whole_rows: Of a batch that is not the last, where that is known; else 0.
     """
 
-    def __init__(
-        self, batches: Batches, source: Pass[Any] | Prefetched[Any, Any], whole_rows: int = 0
-    ) -> None:
+    def __init__(self, batches: Prefetched[Any, Any], whole_rows: int = 0) -> None:
         self._batches = batches
-        self._source = source
         self._whole_rows = whole_rows
         self._rows = UNKNOWN
         """Of the batch handed out last, where some shard pads."""
@@ -84,7 +79,7 @@ class ToldPass:
     def remainder(self) -> int:
         """Of the rows that all processes have at the last step, one process after the other, how
         many come before the padding; 0: there is none; -1: unknown."""
-        plan = self._source.plan
+        plan = self._batches.plan
         real = plan.real_at_the_end
         if plan.remainder != "pad" or real is None or real == plan.shard.count:
             return 0
@@ -92,19 +87,20 @@ class ToldPass:
 
     # --- batches --------------------------------------------------------------------------
 
-    def __next__(self) -> Any:
+    def find(self) -> Entry[Any, Any]:
+        """The entry of the next batch; StopIteration: there is none."""
         try:
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
-            batch = next(self._batches)
+            entry = self._batches.find()
         except Exception:
             _put(self, listed=False)
             raise
-        plan = self._source.plan
+        plan = self._batches.plan
         if plan.remainder == "pad" and plan.shard.count > 1:
-            self._note_rows(batch)
-        return batch
+            self._note_rows(entry.ready)
+        return entry
 
     def _note_rows(self, batch: Any) -> None:
         try:
@@ -121,14 +117,6 @@ class ToldPass:
                 *(self._rows, self._whole_rows, self._whole_rows),
             )
         self._whole_rows = max(self._whole_rows, self._rows)
-
-    def has_next(self) -> bool:
-        """Whether another batch comes."""
-        return self._batches.has_next()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the run stands, after the batch handed out last."""
-        return self._batches.state_dict()
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):

@@ -5,11 +5,9 @@ attributes, and would leave out how this one iterates.
 
 What a pass is made of, from the inside out
 
-    Pass          arrays, from the enqueuer; begins an epoch when its first batch is asked for
-    MaskedPass    with `mask_rows`: the same, as (batch, mask)
-    Prefetched    with `device`, instead of both: tensors on the device, some sent ahead
+    Prefetched    tensors, with `mask_rows` and a mask; with `device` there, some sent ahead
     ToldPass      where an Accelerator is: tells it which batch is the last
-    LoaderPass    what `iter(loader)` returns: the same batches as tensors
+    LoaderPass    what `iter(loader)` returns: begins all that when its first batch is asked for
 """
 
 from __future__ import annotations
@@ -17,20 +15,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from seqloader.adapters.frameworks import framework
-from seqloader.adapters.masked import MaskedPass, checked_rows
+from seqloader.adapters.masked import checked_rows, masked
 from seqloader.adapters.owner import EnqueuerOwner
-from seqloader.adapters.passes import Pass
+from seqloader.adapters.prefetch import Prefetched
 from seqloader.adapters.torch.gradient_state import ToldPass, is_accelerated
 from seqloader.adapters.torch.tensors import as_tensors
 from seqloader.errors.integers import checked_integer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Self
 
     from seqloader.adapters.device.feed import DeviceFeed
-    from seqloader.adapters.passes import Batches
-    from seqloader.adapters.prefetch import Prefetched
+    from seqloader.adapters.prefetch import Batches
     from seqloader.run.iterators import EpochIterator
 
 __all__ = ["LoaderPass", "TorchLoader"]
@@ -89,8 +86,6 @@ class TorchLoader(EnqueuerOwner[Batch]):
         self._prefetch = checked_integer("prefetch", prefetch, 0)
         self._feed: DeviceFeed | None = None
         super().__init__(source, **options)
-        self._batches: Batches | None = None
-        """Of the pass that began last."""
         self._wanted_epoch = 0
 
     def __len__(self) -> int:
@@ -143,42 +138,39 @@ class TorchLoader(EnqueuerOwner[Batch]):
         state = self.state_dict()
         if state["position"] == 0 and state["first"] == 0:
             enqueuer.seek(epoch)
-            self._batches = None
         else:
             self._wanted_epoch = epoch
 
     def state_dict(self) -> dict[str, Any]:
         """Where the run stands: after the last batch handed out. See `OrderedEnqueuer`."""
-        return (self._batches or self.enqueuer).state_dict()
+        return self.enqueuer.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any], **how: Any) -> None:
         """Go on where `state` was saved; `how` as in `OrderedEnqueuer.load_state_dict`."""
         self.enqueuer.load_state_dict(state, **how)
-        self._batches = None
         self._wanted_epoch = 0
-
-    @property
-    def is_on_device(self) -> bool:
-        """Whether its batches come as tensors on a device."""
-        return self._device is not None
 
     # --- what a pass asks -----------------------------------------------------------------
 
     def begin_pass(self) -> Batches:
         """The batches of a pass that begins."""
-        source: Pass[Batch] | Prefetched[Batch, Any]
-        batches: Batches
-        if self._device is not None:
-            batches = source = self._device_pass()
-        else:
-            batches = source = Pass(self.enqueuer, self._begin_epoch)
-            if self._mask_rows is not None:
-                batches = MaskedPass(source, self._mask_rows)
-        self._batches = batches
-        if is_accelerated():
-            # Not kept: it ends when the user's pass is garbage.
-            batches = ToldPass(batches, source, self._whole_rows())
-        return batches
+        feed, rows = self._device_feed(), self._mask_rows
+        send: Callable[[Any], Any] = as_tensors if feed is None else feed.send
+
+        def prepare(batch: Any) -> Any:
+            if rows is not None:
+                batch = masked(batch, rows, padding=batches.padding)
+            return send(batch)
+
+        batches: Prefetched[Batch, Any] = Prefetched(
+            self.enqueuer,
+            0 if feed is None else self._prefetch,
+            prepare,
+            None if feed is None else feed.receive,
+            self._begin_epoch,
+        )
+        # What tells Accelerate ends when the user's pass is garbage: it is not kept here.
+        return ToldPass(batches, self._whole_rows()) if is_accelerated() else batches
 
     def _whole_rows(self) -> int:
         """Of a batch that is not the last, where that is known; else 0."""
@@ -187,14 +179,13 @@ class TorchLoader(EnqueuerOwner[Batch]):
         rows = getattr(self.enqueuer.sequence, "batch_size", None)
         return rows if isinstance(rows, int) else 0
 
-    def _device_pass(self) -> Prefetched[Batch, Any]:
-        from seqloader.adapters.torch.device import device_feed, device_pass
+    def _device_feed(self) -> DeviceFeed | None:
+        if self._device is not None and self._feed is None:
+            # Not before: it would begin to use the device.
+            from seqloader.adapters.torch.device import device_feed
 
-        if self._feed is None:  # not before: it would begin to use the device
             self._feed = device_feed(self._device, self._prefetch)
-        return device_pass(
-            self.enqueuer, self._begin_epoch, self._feed, self._prefetch, self._mask_rows
-        )
+        return self._feed
 
     def _begin_epoch(self) -> EpochIterator[Batch]:
         enqueuer, wanted = self.enqueuer, self._wanted_epoch
@@ -225,8 +216,11 @@ class LoaderPass(Generic[Batch]):
         batches = self._batches
         if batches is None:
             batches = self._batches = self._loader.begin_pass()
-        batch: Batch = next(batches)
-        return batch if self._loader.is_on_device else as_tensors(batch)
+        entry = batches.find()
+        batch: Batch = entry.ready
+        # fmt: off
+        entry.ready = entry.item = None; return batch  # noqa: E702  (R3 of prefetch.py)
+        # fmt: on
 
 
 def checked_device(device: Any) -> Any:
