@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seqloader.adapters.keras.dataset import KerasDataset
+    from seqloader.adapters.keras.resume import ResumeKeras
 
-__all__ = ["KerasDataset"]
+__all__ = ["KerasDataset", "ResumeKeras"]
 
-_LATER = {"KerasDataset": "dataset"}
+_LATER = {"KerasDataset": "dataset", "ResumeKeras": "resume"}
 
 
 def __getattr__(name: str) -> Any:

@@ -88,7 +88,10 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         self._reader = 0
         self._expected = 0
         self._said_order = self._said_short = False
-        self._follower: deque[dict[str, Any]] | None = None
+        self._places: deque[dict[str, Any]] | None = None
+        """After each batch that was delivered and is not said to be trained yet."""
+        self._trained: dict[str, Any] | None = None
+        """After the last that was."""
         self.last_error: BaseException | None = None
         """What was raised in place of a batch: TensorFlow shows no more than its text."""
 
@@ -138,6 +141,8 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         walk = _walk(sys._getframe(1))
         with self._lock:
             cut = self._passes.begin(walk)
+            if cut:
+                self._forget_places()
             # Before Keras looks at the length: the Sequence's hook may change it.
             if cut or self._epoch is None or self._is_over():
                 self._begin()
@@ -175,17 +180,19 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
             self._begin()
         if generator is not None:
             self._note_order(index)
+        place: dict[str, Any] | None = None
         if answer is Answer.AGAIN:
             batch, place = passes.again()
         elif generator is None and self._is_over():
-            batch, place = passes.last_kept()  # a probe for shapes, beyond the last batch
+            batch, _ = passes.last_kept()  # a probe for shapes, beyond the last batch
         else:
             batch = self._next()
-            place = None if self._follower is None else self._enqueuer.state_dict()
+            if answer is Answer.KEEP or self._places is not None:
+                place = self._enqueuer.state_dict()
             if answer is Answer.KEEP:
                 passes.keep((batch, place))
-        if self._follower is not None and passes.is_training and place is not None:
-            self._follower.append(place)
+        if self._places is not None and place is not None and passes.is_training:
+            self._places.append(place)
         return batch
 
     def _next(self) -> Any:
@@ -205,8 +212,6 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         )
 
     def _begin(self) -> EpochIterator[Any]:
-        if self._follower is not None:
-            self._follower.clear()
         epoch = self._epoch = iter(self._enqueuer)
         self._begun = epoch.epoch.number, epoch.epoch.handovers.delivered
         self._steps_now = epoch.remaining
@@ -221,6 +226,65 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
             self._epoch = None
             self._passes.joined()
             self._enqueuer.join_end_of_epoch()
+
+    # --- for ResumeKeras ------------------------------------------------------------------
+
+    def follow(self) -> None:
+        """From now on, know where the batches end that were trained, too."""
+        with self._lock:
+            self._places = deque()
+            self._trained = None
+            if self._passes.is_pending:
+                # The same epoch: what was looked at lies in it, before anything was trained.
+                self._trained = {**self._enqueuer.state_dict(), "position": self._begun[1]}
+
+    def trained(self, batches: int) -> None:
+        """So many more of those delivered were trained (or fewer, where no more were)."""
+        places = self._places
+        while places and batches > 0:
+            self._trained = places.popleft()
+            batches -= 1
+
+    def place(self) -> dict[str, Any]:
+        """The state after the last batch that was trained."""
+        with self._lock:
+            if self._trained is not None and (self._places or self._passes.is_pending):
+                return self._trained
+            return self._enqueuer.state_dict()
+
+    def go_to(self, state: dict[str, Any], batches: int) -> int:
+        """Go on so many batches after that state, which may be in a later epoch.
+
+        Returns:
+            How many epochs end on the way. Where nothing is left of one, it ends.
+        """
+        ended = 0
+        with self._lock:
+            self._enqueuer.load_state_dict(state)
+            self._passes.moved()
+            self._forget_places()
+            while True:
+                epoch = self._begin()
+                left = epoch.remaining
+                if left is None or batches < left:
+                    break
+                batches -= left
+                self._skip(left)
+                for _ in epoch:
+                    raise AssertionError("all that was left of the epoch is skipped")
+                ended += 1
+            self._skip(batches)
+            self._steps_now = epoch.remaining
+        return ended
+
+    def _skip(self, batches: int) -> None:
+        position = self._begun[1]
+        self._enqueuer.skip(range(position, position + batches))
+
+    def _forget_places(self) -> None:
+        self._trained = None
+        if self._places is not None:
+            self._places.clear()
 
     # --- what is said once ----------------------------------------------------------------
 
