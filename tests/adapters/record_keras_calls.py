@@ -25,6 +25,7 @@ import keras
 
 sys.path.insert(0, str(Path(__file__).parent))
 import keras_cases
+from keras_batches import batch
 
 warnings.simplefilter("ignore")
 
@@ -71,7 +72,7 @@ class Recorder(keras.utils.PyDataset):
             generator = self._generators.index(frame)
         serial = sum(event[0] == "ask" for event in self._events)
         self._log("ask", self._number, generator, index, serial)
-        return keras_cases.batch(serial, **self._kinds)
+        return batch(serial, **self._kinds)
 
 
 def walking(frame):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 
 keras = pytest.importorskip("keras", reason="Keras 3 is not installed")
-import keras_cases  # noqa: E402
+from keras_batches import Plain, batch  # noqa: E402
 from keras_cases import CASES, Kit  # noqa: E402
 
 from seqloader import Sequence  # noqa: E402
@@ -31,7 +31,7 @@ class Tagged(Sequence):
         return self.length
 
     def __getitem__(self, index):
-        return keras_cases.batch(index + 100 * self.ends, **self.kinds)
+        return batch(index + 100 * self.ends, **self.kinds)
 
     def on_epoch_begin(self):
         self.begins += 1
@@ -178,19 +178,6 @@ class Sums(keras.metrics.Metric):
 
     def result(self):
         return {"batches": self.total[0], "mask": self.total[1]}
-
-
-class Plain(Sequence):
-    """Batch i holds i."""
-
-    def __init__(self, length):
-        self.length = length
-
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, index):
-        return keras_cases.batch(index)
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras refuses steps_per_execution > 1 on torch")

@@ -3,6 +3,7 @@
     dataset.py   `KerasDataset`, the `keras.utils.PyDataset` over an enqueuer
     passes.py    which of Keras' passes are real: pure, and needs no Keras
     steps.py     the length, which Keras reads once and which may change
+    images.py    Keras' own image iterators, so that workers can be sent them
     resume.py    `ResumeKeras`, beside `BackupAndRestore`
 
 Keras is imported when one of the names is asked for.

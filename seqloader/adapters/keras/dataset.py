@@ -21,6 +21,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from seqloader.adapters.frameworks import framework
+from seqloader.adapters.keras.images import make_sendable
 from seqloader.adapters.keras.passes import Answer, Ending, Passes
 from seqloader.adapters.keras.steps import Steps
 from seqloader.adapters.owner import EnqueuerOwner
@@ -63,7 +64,8 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
 
     Args:
         source: A Sequence whose batches are (inputs,), (inputs, targets) or (inputs, targets,
-            sample_weights), or a dict; or an `OrderedEnqueuer` made before.
+            sample_weights), or a dict: a `keras.utils.PyDataset` of your own or what
+            `ImageDataGenerator().flow(...)` returns, too. Or an `OrderedEnqueuer` made before.
         endless: One epoch is followed by the next without an end, so that `steps_per_epoch` may be
             above the length. Keras then needs `steps_per_epoch` (`steps`, `validation_steps`).
         options: The arguments of `OrderedEnqueuer`.
@@ -74,6 +76,7 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
     """
 
     def __init__(self, source: Any, *, endless: bool = False, **options: Any) -> None:
+        make_sendable(source)
         EnqueuerOwner.__init__(self, source, **options)
         PyDataset.__init__(self)
         self._is_endless = endless
