@@ -162,6 +162,17 @@ def test_hooks_run_once_an_epoch(kit, name):
         assert (sequence.begins, sequence.ends) == (expected, expected)
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="jax looks ahead")
+@pytest.mark.parametrize("name", ["fit", "one_batch", "two_batches", "stopped", "validation"])
+def test_jax_off_the_cpu_looks_a_batch_ahead_and_loses_none(kit, name, monkeypatch):
+    import jax
+
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # what Keras asks for it
+    CASES[name](kit)
+
+    assert kit.epochs() == EXPECTED[name]
+
+
 # --- several steps at once ----------------------------------------------------------------
 
 
