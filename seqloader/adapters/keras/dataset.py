@@ -216,7 +216,7 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
 
     def _begin(self) -> EpochIterator[Any]:
         epoch = self._epoch = iter(self._enqueuer)
-        self._begun = epoch.epoch.number, epoch.epoch.handovers.delivered
+        self._begun = epoch.epoch.number, epoch.position
         self._steps_now = epoch.remaining
         return epoch
 
