@@ -107,7 +107,7 @@ EXPECTED_PREDICTIONS = {
 quiet = pytest.mark.filterwarnings(
     "ignore:Your input ran out of data", "ignore:`shuffle=True` was passed, but will be"
 )
-# What numpy 2 says of how Keras' torch backend turns predictions into arrays.
+# What numpy 2 says of how Keras' torch backend turns tensors into arrays.
 predicting = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -238,6 +238,7 @@ def test_a_length_that_changes_between_epochs_is_that_of_each(lengths, hook):
     assert kit.epochs() == [epoch(e, *range(length)) for e, length in enumerate(lengths)]
 
 
+@predicting
 def test_the_progress_bar_takes_the_length(capsys):
     kit = Kit(None)
     with KerasDataset(Plain(3), workers=0) as data:
