@@ -75,6 +75,14 @@ class Window(Generic[Answer]):
         """Whether every position of the epoch was handed over."""
         return self.due == self.end
 
+    @property
+    def left(self) -> int | None:
+        """Positions that are not handed over, without those skipped; None: endless."""
+        if self.end is None:
+            return None
+        skipped = 0 if self._skips is None else len(self._skips.within(self.due, self.end))
+        return self.end - self.due - skipped
+
     def may_issue(self) -> bool:
         """Whether `issue` may be called now."""
         position = self.next

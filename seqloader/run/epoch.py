@@ -105,6 +105,14 @@ class Epoch:
         handovers = self.handovers
         return self.window.finished and handovers.delivered == handovers.next_position
 
+    @property
+    def remaining(self) -> int | None:
+        """Batches to be delivered, as planned; None: endless. Any thread."""
+        if self.state not in (EpochState.BEGUN, EpochState.SHOWN, EpochState.ASKED):
+            return 0
+        left = self.window.left
+        return None if left is None else left + (self.handovers.undelivered is not None)
+
     def check(self) -> None:
         """Assert what holds between any two calls."""
         self.window.check()

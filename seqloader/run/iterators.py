@@ -85,6 +85,12 @@ class EpochIterator(Generic[Batch]):
         """
         self.epoch.handovers.ahead_of = user
 
+    @property
+    def remaining(self) -> int | None:
+        """How many batches are still to come, as planned: those that turn out to be None, or are
+        skipped because they raise, count. 0 once the epoch has ended; None: endless."""
+        return self.epoch.remaining
+
     def find(self) -> Handover:
         """The handover of the next batch, which is nobody's yet.
 

@@ -450,3 +450,40 @@ def test_getitem_that_enters_the_enqueuer_is_told_so(make_any):
 
     with pytest.raises(RuntimeError, match="entered again"):
         list(enqueuer)
+
+
+# --- remaining ----------------------------------------------------------------------------
+
+
+def test_remaining_counts_what_is_still_to_come(recorded):
+    epoch = iter(recorded)
+    for left in (5, 4, 3, 2, 1):
+        assert epoch.remaining == left
+        next(epoch)
+    assert epoch.remaining == 0
+
+    assert list(epoch) == []
+    assert epoch.remaining == 0
+
+
+def test_remaining_counts_from_where_an_epoch_begins_and_without_what_is_skipped(recorded):
+    recorded.seek(0, 1)
+    epoch = iter(recorded)
+    assert epoch.remaining == 4
+
+    recorded.skip([2])
+    assert epoch.remaining == 3
+    recorded.peek()
+    assert epoch.remaining == 3
+    assert indices(epoch) == [1, 3, 4]
+
+
+def test_nothing_remains_of_an_epoch_that_was_left(recorded):
+    left = iter(recorded)
+    next(left)
+    iter(recorded)
+    assert left.remaining == 0
+
+
+def test_an_endless_epoch_has_no_remaining_number(make):
+    assert iter(make(Endless())).remaining is None

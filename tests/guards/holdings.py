@@ -23,6 +23,11 @@ _WITHOUT_A_FILE: Final = ("/memfd:", "/dev/shm/", "/dev/zero", "(deleted)")
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGCHLD", "SIGHUP", "SIGALRM", "SIGIO", "SIGPIPE")
 
 
+FOREIGN = ("TMonitor", "_DummyThread")
+"""Threads that are not ours: tqdm's; and those that C++ made, once they have called Python
+(TensorFlow's, which read a dataset ahead), which Python lists and cannot join."""
+
+
 @dataclass(frozen=True)
 class Holdings:
     """Each field is a set; what a later one has on top of an earlier one was leaked."""
@@ -51,7 +56,7 @@ def take() -> Holdings:
     return Holdings(
         processes=_children(),
         pids=frozenset(psutil.pids()),
-        threads=frozenset(t for t in threading.enumerate() if type(t).__name__ != "TMonitor"),
+        threads=frozenset(t for t in threading.enumerate() if type(t).__name__ not in FOREIGN),
         descriptors=_descriptors(),
         mappings=_mappings(),
         named_memory=named_memory.names(),

@@ -1,0 +1,185 @@
+"""`ResumeKeras`: a training that is killed anywhere goes on with the next batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("keras", reason="Keras 3 is not installed")
+
+from seqloader import OrderedEnqueuer
+
+pytestmark = pytest.mark.limit(300)
+
+PROGRAM = '''
+import json, os, signal, sys
+from pathlib import Path
+
+import keras, numpy as np
+from seqloader import Sequence
+from seqloader.adapters.keras import KerasDataset, ResumeKeras
+
+while True:  # each training in a fork: importing Keras takes longer than all of them
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit()
+    child = os.fork()
+    if not child:
+        break
+    print(os.waitpid(child, 0)[1], flush=True)
+folder, options = json.loads(line)
+folder = Path(folder)
+
+
+class Numbers(Sequence):
+    """Batch i of epoch e holds 100 * e + i; its own state is the number of the epoch."""
+
+    def __init__(self):
+        self.epoch = 0
+
+    def __len__(self):
+        return options.get("length", 5) + self.epoch * options.get("grows", 0)
+
+    def __getitem__(self, index):
+        tag = np.full((2, 1), 100 * self.epoch + index, "float32")
+        return tag, tag
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+    def state_dict(self):
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state):
+        self.epoch = state["epoch"]
+
+
+class Tag(keras.metrics.Metric):
+    """The number of the batch that was seen last."""
+
+    def __init__(self):
+        super().__init__(name="tag")
+        self.tag = self.add_weight(name="tag", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.tag.assign(keras.ops.cast(keras.ops.mean(y_true), "float32"))
+
+    def result(self):
+        return self.tag + 0.0
+
+    def reset_state(self):
+        self.tag.assign(keras.ops.zeros(()))
+
+
+def die(when):
+    if options.get("die") == when:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Watch(keras.callbacks.Callback):
+    """Writes down (updates before it, batch) for each batch trained; dies where it is told to."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.done = int(self.model.optimizer.iterations)
+        self.epoch = epoch
+        die(["epoch", epoch])
+
+    def on_train_batch_end(self, step, logs=None):
+        with open(folder / "trained", "a") as file:
+            print(json.dumps([self.done, self.epoch, round(float(logs["tag"]))]), file=file)
+        self.done += 1
+        die(["trained", self.done])
+
+
+class Backup(keras.callbacks.BackupAndRestore):
+    """Dies in the middle of a save, or right after it."""
+
+    def _save_model(self):
+        saves = int(self.model.optimizer.iterations)
+        super()._save_model()
+        die(["saved", saves])
+
+
+model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
+model.compile(keras.optimizers.SGD(0.0), "mse", metrics=[Tag()])
+with KerasDataset(Numbers(), workers=0, seed=0, shuffle=options.get("shuffle", False)) as train:
+    backup = Backup(folder / "backup", save_freq=options["save"])
+    resume = ResumeKeras(folder / "backup", train)
+    model.fit(train, epochs=3, verbose=0, callbacks=[Watch(), backup, resume])
+'''
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """A process that has imported Keras, and runs one training after another."""
+    path = tmp_path_factory.mktemp("program") / "program.py"
+    path.write_text(PROGRAM)
+    with subprocess.Popen(
+        [sys.executable, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def run(program, tmp_path):
+    """Train, in a process of its own; how it ended."""
+
+    def run(**options):
+        print(json.dumps([str(tmp_path), options]), file=program.stdin, flush=True)
+        return os.waitstatus_to_exitcode(int(program.stdout.readline()))
+
+    return run
+
+
+def trained(folder: Path) -> list[list[int]]:
+    """[Keras' epoch, batch] of each update of the model as it is: what came later counts."""
+    found = {}
+    for line in (folder / "trained").read_text().splitlines():
+        done, epoch, tag = json.loads(line)
+        for later in [number for number in found if number >= done]:
+            del found[later]
+        found[done] = [epoch, tag]
+    assert [*found] == [*range(len(found))]
+    return [*found.values()]
+
+
+DEATHS = [
+    ("every batch", {"save": 1}, [["trained", 3]]),
+    ("every second batch, twice", {"save": 2}, [["trained", 3], ["trained", 5]]),
+    ("between a save and its record", {"save": 2}, [["saved", 4]]),
+    ("so, over the end of an epoch", {"save": 3}, [["saved", 6]]),
+    ("at the last batch of an epoch", {"save": 5}, [["trained", 7]]),
+    ("at an epoch", {"save": "epoch"}, [["trained", 8], ["epoch", 2]]),
+    ("shuffled", {"save": 2, "shuffle": True}, [["trained", 7]]),
+    ("lengths that grow", {"save": 2, "grows": 1}, [["trained", 5], ["saved", 8]]),
+]
+
+
+def uninterrupted(*, shuffle=False, grows=0, **_) -> list[list[int]]:
+    """[epoch, batch] of a training that nobody kills."""
+    lengths = [5 + epoch * grows for epoch in range(3)]
+    if not shuffle:
+        return [[e, 100 * e + i] for e, length in enumerate(lengths) for i in range(length)]
+    with OrderedEnqueuer(range(5), shuffle=True, seed=0, workers=0) as enqueuer:
+        return [[e, 100 * e + i] for e in range(3) for i in enqueuer]
+
+
+@pytest.mark.parametrize(("name", "options", "deaths"), DEATHS, ids=[name for name, *_ in DEATHS])
+def test_what_was_killed_goes_on_with_the_next_batch(run, tmp_path, name, options, deaths):
+    for death in deaths:
+        assert run(die=death, **options) == -signal.SIGKILL
+    assert run(**options) == 0
+
+    assert trained(tmp_path) == uninterrupted(**options)
+    assert not (tmp_path / "backup").exists()
