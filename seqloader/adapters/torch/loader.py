@@ -82,6 +82,9 @@ class TorchLoader(EnqueuerOwner[Batch]):
         """This loader. Trainers tell `loader.sampler.set_epoch` of each epoch."""
         return self
 
+    batch_sampler = None
+    """Lightning asks for it where there is a `sampler`."""
+
     # --- where it stands ------------------------------------------------------------------
 
     def set_epoch(self, epoch: int) -> None:
@@ -110,6 +113,17 @@ class TorchLoader(EnqueuerOwner[Batch]):
         self.enqueuer.load_state_dict(state, **how)
         self._batches = None
         self._wanted_epoch = 0
+
+    def seek(self, epoch: int, position: int = 0) -> None:
+        """Go on at any place, as `OrderedEnqueuer.seek`."""
+        self.enqueuer.seek(epoch, position)
+        self._batches = None
+        self._wanted_epoch = 0
+
+    def end_epoch(self) -> None:
+        """End the epoch under way now, as `OrderedEnqueuer.end_epoch`."""
+        self.enqueuer.end_epoch()
+        self._batches = None
 
     # --- what a pass asks -----------------------------------------------------------------
 
