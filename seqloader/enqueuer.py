@@ -275,6 +275,15 @@ class OrderedEnqueuer(Generic[Batch]):
         """If the last batch of the epoch was handed out, end the epoch now, in this thread."""
         self._run.join_end_of_epoch()
 
+    def end_epoch(self) -> None:
+        """End the epoch under way now, in this thread, as the next `iter()` would.
+
+        What is left of it is not delivered. Where a state was loaded, or sought, inside an epoch,
+        its hooks run, and none of its batches is computed. An epoch of which nothing was delivered
+        is none to end.
+        """
+        self._run.leave_epoch()
+
     # --- resume ---------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:

@@ -212,8 +212,8 @@ class Run:
 
     # --- one epoch ------------------------------------------------------------------------
 
-    def begin_epoch(self) -> Epoch:
-        """Begin the coming epoch: its hook, its length, its plan, its first tickets."""
+    def begin_epoch(self, *, fill: bool = True) -> Epoch:
+        """Begin the coming epoch: its hook, its length, its plan, its first tickets if `fill`."""
         session, executor = self.session, self.session.executor
         assert executor is not None
         self._check_whole()
@@ -242,7 +242,8 @@ class Run:
                 skips=cursor.skipped.get(number),
                 disagreements=self._disagreements,
             )
-            epoch.fill()
+            if fill:
+                epoch.fill()
             in_turn = isinstance(executor, SharesGenerators) and executor.takes_turns()
             if in_turn and not self._warned_turns:
                 self._warned_turns = True
@@ -345,6 +346,30 @@ class Run:
         if epoch is not None and epoch.counts and epoch.is_delivered:
             self.issue_warnings(epoch)
             self.end_epoch()
+
+    def leave_epoch(self) -> None:
+        """End the epoch in which the run stands now, in this thread, whatever is left of it."""
+        self.session.call(self._leave_epoch)
+
+    def _leave_epoch(self) -> None:
+        if not self._is_inside():
+            return
+        epoch = self.epoch
+        if epoch is None:  # the run was brought here: its hooks are due, and no batch is
+            self.session.be_running()
+            epoch = self.begin_epoch(fill=False)
+        if not epoch.counts:
+            epoch.becomes("ask")
+        self.issue_warnings(epoch)
+        self.end_epoch()
+
+    def _is_inside(self) -> bool:
+        """Whether something of the epoch in which the run stands was delivered, here or before."""
+        epoch, place = self.epoch, self.place
+        if epoch is not None and epoch.counts:
+            return True
+        # An epoch that goes on with other shards begins at `first`; every endless one does.
+        return place.next.position > 0 or (place.next.first > 0 and isinstance(place.length, int))
 
     # --- going elsewhere ------------------------------------------------------------------
 

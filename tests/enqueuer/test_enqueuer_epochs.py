@@ -452,7 +452,9 @@ def test_stop_inside_on_epoch_begin_begins_nothing(make, children, take):
     assert not enqueuer.is_running() and children() == []
 
 
-@pytest.mark.parametrize("call", ["__iter__", "get", "peek", "start", "join_end_of_epoch"])
+@pytest.mark.parametrize(
+    "call", ["__iter__", "get", "peek", "start", "join_end_of_epoch", "end_epoch"]
+)
 def test_entering_again_from_a_hook_is_refused_and_said(make, call):
     class Sequence(Numbers):
         def on_epoch_begin(self):

@@ -81,6 +81,9 @@ class Course:
         assert self._do("join_end_of_epoch", self._enqueuer.join_end_of_epoch) is None
         self._begin()
         self._next()
+        assert self._do("end_epoch", self._enqueuer.end_epoch) is None
+        self._begin()
+        self._next()
 
     def _do(self, step: str, call: Callable[..., Any], *args: Any) -> Any:
         self.step = step

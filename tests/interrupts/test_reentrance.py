@@ -86,7 +86,9 @@ EXECUTORS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize("call", ["next", "iter", "get", "peek", "start", "join_end_of_epoch"])
+@pytest.mark.parametrize(
+    "call", ["next", "iter", "get", "peek", "start", "join_end_of_epoch", "end_epoch"]
+)
 def test_call_from_a_signal_handler_during_next_is_refused(executor, call, tmp_path):
     gate, refusals = Gate(tmp_path), []
     enqueuer = OrderedEnqueuer(Gated(4, 1, gate), **EXECUTORS[executor])
