@@ -101,6 +101,9 @@ class TorchLoader(EnqueuerOwner[Batch]):
         """This loader. Trainers tell `loader.sampler.set_epoch` of each epoch."""
         return self
 
+    batch_sampler = None
+    """Lightning asks for it where there is a `sampler`."""
+
     @property
     def feed(self) -> DeviceFeed | None:
         """What sends batches to the device, from the first batch on; it counts what it does."""
@@ -149,6 +152,15 @@ class TorchLoader(EnqueuerOwner[Batch]):
         """Go on where `state` was saved; `how` as in `OrderedEnqueuer.load_state_dict`."""
         self.enqueuer.load_state_dict(state, **how)
         self._wanted_epoch = 0
+
+    def seek(self, epoch: int, position: int = 0) -> None:
+        """Go on at any place, as `OrderedEnqueuer.seek`."""
+        self.enqueuer.seek(epoch, position)
+        self._wanted_epoch = 0
+
+    def end_epoch(self) -> None:
+        """End the epoch under way now, as `OrderedEnqueuer.end_epoch`."""
+        self.enqueuer.end_epoch()
 
     # --- what a pass asks -----------------------------------------------------------------
 
