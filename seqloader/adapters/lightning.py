@@ -28,7 +28,7 @@ from seqloader.samples.nest import map_nest
 
 __all__ = ["ResumeLoader"]
 
-Callback = framework("lightning.pytorch", extra="lightning", at_least="2.4").Callback
+Callback: Any = framework("lightning.pytorch", extra="lightning", at_least="2.4").Callback
 
 KEY = "seqloader"
 """Of what is ours in a checkpoint."""

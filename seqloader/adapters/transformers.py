@@ -33,8 +33,9 @@ __all__ = ["LoaderPlace", "TrainLoader", "with_loader"]
 
 framework("transformers", extra="transformers", at_least="4.46")
 _callbacks = framework("transformers.trainer_callback", extra="transformers")
-TrainerCallback, ExportableState = _callbacks.TrainerCallback, _callbacks.ExportableState
-IterableDataset = framework("torch.utils.data", extra="torch").IterableDataset
+TrainerCallback: Any = _callbacks.TrainerCallback
+ExportableState: Any = _callbacks.ExportableState
+IterableDataset: Any = framework("torch.utils.data", extra="torch").IterableDataset
 
 
 def with_loader(trainer: Any, loader: TorchLoader[Any]) -> Any:
