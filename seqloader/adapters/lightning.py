@@ -81,7 +81,7 @@ class ResumeLoader(Callback):  # type: ignore[misc]
                 "before, this process does not know the others",
             )
         saved, self._loaded = self._loaded, None
-        if saved is None:
+        if saved is None or not loaders:
             return
         if len(loaders) != len(saved["loaders"]):
             raise ResumeError(
@@ -96,6 +96,9 @@ class ResumeLoader(Callback):  # type: ignore[misc]
                 loader.end_epoch()
         if over and saved["epoch_was_left"]:
             _begin_with_an_epoch(trainer.fit_loop)
+        elif (shards := loaders[0].enqueuer.shard[1]) != saved["loaders"][0]["shard"][1]:
+            done = _batches_done(saved["loaders"][0], shards)
+            _recount(trainer.fit_loop.epoch_loop, trainer.num_training_batches if over else done)
         fetcher = trainer.fit_loop._data_fetcher
         if getattr(fetcher, "batches", None):
             iter(fetcher)  # it has taken a batch ahead, from where the loader stood before
@@ -145,6 +148,23 @@ def _begin_with_an_epoch(fit_loop: Any) -> None:
         fit_loop.epoch_progress.increment_completed()
         fit_loop.reset_restart_stage()
     fit_loop.epoch_loop.restarting = False
+
+
+def _batches_done(state: dict[str, Any], shards: int) -> int:
+    """Batches of this epoch that were delivered, counted as on so many processes."""
+    delivered: int = state["first"] + state["position"] * state["shard"][1]
+    return delivered // shards
+
+
+def _recount(epoch_loop: Any, done: int) -> None:
+    """Have the Trainer count the batches of this epoch as on this number of processes.
+
+    Counted as on the number that the checkpoint was saved with, the epoch would end too early.
+    """
+    batches = epoch_loop.batch_progress.current
+    more = done - batches.ready
+    for name in ("ready", "started", "processed", "completed"):
+        setattr(batches, name, getattr(batches, name) + more)
 
 
 def _before(state: dict[str, Any], batches: int) -> dict[str, Any]:

@@ -1,0 +1,198 @@
+"""Does a training that was stopped and resumed train with each batch once?
+
+Compared    a TorchLoader, and what the framework does by itself with its own DataLoader
+Varied      the trainer, where it was stopped, on how many processes before and after
+Measured    of all batches of all epochs: how often each of them went into an optimizer step that
+            the model at the end has seen. 0: it was lost; 2: it came twice. And how many batches
+            were computed after the resume that nothing was trained with
+Method      each training counts in a buffer of the model, so that what a checkpoint does not hold
+            does not count. It saves after `stop` batches, trains with one more, and ends by an
+            exception or SIGKILL; another process, or several, load what was saved
+Not shown   what workers had computed ahead when the training was stopped: that is always lost
+
+Run         python tests/adapters/resume_matrix.py [--points 40] [--only lightning] [--json FILE]
+            prints the table; a quarter of an hour on two cores
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from resume_trainings import TRAININGS, batches_of, run_phase
+
+TRAINERS = tuple(TRAININGS)
+WORLDS = {
+    "lightning": ((1, 1), (2, 1), (1, 2)),
+    "transformers": ((1, 1),),  # it counts epochs in update steps, whatever the processes
+    "accelerate": ((1, 1), (2, 1), (1, 2)),
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training, stopped at each of these points, and resumed."""
+
+    trainer: str
+    loader: str
+    """ "seqloader" or "own"."""
+    before: int
+    after: int
+    points: tuple[int, ...]
+    """Batches on each process after which a checkpoint is saved."""
+    kill: bool = False
+    """By SIGKILL, one training a process; else by an exception, all in one."""
+
+
+@dataclass
+class Tally:
+    """What became of the batches of all points."""
+
+    points: int = 0
+    lost: int = 0
+    doubled: int = 0
+    for_nothing: int = 0
+    failed: int = 0
+    """Points at which the training could not go on."""
+    why: str = ""
+
+
+def trials(trainer: str, points: int) -> list[Trial]:
+    """All of one trainer."""
+    return [
+        Trial(trainer, loader, before, after, stops(trainer, points, before, after))
+        for before, after in WORLDS[trainer]
+        for loader in ("seqloader", "own")
+    ]
+
+
+def stops(trainer: str, points: int, before: int, after: int) -> tuple[int, ...]:
+    """Where to stop: evenly spread, and where what is left can be dealt out evenly."""
+    each = TRAININGS[trainer].every * (2 if after > before else 1)
+    last = batches_of(trainer, before) // each - 2  # and one batch more before it stops
+    wanted = {1 + (last - 1) * point // max(1, points - 1) for point in range(points)}
+    return tuple(each * point for point in sorted(wanted))
+
+
+def run(trial: Trial) -> Tally:
+    """Stop it at each point, resume it, and count."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        if trial.kill:
+            for point in trial.points:
+                _launch(replace(trial, points=(point,)), place, trial.before, "stop")
+        else:
+            _launch(trial, place, trial.before, "stop")
+        _launch(trial, place, trial.after, "resume")
+        for point in trial.points:
+            _count(place / str(point), tally)
+    return tally
+
+
+def _count(place: Path, tally: Tally) -> None:
+    tally.points += 1
+    if (error := place / "error.txt").exists():
+        tally.failed += 1
+        tally.why = error.read_text()
+        return
+    ended = [json.loads(path.read_text()) for path in place.glob("ended-*.json")]
+    counts = Counter(ended[0]["counts"])
+    tally.lost += counts[0]
+    tally.doubled += sum((times - 1) * counts[times] for times in counts if times > 1)
+    computed = sum(path.read_text().count("\n") for path in place.glob("computed-resume-*"))
+    tally.for_nothing += computed - sum(each["trained"] for each in ended)
+
+
+def _launch(trial: Trial, place: Path, processes: int, phase: str) -> None:
+    """Run a phase of a trial on so many processes, in this file again."""
+    task = json.dumps({"trial": asdict(trial), "place": str(place), "phase": phase})
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    started = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for rank in range(processes):
+        if processes > 1:
+            environment |= {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(processes),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+                "GLOO_SOCKET_IFNAME": "lo",
+            }
+        started.append(
+            subprocess.Popen(
+                [sys.executable, __file__, "--task", task],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    wanted = -signal.SIGKILL if trial.kill and phase == "stop" else 0
+    try:
+        for process in started:
+            _, said = process.communicate(timeout=600)
+            if process.returncode != wanted:
+                raise RuntimeError(f"{trial} ended with {process.returncode}:\n{said[-3000:]}")
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def rows(results: list[tuple[Trial, Tally]]) -> list[str]:
+    """The table."""
+    lines = [
+        "trainer       processes  loader     points  lost  doubled  for nothing  could not go on",
+        "------------  ---------  ---------  ------  ----  -------  -----------  ---------------",
+    ]
+    for trial, tally in results:
+        how = f"{trial.before} -> {trial.after}" + (" KILL" if trial.kill else "")
+        lines.append(
+            f"{trial.trainer:<12}  {how:<9}  {trial.loader:<9}  {tally.points:>6}  "
+            f"{tally.lost:>4}  {tally.doubled:>7}  {tally.for_nothing:>11}  {tally.failed:>15}"
+        )
+    return lines
+
+
+def main() -> None:
+    """Run all trials, print the table, and write it where it is wanted."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--points", type=int, default=40)
+    parser.add_argument("--kills", type=int, default=3, help="points of each trainer by SIGKILL")
+    parser.add_argument("--only", nargs="*", choices=TRAINERS, default=TRAINERS)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.task is not None:
+        task = json.loads(arguments.task)
+        run_phase(Trial(**task["trial"]), Path(task["place"]), task["phase"])
+        return
+    results = []
+    for trainer in arguments.only:
+        killed = Trial(trainer, "seqloader", 1, 1, stops(trainer, arguments.kills, 1, 1), kill=True)
+        for trial in [*trials(trainer, arguments.points), killed]:
+            results.append((trial, run(trial)))
+            print(
+                "\n".join(rows(results[-1:])[2:] if len(results) > 1 else rows(results)), flush=True
+            )
+            if results[-1][1].why:
+                print("    ", results[-1][1].why, flush=True)
+    if arguments.json is not None:
+        table = [{**asdict(trial), **asdict(tally)} for trial, tally in results]
+        arguments.json.write_text(json.dumps(table, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
