@@ -11,9 +11,9 @@ to resume one (2.6):
 `ResumeLoader` loads all of them when training starts, which is after both and before the first
 batch. To load is to bring the loader to a place: it does not matter whether it stands there.
 
-What a checkpoint says of the loader is where *training* stands. The two differ by the batch in work
-when it is written because of an error, and by the one that Lightning takes ahead of a loader which
-has no length.
+What a checkpoint says of the loader is where *training* stands. The two differ by the batch that
+failed, when it is written because of an error, and by the one that Lightning takes ahead of a
+loader which has no length.
 """
 
 from __future__ import annotations

@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,6 +37,7 @@ WORLDS = {
     "lightning": ((1, 1), (2, 1), (1, 2)),
     "transformers": ((1, 1),),  # it counts epochs in update steps, whatever the processes
     "accelerate": ((1, 1), (2, 1), (1, 2)),
+    "keras": ((1, 1),),  # it is one process
 }
 
 
@@ -85,7 +88,6 @@ def stops(trainer: str, points: int, before: int, after: int) -> tuple[int, ...]
 
 def run(trial: Trial) -> Tally:
     """Stop it at each point, resume it, and count."""
-    tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         if trial.kill:
@@ -94,8 +96,14 @@ def run(trial: Trial) -> Tally:
         else:
             _launch(trial, place, trial.before, "stop")
         _launch(trial, place, trial.after, "resume")
-        for point in trial.points:
-            _count(place / str(point), tally)
+        return count(trial, place)
+
+
+def count(trial: Trial, place: Path) -> Tally:
+    """Of a trial whose two phases have run in this folder."""
+    tally = Tally()
+    for point in trial.points:
+        _count(place / str(point), tally)
     return tally
 
 
@@ -176,6 +184,8 @@ def main() -> None:
     parser.add_argument("--task", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.task is not None:
+        warnings.simplefilter("ignore")  # of the frameworks'
+        logging.disable(logging.WARNING)
         task = json.loads(arguments.task)
         run_phase(Trial(**task["trial"]), Path(task["place"]), task["phase"])
         return

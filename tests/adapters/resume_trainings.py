@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +100,6 @@ def batches_of(trainer: str, processes: int) -> int:
 
 def run_phase(trial: Any, place: Path, phase: str) -> None:
     """Stop a training at each point of the trial; or resume those that were, and note their end."""
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
     rank = os.environ.get("RANK", "0")
     training = TRAININGS[trial.trainer]
     for point in trial.points:
@@ -296,6 +292,64 @@ def train_with_accelerate(run: Run) -> None:
                 path.write_text(json.dumps([epoch, batch_number]))
 
 
+# --- with Keras -------------------------------------------------------------------------------
+
+
+def train_with_keras(run: Run) -> None:
+    """With BackupAndRestore, whose model counts in a weight of a layer."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    import keras
+    from seqloader.adapters.keras import KerasDataset, ResumeKeras
+
+    class Pairs(Numbers):
+        def __getitem__(self, index: int) -> Any:
+            return tuple(super().__getitem__(index).values())
+
+    class OwnPairs(keras.utils.PyDataset):
+        def __init__(self) -> None:
+            super().__init__()
+            self.numbers = Samples(run.note)
+
+        def __len__(self) -> int:
+            return LENGTH
+
+        def __getitem__(self, index: int) -> Any:
+            x, wanted = (array[None] for array in self.numbers[index].values())
+            x[0, 0] = run.epoch()
+            return x, wanted
+
+    class Counting(keras.layers.Layer):
+        def build(self, _: Any) -> None:
+            self.counts = self.add_weight(
+                shape=(run.epochs * LENGTH,), initializer="zeros", trainable=False
+            )
+
+        def call(self, x: Any) -> Any:
+            number = keras.ops.cast(x[:, 0] * LENGTH + x[:, 1], "int32")
+            self.counts.assign_add(keras.ops.one_hot(number, run.epochs * LENGTH)[0])
+            return x / 100
+
+    class Progress(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            run.epoch = lambda: epoch
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            run.take()
+
+    counting = Counting()
+    model = keras.Sequential([keras.Input((2,)), counting, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    folder = run.place / "backup"
+    backup = keras.callbacks.BackupAndRestore(folder, save_freq=run.stop_at or 10_000)
+    run.counts = lambda: [int(number) for number in counting.counts.numpy()]
+    if run.own:
+        model.fit(OwnPairs(), epochs=run.epochs, callbacks=[backup, Progress()], verbose=0)
+        return
+    with KerasDataset(Pairs(run.note), workers=0, seed=SEED, shuffle=True) as train:
+        callbacks = [backup, ResumeKeras(folder, train), Progress()]
+        model.fit(train, epochs=run.epochs, callbacks=callbacks, verbose=0)
+
+
 @dataclass(frozen=True)
 class Training:
     """How one trainer trains."""
@@ -310,4 +364,5 @@ TRAININGS = {
     "lightning": Training(train_with_lightning, epochs=6),
     "transformers": Training(train_with_transformers, epochs=11, every=4),
     "accelerate": Training(train_with_accelerate, epochs=6),
+    "keras": Training(train_with_keras, epochs=6),
 }

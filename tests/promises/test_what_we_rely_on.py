@@ -552,6 +552,55 @@ def test_image_iterators_of_keras_draw_their_order_by_that_method():
     assert sorted(iterator.index_array) == list(range(6))
 
 
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore")  # of Lightning's own
+def test_the_loops_of_lightning_count_batches_so(tmp_path):
+    torch = pytest.importorskip("torch")
+    pl = pytest.importorskip("lightning.pytorch")
+    counted = []
+
+    class Counts(pl.Callback):
+        def on_train_batch_start(self, trainer, *_):
+            self.note(trainer)
+
+        def on_train_batch_end(self, trainer, *_):
+            self.note(trainer)
+
+        def note(self, trainer):
+            loop = trainer.fit_loop
+            batches = loop.epoch_loop.batch_progress
+            epochs = loop.epoch_progress.current
+            place = (loop._data_fetcher.fetched, batches.current.ready, batches.current.processed)
+            counted.append((*place, batches.is_last_batch, epochs.started - epochs.processed))
+            assert not loop.epoch_loop.restarting
+            assert not loop.restarted_on_epoch_end
+
+    class Module(pl.LightningModule):
+        def training_step(self, batch, _):
+            return None
+
+        def configure_optimizers(self):
+            return None
+
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        callbacks=[Counts()],
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Module(), torch.utils.data.DataLoader([torch.zeros(1)] * 2))
+
+    first, second = (
+        [(1, 1, 0, False, 1), (1, 1, 1, False, 1)],
+        [(2, 2, 1, True, 1), (2, 2, 2, True, 1)],
+    )
+    assert counted == first + second
+
+
 def test_the_global_generator_of_numpy_has_that_name():
     mtrand: Any = np.random.mtrand
 
