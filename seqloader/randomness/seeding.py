@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from seqloader.randomness.context import BatchContext, current_batch, of_process, of_thread
 from seqloader.randomness.global_generators import seed_globals, seeded_generators
@@ -33,10 +33,18 @@ class Seeding:
 
     # Not a dataclass: every worker would wait for `dataclasses`, and for it to write the methods.
     __slots__ = ("reseed_globals", "seed")
+    seed: int
+    reseed_globals: bool
 
     def __init__(self, seed: int, reseed_globals: bool) -> None:
-        self.seed: Final = check_seed(seed)
-        self.reseed_globals: Final = reseed_globals
+        object.__setattr__(self, "seed", check_seed(seed))
+        object.__setattr__(self, "reseed_globals", reseed_globals)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Seeding does not change: {name}")
+
+    def __reduce__(self) -> Any:
+        return Seeding, (self.seed, self.reseed_globals)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Seeding):

@@ -552,6 +552,36 @@ def test_image_iterators_of_keras_draw_their_order_by_that_method():
     assert sorted(iterator.index_array) == list(range(6))
 
 
+def test_image_iterators_of_keras_make_their_indices_by_that_method():
+    image = pytest.importorskip("keras.src.legacy.preprocessing.image", exc_type=ImportError)
+    iterator = image.ImageDataGenerator().flow(
+        np.zeros((6, 2, 2, 3), "f4"), batch_size=2, shuffle=False
+    )
+    next(iterator.index_generator)
+
+    iterator.index_generator = iterator._flow_index()
+
+    assert [list(next(iterator.index_generator)) for _ in range(2)] == [[0, 1], [2, 3]]
+
+
+def test_the_epoch_that_fit_of_keras_begins_with_is_set_so():
+    keras = pytest.importorskip("keras", reason="Keras 3 is not installed")
+    epochs = []
+
+    class Begins(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.model._initial_epoch = 2
+
+        def on_epoch_begin(self, epoch, logs=None):
+            epochs.append(epoch)
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.zeros((2, 1)), np.zeros((2, 1)), epochs=4, callbacks=[Begins()], verbose=0)
+
+    assert epochs == [2, 3]
+
+
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore")  # of Lightning's own
 def test_the_loops_of_lightning_count_batches_so(tmp_path):

@@ -24,7 +24,7 @@ Rules
     R2  After that (TRAINING) a walk goes on where the last one ended: with `steps_per_epoch` one
         epoch reaches over several.
     R3  A new adapter or a reset ends the pass before it: where its epoch is not over, that is cut,
-        and the next walk begins another. Its generator is retired, and refused if it asks again.
+        and the next walk begins another. Its generator is abandoned, and refused if it asks again.
     R4  A plain call outside of a probe is somebody's `dataset[3]`: random access, no delivery.
     R5  At most `KEPT` batches are kept. A build that takes more (some backends take as many as
         `steps_per_execution`) is undone by going back to where the epoch was begun.
@@ -41,8 +41,8 @@ __all__ = ["KEPT", "Answer", "Ending", "Passes"]
 KEPT = 8
 """Batches: a probe takes 2, a build 1 or 2."""
 
-RETIRED = 8
-"""Generators known as retired: one for each pass that was cut, of which the latest count."""
+ABANDONED = 8
+"""Generators known as abandoned: one for each pass that was cut, of which the latest count."""
 
 
 class _Phase(enum.Enum):
@@ -78,7 +78,7 @@ class Passes:
         self._kept_all = True
         self._walk: object = None
         self._generator: object = None
-        self._retired: deque[object] = deque(maxlen=RETIRED)
+        self._abandoned: deque[object] = deque(maxlen=ABANDONED)
         self.cut = False
         """Whether the epoch under way is not gone on with."""
 
@@ -97,13 +97,13 @@ class Passes:
         assert 0 <= self._shown <= len(self._kept) <= KEPT
         assert self._kept_all or not self._kept
         assert self._phase is _Phase.LOOKING or self._shown == 0
-        assert not any(self._generator is retired for retired in self._retired)
+        assert not any(self._generator is abandoned for abandoned in self._abandoned)
 
     # --- what Keras does ------------------------------------------------------------------
 
     def made(self) -> None:
         """An adapter was made: whatever was under way is over."""
-        self._retire()
+        self._abandon()
         self._walk = None
         if self._phase is _Phase.LOOKING and self._kept_all:
             self._shown = 0  # nobody has trained on them
@@ -128,9 +128,9 @@ class Passes:
             if self._phase is not _Phase.LOOKING or self._walk is not None:
                 return Answer.COMPUTE, False
         elif generator is not self._generator:
-            if any(generator is retired for retired in self._retired):
+            if any(generator is abandoned for abandoned in self._abandoned):
                 return Answer.REFUSE, False
-            self._retire()
+            self._abandon()
             self._generator = generator
             if self._phase is _Phase.LOOKING:
                 self._shown = 0
@@ -161,7 +161,7 @@ class Passes:
             self._walk = None
             return Ending.JOIN
         self._walk = None
-        self._retire()
+        self._abandon()
         self._shown = 0
         if not looking:
             self._cut()
@@ -200,7 +200,7 @@ class Passes:
 
     def moved(self) -> None:
         """The enqueuer was brought elsewhere, and goes on there."""
-        self._retire()
+        self._abandon()
         self._forget()
         self._kept_all = True
         self.cut = False
@@ -218,7 +218,7 @@ class Passes:
         self._kept.clear()
         self._shown = 0
 
-    def _retire(self) -> None:
+    def _abandon(self) -> None:
         if self._generator is not None:
-            self._retired.append(self._generator)
+            self._abandoned.append(self._generator)
             self._generator = None

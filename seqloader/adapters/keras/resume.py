@@ -33,7 +33,7 @@ keras = framework("keras", extra="keras", at_least="3.8")
 Callback: Any = keras.callbacks.Callback
 log = logging.getLogger("seqloader")
 
-FILE = "seqloader.json"
+FILE = "seqloader-resume.json"
 RECORDS = 4
 """Kept: `BackupAndRestore(double_checkpoint=True)` may go back to the save before the last."""
 
@@ -55,8 +55,8 @@ class ResumeKeras(Callback):  # type: ignore[misc]
     more, with the next batches: none is lost or comes twice, but there are more steps in all.
 
     Args:
-        path: The `backup_dir` of `BackupAndRestore`; the file `seqloader.json` is put there, and
-            goes with it when the training has ended.
+        path: The `backup_dir` of `BackupAndRestore`; the file `seqloader-resume.json` is put there,
+            and goes with it when the training has ended.
         dataset: What `fit` trains on.
     """
 
