@@ -273,6 +273,7 @@ def test_a_registered_loader_is_saved_and_resumed_with_the_accelerator(tmp_path,
 # --- two processes ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.limit(120)
 def test_two_processes_evaluate_as_one_bit_for_bit_and_train_as_with_its_own_loader(tmp_path):
     samples = [1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 16, 17, 23, 24, 29, 32, 33, 50]

@@ -15,7 +15,7 @@ pytest.importorskip("keras", reason="Keras 3 is not installed")
 
 from seqloader import OrderedEnqueuer
 
-pytestmark = pytest.mark.limit(300)
+pytestmark = [pytest.mark.limit(300), pytest.mark.slow]
 
 PROGRAM = '''
 import json, os, signal, sys

@@ -15,7 +15,7 @@ from seqloader import ArraySequence, OrderedEnqueuer
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 PROGRAM = Path(__file__).with_name("train_with_ddp.py")
 LIMIT_S = 150
