@@ -8,7 +8,6 @@ from typing import Any
 
 from harness.cases import Case
 from harness.contestants import OURS
-from harness.workloads import shared_empty
 from peers import Peer
 
 from chapters.cases import paced
@@ -59,7 +58,7 @@ def array(quick: bool, peers: Sequence[Peer]) -> list[Case]:
     facts: Any = {"workload_options": options, "workers": FOUR, "max_rounds": PEER_ROUNDS}
     cases = _cases("start-1gb", quick, peers, workload="HoldsArray", **facts)
     ours = [case for case in cases if case.engine == OURS]
-    if ours and shared_empty() is not None:
+    if ours:
         name = f"start-1gb: {OURS}, array in seqloader.shared_empty"
         cases.append(dataclasses.replace(ours[0], name=name, workload="HoldsSharedArray"))
     watched = [

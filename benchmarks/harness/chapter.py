@@ -16,7 +16,7 @@ from harness.cases import Case
 from harness.contestants import OURS
 from harness.figures import Figures
 from harness.judge import Judge
-from harness.verdict import Row, at_least, at_most, told
+from harness.verdict import Row
 from seqloader.command.words import three_digits
 
 Cases = Callable[[bool, Sequence[Peer]], list[Case]]
@@ -95,24 +95,16 @@ class Wanted:
 
     def row(self, judge: Judge) -> Row:
         figure = self.column.figure
+        facts: dict[str, Any] = {"at_least": self.at_least, "at_most": self.at_most}
+        facts |= {"words": self.words, "told": self.wanted, "basis": self.basis}
         if self.times_best is not None:
-            best: Any = {"label": self.label, "limit": self.limit, "reason": self.reason}
-            return judge.times_best(self.work, self.times_best, figure, self.unit, **best)
+            facts |= judge.times_best(self.times_best, figure, self.label, self.limit)
         if self.at_most_best:
-            scaled = (self.unit, self.column.scale, self.reason)
-            return judge.not_above_best(self.work, figure, *scaled)
-        values = self.column.values(judge.figures, judge.chapter, self.label)
-        more: Any = {"basis": self.basis, "reason": self.reason}
+            facts |= judge.not_above_best(figure, self.column.scale)
         if self.tells_seconds and (own := judge.values(self.label, figure)):
-            more["beside"] = f"{statistics.median(own):.2f} s"
-        if self.wanted:
-            targets = (self.at_least, self.at_most)
-            return Row(self.work, self.wanted, values, self.unit, *targets, **more)
-        if self.at_least is not None:
-            return at_least(self.work, values, self.at_least, self.unit, self.words, **more)
-        if self.at_most is not None:
-            return at_most(self.work, values, self.at_most, self.unit, self.words, **more)
-        return told(self.work, values, self.unit, **more)
+            facts["beside"] = f"{statistics.median(own):.2f} s"
+        values = self.column.values(judge.figures, judge.chapter, self.label)
+        return Row(self.work, values, self.unit, reason=self.reason, **facts)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,8 @@ from peers.spdl_pipelines import SpdlLoader
 
 from harness import workloads
 from harness.cases import Case
-from harness.limits import seconds_each
+from harness.limits import Figures, seconds_each
 from harness.workloads import WrongBatch, expected
-
-Figures = dict[str, float]
 
 DEVICE = "cuda"
 CALIBRATION_CYCLES = 20_000_000

@@ -5,11 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness.contestants import OURS, Contestant
 from harness.figures import Figures
-from harness.verdict import Row, at_least, at_most
 from seqloader.command.words import three_digits
 
 LIMIT_SHARE = 0.85
@@ -46,26 +45,16 @@ class Judge:
     def values(self, label: str, figure: str) -> list[float]:
         return self.figures.values(self.name(label), figure)
 
-    def ratios(self, label: str, other: str, figure: str) -> list[float]:
-        return self.figures.ratios(self.name(label), self.name(other), figure)
-
     def name(self, label: str) -> str:
         return f"{self.chapter}: {label}"
 
     def times_best(
-        self,
-        work: str,
-        ratio: float,
-        figure: str,
-        unit: str,
-        *,
-        label: str = OURS,
-        limit: tuple[str, str] | None = None,
-        reason: str = "",
-    ) -> Row:
+        self, ratio: float, figure: str, label: str = OURS, limit: tuple[str, str] | None = None
+    ) -> dict[str, Any]:
         """At least `ratio` times the best peer, or most of the limit where that is less.
 
-        The limit is the label and figure of the case that measures what the machine allows.
+        The limit is the label and figure of the case that measures what the machine allows. As
+        facts of a row.
         """
         values, best = self.values(label, figure), self.best(figure)
         targets = {}
@@ -78,7 +67,7 @@ class Judge:
             share, of = LIMIT_SHARE * most, three_digits(most)
             targets[share] = f"{LIMIT_SHARE:g} x the limit of {of} = {three_digits(share)}"
         if not targets:
-            return Row(work, f"{ratio:g} x the best peer; none brought a figure", values, unit)
+            return {"told": f"{ratio:g} x the best peer; none brought a figure"}
         wanted = min(targets)
         basis = "; ".join(
             f"{text}{' (counts)' if value == wanted and len(targets) > 1 else ''}"
@@ -87,16 +76,11 @@ class Judge:
         beside = ""
         if best is not None and values:
             beside = f"{three_digits(statistics.median(values) / best.value)} x {best.label}"
-        more = {"basis": basis, "beside": beside, "reason": reason}
-        return at_least(work, values, wanted, unit, **more)
+        return {"at_least": wanted, "basis": basis, "beside": beside}
 
-    def not_above_best(
-        self, work: str, figure: str, unit: str, scale: float, reason: str = ""
-    ) -> Row:
-        """At most what the best peer needs."""
-        values = [value * scale for value in self.values(OURS, figure)]
+    def not_above_best(self, figure: str, scale: float) -> dict[str, Any]:
+        """At most what the best peer needs, as facts of a row."""
         best = self.best(figure, lowest=True)
         if best is None:
-            return Row(work, "not above the best peer; none brought a figure", values, unit)
-        more = {"basis": f"as {best.label}", "reason": reason}
-        return at_most(work, values, best.value * scale, unit, **more)
+            return {"told": "not above the best peer; none brought a figure"}
+        return {"at_most": best.value * scale, "basis": f"as {best.label}"}

@@ -8,6 +8,7 @@ batches does. A pipe tells a slow engine from a busy machine.
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import multiprocessing
 import os
@@ -121,29 +122,32 @@ def loops(case: Case, sequence: Any) -> Figures:
 
 
 def _loop(number: int, case: Case, sequence: Any) -> Figures:
-    index = number
-
-    def batches_for(seconds: float) -> Iterator[Any]:
-        nonlocal index
-        end_s = time.perf_counter() + seconds
-        while time.perf_counter() < end_s:
+    def checked() -> Iterator[Any]:
+        for index in itertools.count(number, case.workers):
             batch = sequence[index]
             check_batch(batch, index, case.touch, sequence)
-            index += case.workers
             yield batch
 
+    batches = checked()
     meet()
-    for _ in batches_for(case.warmup_s):
-        pass
+    consume(batches, case.warmup_s)
     meet()
+    return consume(batches, case.measure_s)[1]
+
+
+def consume(batches: Iterator[Any], seconds: float, min_batches: int = 1) -> tuple[int, Figures]:
+    """Take batches for `seconds`, and `min_batches` at least. How many, and how fast they came."""
     count = items = nbytes = 0
-    begun_s = time.perf_counter()
-    for array, labels in batches_for(case.measure_s):
+    begun_s = now_s = time.perf_counter()
+    for array, labels in batches:
         count += 1
         items += len(labels)
         nbytes += array.nbytes + labels.nbytes
-    wall_s = time.perf_counter() - begun_s
-    return {
+        now_s = time.perf_counter()
+        if count >= min_batches and now_s >= begun_s + seconds:
+            break
+    wall_s = now_s - begun_s
+    return count, {
         "batches_per_s": count / wall_s,
         "items_per_s": items / wall_s,
         "gb_per_s": nbytes / wall_s / 1e9,

@@ -26,9 +26,8 @@ from peers import find as find_peer
 from harness import devices, gathers, limits, orders, resumption, workloads
 from harness.cases import Case
 from harness.footprint import tree_cpu_s, tree_memory_bytes
+from harness.limits import Figures
 from harness.workloads import WrongBatch, check_batch
-
-Figures = dict[str, float]
 
 WARMUP_CAP_S = 3.0
 """A warm-up that waits for a number of batches is given up after this: an engine that slow has no
@@ -36,15 +35,6 @@ memory that could get warm."""
 EPOCHS_CAP_S = 4.0
 """Epochs are counted for no longer than this, though five at least."""
 MEMORY_SAMPLES = 3
-LIBRARIES = {
-    "grain": "grain.python",
-    "ray": "",  # reads its settings when it is imported, so its peer must do it
-    "seqloader": "seqloader.enqueuer",
-    "spdl_core": "spdl.pipeline",
-    "torch": "torch.utils.data",
-    "torchdata": "torchdata.stateful_dataloader",
-}
-"""Distribution -> what is imported to use it, where that is not its own name."""
 
 
 def stream(case: Case) -> Figures:
@@ -55,18 +45,14 @@ def stream(case: Case) -> Figures:
         _warm_up(case, batches)
 
         all_before_s, own_before_s = tree_cpu_s(), time.process_time()
-        begun_s = time.perf_counter()
-        count, items, nbytes = _consume(batches, case.min_batches, case.measure_s)
-        wall_s = time.perf_counter() - begun_s
+        count, rates = limits.consume(batches, case.measure_s, case.min_batches)
         own_s = time.process_time() - own_before_s
         all_s = tree_cpu_s() - all_before_s
 
         memory_bytes = _memory_in_full_swing(batches)
     return {
         "batches": count,
-        "batches_per_s": count / wall_s,
-        "items_per_s": items / wall_s,
-        "gb_per_s": nbytes / wall_s / 1e9,
+        **rates,
         "consumer_us": own_s / count * 1e6,
         "all_us": all_s / count * 1e6,
         "memory_mb": memory_bytes / 1e6,
@@ -96,19 +82,6 @@ def _warm_up(case: Case, batches: Iterator[Any]) -> None:
             return
         if count >= case.min_batches // 2 and elapsed_s >= max(case.warmup_s, WARMUP_CAP_S):
             return
-
-
-def _consume(batches: Iterator[Any], min_batches: int, seconds: float) -> tuple[int, int, int]:
-    """Take batches for `seconds`, and `min_batches` at least. How many, their labels and bytes."""
-    count = items = nbytes = 0
-    end_s = time.perf_counter() + seconds
-    for array, labels in batches:
-        count += 1
-        items += len(labels)
-        nbytes += array.nbytes + labels.nbytes
-        if count >= min_batches and time.perf_counter() >= end_s:
-            break
-    return count, items, nbytes
 
 
 def _memory_in_full_swing(batches: Iterator[Any]) -> int:
@@ -180,10 +153,8 @@ def first_batch(case: Case) -> Figures:
 
 def _import_libraries(engine: str) -> None:
     os.environ.setdefault("KERAS_BACKEND", "numpy")  # as the peer does, before Keras is imported
-    for distribution in find_peer(engine).requires:
-        module = LIBRARIES.get(distribution, distribution)
-        if module:
-            importlib.import_module(module)
+    for module in find_peer(engine).imports:
+        importlib.import_module(module)
 
 
 def own_cost(case: Case) -> Figures:

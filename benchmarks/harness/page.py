@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from harness.judge import LIMIT_SHARE
 from harness.plots import bars, file_name
 from harness.results import Results
 from harness.schedule import SLOW_S
-from harness.tables import Table, beside_table, peer_table, row_table
+from harness.tables import WORDS, Table, beside_table, markdown_table, peer_table, row_table
 from harness.verdict import Row
 from seqloader.command.rounds import SPREAD_LIMIT
 from seqloader.command.words import clock, count
@@ -109,4 +108,5 @@ def markdown(table: Table) -> str:
             [f"{name}<br><small>{note}</small>" if note else name, *cells]
             for name, *cells, note in rows
         ]
-    return dataclasses.replace(table, columns=columns, rows=rows).markdown()
+    ruler = [":--" if column in WORDS else "--:" for column in columns]
+    return markdown_table([columns, ruler, *rows])

@@ -36,7 +36,6 @@ def cut_pictures(folder: Path, count: int = COUNT) -> None:
     from seqloader.command.demo.photographs import photographs_in
 
     photographs = photographs_in(None)
-    folder.mkdir(parents=True, exist_ok=True)
     touched = {}
     for turn, photograph in enumerate(photographs[:count]):
         with Image.open(photograph.path) as opened:
@@ -47,10 +46,7 @@ def cut_pictures(folder: Path, count: int = COUNT) -> None:
             crop.save(_path(folder, number), quality=JPEG_QUALITY)
             decoded = decode(_path(folder, number))
             touched[number] = decoded.reshape(-1)[::STEP]
-    # Last, and at once: where there is a table, there is all of the rest.
-    unfinished = folder / f"unfinished-{TABLE}"
-    np.save(unfinished, np.stack([touched[number] for number in range(count)]))
-    unfinished.rename(folder / TABLE)
+    np.save(folder / TABLE, np.stack([touched[number] for number in range(count)]))
 
 
 def decode(path: str) -> np.ndarray[Any, Any]:

@@ -84,7 +84,9 @@ def _draw(chapter: Chapter, plot: Plot, shown: Sequence[Bar], figures: Figures, 
 
     with picture(path, (WIDTH_INCHES, 1.3 + LINE_INCHES * len(shown)), 130) as figure:
         axes = figure.subplots()
-        limit = _limit(chapter, plot, figures)
+        limit_figure = plot.limit_figure or plot.column.figure
+        median = figures.median(f"{chapter.name}: {plot.limit}", limit_figure)
+        limit = None if median is None else median * plot.column.scale
         lowest, highest = _range(shown, limit)
         axes.set_xlim(lowest, highest)
         if lowest > 0:
@@ -154,12 +156,6 @@ def _range(shown: Sequence[Bar], limit: float | None) -> tuple[float, float]:
         lowest = 10.0 ** math.floor(math.log10(min(values)) - 0.1)
         return lowest, highest * (highest / lowest) ** 0.1
     return 0.0, max(highest, 1e-9) * 1.12
-
-
-def _limit(chapter: Chapter, plot: Plot, figures: Figures) -> float | None:
-    figure = plot.limit_figure or plot.column.figure
-    median = figures.median(f"{chapter.name}: {plot.limit}", figure)
-    return None if median is None else median * plot.column.scale
 
 
 def _title(chapter: Chapter, plot: Plot, shown: Sequence[Bar], limit: float | None) -> str:

@@ -204,8 +204,7 @@ class StatefulLoader:
 
     def open(self, state: Any = None) -> Iterator[Any]:
         self._open = self._make(state=state)
-        batches: Iterator[Any] = self._open.epoch()
-        return batches
+        return iter(self._open.epoch())
 
     def save(self) -> Any:
         return self._open.loader.state_dict()

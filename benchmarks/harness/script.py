@@ -70,7 +70,11 @@ class Script:
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Measure, print, and say by the exit status whether all data was right."""
-        options = self._parse(arguments)
+        parser = parser_of(self.name, self.content["header"])
+        stores = "store raw results in benchmarks/results/"
+        parser.add_argument("--quick", action="store_true", help="shorter runs, fewer rounds")
+        parser.add_argument("--save", action="store_true", help=stores)
+        options = parser.parse_args(arguments)
         if why := self.unavailable():
             print(f"Nothing was measured: {why}.", file=sys.stderr)
             return 2
@@ -94,13 +98,6 @@ class Script:
             path = self.save(figures, rows, measured_on, quick=options.quick)
             print(f"Raw results: {path.relative_to(BENCHMARKS.parent)}")
         return figures.exit_status()
-
-    def _parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
-        parser = parser_of(self.name, self.content["header"])
-        stores = "store raw results in benchmarks/results/"
-        parser.add_argument("--quick", action="store_true", help="shorter runs, fewer rounds")
-        parser.add_argument("--save", action="store_true", help=stores)
-        return parser.parse_args(arguments)
 
     def save(
         self, figures: Figures, rows: Sequence[Row], measured_on: machine.Machine, *, quick: bool

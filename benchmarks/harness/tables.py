@@ -25,11 +25,6 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
-    def markdown(self) -> str:
-        """As a pipe table."""
-        ruler = [":--" if column in WORDS else "--:" for column in self.columns]
-        return markdown_table([self.columns, ruler, *self.rows])
-
 
 def markdown_table(lines: Iterable[Sequence[str]]) -> str:
     """Heads, ruler and rows as a pipe table."""

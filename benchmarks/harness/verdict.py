@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from seqloader.command.rounds import SPREAD_LIMIT, spread
 from seqloader.command.words import three_digits
@@ -16,17 +15,31 @@ class Row:
     """One wanted figure, and what each round reached."""
 
     work: str
-    wanted: str
     values: Sequence[float]
     unit: str
     at_least: float | None = None
     at_most: float | None = None
+    words: str = ""
+    """The unit with what follows it, where the target is told; empty for the unit alone."""
+    told: str = ""
+    """What is wanted, where the target does not say it."""
     basis: str = ""
     """Where the target comes from, if it was measured in the same run."""
     beside: str = ""
     """The same in other words, such as how many times the best peer it is."""
     reason: str = ""
     """Why it is not reached, in a sentence or two: shown only while it is not."""
+
+    @property
+    def wanted(self) -> str:
+        """The target in words; nothing without one."""
+        if self.told:
+            return self.told
+        if self.at_most is not None:
+            return f"at most {three_digits(self.at_most)} {self.words or self.unit}"
+        if self.at_least is not None:
+            return f"at least {three_digits(self.at_least)} {self.words or self.unit}"
+        return ""
 
     @property
     def reached(self) -> str:
@@ -79,24 +92,3 @@ class Row:
         if self.at_least is not None and value < self.at_least:
             return False
         return self.at_most is None or value <= self.at_most
-
-
-def at_least(
-    work: str, values: Sequence[float], target: float, unit: str, words: str = "", **more: Any
-) -> Row:
-    """A row whose figure is wanted to be so large; `words` is the unit with what follows it."""
-    wanted = f"at least {three_digits(target)} {words or unit}"
-    return Row(work, wanted, values, unit, at_least=target, **more)
-
-
-def at_most(
-    work: str, values: Sequence[float], target: float, unit: str, words: str = "", **more: Any
-) -> Row:
-    """A row whose figure is wanted to be no larger."""
-    wanted = f"at most {three_digits(target)} {words or unit}"
-    return Row(work, wanted, values, unit, at_most=target, **more)
-
-
-def told(work: str, values: Sequence[float], unit: str, **more: Any) -> Row:
-    """A row of which nothing is wanted."""
-    return Row(work, "", values, unit, **more)

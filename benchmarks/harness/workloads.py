@@ -12,7 +12,6 @@ They are duck-typed and do not import seqloader, so that no peer is measured wit
 from __future__ import annotations
 
 import heapq
-import importlib
 import random
 import time
 from typing import Any
@@ -173,13 +172,9 @@ class HoldsSharedArray(HoldsArray):
     """The same in `seqloader.shared_empty`, which workers map instead of receiving it."""
 
     def _allocate(self, shape: tuple[int, int]) -> np.ndarray[Any, Any]:
-        array: np.ndarray[Any, Any] = shared_empty()(shape, np.float32)
-        return array
+        from seqloader import shared_empty
 
-
-def shared_empty() -> Any:
-    """`seqloader.shared_empty`, or None where the installed seqloader has none."""
-    return getattr(importlib.import_module("seqloader"), "shared_empty", None)
+        return shared_empty(shape, np.float32)
 
 
 class HoldsPaths(Tiny):

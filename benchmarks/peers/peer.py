@@ -33,6 +33,7 @@ class Peer:
     module: str
     loader: str = ""
     requires: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
     ordered: bool = True
     bounded: bool = True
     windows: int = 1
@@ -71,9 +72,7 @@ class Peer:
 
 def end_epoch(sequence: Any) -> None:
     """Call the hook of a Sequence that has one, for the peers that do not."""
-    on_epoch_end = getattr(sequence, "on_epoch_end", None)
-    if on_epoch_end is not None:
-        on_epoch_end()
+    getattr(sequence, "on_epoch_end", lambda: None)()
 
 
 def in_window(

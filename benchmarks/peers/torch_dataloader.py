@@ -41,6 +41,7 @@ class TorchLoader:
     ) -> None:
         module, _, name = make.partition(":")
         self._sequence = sequence
+        self._as_numpy = as_numpy
         self.loader: Any = getattr(importlib.import_module(module), name)(
             sequence,
             batch_size=batch_size,
@@ -65,7 +66,7 @@ class TorchLoader:
                 batch = next(self._batches)
             except StopIteration:
                 break
-            yield to_numpy(batch)
+            yield batch if self._as_numpy else tuple(tensor.numpy() for tensor in batch)
         end_epoch(self._sequence)
 
     def close(self) -> None:
@@ -78,14 +79,3 @@ class TorchLoader:
 
 def _identity(batch: Any) -> Any:
     return batch
-
-
-def to_numpy(nest: Any) -> Any:
-    """The same nest with the tensors in it as arrays that share their memory."""
-    if hasattr(nest, "numpy"):
-        return nest.numpy()
-    if isinstance(nest, (tuple, list)):
-        return tuple(to_numpy(item) for item in nest)
-    if isinstance(nest, dict):
-        return {key: to_numpy(value) for key, value in nest.items()}
-    return nest

@@ -6,5 +6,3 @@ the loader starts workers. The program and the workers write down what happens t
 the watcher strikes (`blows`), waits, looks for what was left, and ends everything. What it saw are
 `facts`; `verdict` makes an outcome of them, by rules that know no peer.
 """
-
-from __future__ import annotations

@@ -54,15 +54,10 @@ class Fault:
     is_spawned: bool = False
 
 
-def _catalogue() -> dict[str, Fault]:
-    described = tomllib.loads(Path(__file__).with_name("faults.toml").read_text(encoding="utf-8"))
-    return {
-        name: Fault(name, **{**facts, "rule": Rule[facts["rule"]]})
-        for name, facts in described.items()
-    }
-
-
-_BY_NAME: Final = _catalogue()
+_LISTED: Final = tomllib.loads(Path(__file__).with_name("faults.toml").read_text(encoding="utf-8"))
+_BY_NAME: Final = {
+    name: Fault(name, **{**facts, "rule": Rule[facts["rule"]]}) for name, facts in _LISTED.items()
+}
 FAULTS: Final = tuple(_BY_NAME.values())
 
 

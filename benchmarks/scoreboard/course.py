@@ -48,7 +48,9 @@ class Course:
         if isinstance(error, WrongData):
             self.journal.write("wrong", what=str(error))
         else:
-            self.journal.write("raised", **told(error, self._own_class()))
+            main, name = sys.modules["__main__"], self.fault.raises
+            own = getattr(main, name, None) or getattr(victims, name, None) if name else None
+            self.journal.write("raised", **told(error, own))
 
     def sequence(self) -> Any:
         """The Sequence that the fault wants."""
@@ -138,11 +140,6 @@ class Course:
             self.journal.write("again")
             self.take_epoch(loader)
         self.journal.write("delivered")
-
-    def _own_class(self) -> type[BaseException] | None:
-        name = self.fault.raises
-        main = sys.modules["__main__"]
-        return getattr(main, name, None) or getattr(victims, name, None) if name else None
 
 
 def told(error: BaseException, own: type[BaseException] | None = None) -> dict[str, Any]:

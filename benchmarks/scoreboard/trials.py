@@ -154,10 +154,7 @@ def command_in_own_shm(command: Sequence[str], size_mb: int | None) -> list[str]
     way = namespace()
     if way is None:
         return list(command)
-    try:
-        usual_mb = max(64, shutil.disk_usage("/dev/shm").total >> 20)
-    except OSError:
-        usual_mb = 64
+    usual_mb = max(64, shutil.disk_usage("/dev/shm").total >> 20)
     return _mounting(way, size_mb or usual_mb, command)
 
 

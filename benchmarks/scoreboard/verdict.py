@@ -71,7 +71,7 @@ def _go_on(facts: Facts, fault: Fault) -> Verdict:
     if facts.raised is not None:
         clear = is_clear(facts.raised, facts.worker_pids) or (
             fault.program == "no_guard"
-            and tells_of_a_missing_guard(facts.raised.text + facts.stderr_tail)
+            and _GUARD.search(facts.raised.text + facts.stderr_tail) is not None
         )
         return Verdict(Outcome.CLEAR if clear else Outcome.UNCLEAR, facts.raised.type)
     if facts.exit_status:
@@ -93,7 +93,8 @@ def _raise(facts: Facts, fault: Fault) -> Verdict:
         if facts.exit_status:
             return _go_on(facts, fault)
         return Verdict(Outcome.WRONG, f"{fault.raises} was raised, and nobody heard of it")
-    if not is_own(raised, fault.raises, fault.says, type_matters=fault.type_matters):
+    tells = fault.raises in raised.text and fault.says in raised.text
+    if not (raised.own or (tells and not fault.type_matters)):
         return Verdict(Outcome.UNCLEAR, f"{raised.type} in place of {fault.raises}")
     if facts.raised_again is not None:
         return Verdict(Outcome.CLEAR, f"the next epoch raised {facts.raised_again.type}")
@@ -174,6 +175,7 @@ _CLEAR: Final = tuple(
     )
 )
 _GUARD: Final = re.compile(r"__main__|bootstrapping")
+"""Tells of a script without the guard."""
 
 
 def is_clear(raised: Raised, worker_pids: Sequence[int] = ()) -> bool:
@@ -182,12 +184,3 @@ def is_clear(raised: Raised, worker_pids: Sequence[int] = ()) -> bool:
     if any(re.search(rf"\b{pid}\b", text) for pid in worker_pids):
         return True
     return any(pattern.search(text) for pattern in _CLEAR)
-
-
-def is_own(raised: Raised, name: str, says: str, *, type_matters: bool) -> bool:
-    """Whether an error is the user's own, or tells its type and text."""
-    return raised.own or (not type_matters and name in raised.text and says in raised.text)
-
-
-def tells_of_a_missing_guard(text: str) -> bool:
-    return _GUARD.search(text) is not None

@@ -85,7 +85,9 @@ class Watch:
             self.descendants.reap()
             status = self.descendants.statuses.get(self.pid)
             now = time.monotonic()
-            self._hear(now)
+            for event in self._events.new():
+                self._heard = now
+                self.account.add(event)
             if status is not None:
                 return self._facts(status, now, self._left())
             if self._is_over(now):
@@ -93,11 +95,6 @@ class Watch:
             self._strike(now)
             if select.select([0], [], [], LOOK_S)[0]:
                 raise KeyboardInterrupt  # who started us is gone, or wants us to stop
-
-    def _hear(self, now: float) -> None:
-        for event in self._events.new():
-            self._heard = now
-            self.account.add(event)
 
     def _strike(self, now: float) -> None:
         fault = self.fault

@@ -81,9 +81,7 @@ def _computed_at_last(sequence: Counted) -> int:
 def _processes_left() -> list[str]:
     """Those that outlive `close()`, but for helpers of the standard library (and loky's copy of
     them), which last as long as the interpreter."""
-    children = psutil.Process().children(recursive=True)
-    _, alive = psutil.wait_procs(children, timeout=0.0)
-    workers = [p for p in alive if not _is_helper(p)]
+    workers = [p for p in psutil.Process().children(recursive=True) if not _is_helper(p)]
     _, alive = psutil.wait_procs(workers, timeout=GRACE_S)
     return [str(process) for process in alive]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tomllib
 import uuid
 from pathlib import Path
@@ -17,17 +15,13 @@ from harness.cases import Case
 from harness.gathers import checked_epoch, first_of
 from harness.orders import check_order
 from harness.pictures import FOLDER_VARIABLE, Pictures, PicturesInArena, cut_pictures
-from harness.processes import environment, named_memory, remove_memory_since, run_fresh
-from harness.script import in_turn, requires
-from harness.workloads import ImagesInArena, Tiny, Uneven, WrongBatch, check_batch
+from harness.processes import named_memory, remove_memory_since, run_fresh
+from harness.script import requires
+from harness.workloads import WrongBatch, check_batch
 from peers.peer import is_installed
 
 MEASURED = tomllib.loads(Path(__file__).with_name("measured.toml").read_text(encoding="utf-8"))
 CASES = [Case(name, name, **facts) for name, tried in MEASURED.items() for facts in tried["cases"]]
-CLEAN = {"none", "loop", "Pool.imap", "seqloader"}
-# These fork processes, or leave files open until their own ends.
-LEAVING = {"pipe", "bandwidth", "loops", "sleepers", "gather_by_take"}
-POSITION = {"length": 100_000, "position": 90_001}
 
 
 def case(measure: str, engine: str = "none", **options: float) -> Case:
@@ -46,14 +40,10 @@ def test_every_measure_brings_its_figures_from_checked_data(case: Case) -> None:
     if case.measure in devices.MEASURES and (why := devices.unavailable()):
         pytest.skip(why)
 
-    in_this_process = case.engine in CLEAN and case.measure not in LEAVING
-    if in_this_process and not (case.requires or case.watch_memory):
-        figures = measures.MEASURES[case.measure](case)
-    else:
-        run = run_fresh(case)
-        assert run.failure is None
-        figures = dict(run.figures)
+    run = run_fresh(case)
 
+    assert run.failure is None
+    figures = run.figures
     assert set(figures) >= set(MEASURED[case.measure]["figures"])
     assert figures.get("copied_mb", 0) == 0
     assert all(value > 0 for name, value in figures.items() if name != "copied_mb")
@@ -71,13 +61,6 @@ def test_no_measure_is_left_out_of_these_tests() -> None:
     assert set(MEASURED) == set(measures.MEASURES)
 
 
-def test_no_peer_is_measured_with_seqloader_loaded() -> None:
-    program = "import harness.measures, sys; print('seqloader' in sys.modules)"
-    command = [sys.executable, "-c", program]
-
-    assert subprocess.check_output(command, env=environment()) == b"False\n"
-
-
 def test_skipped_positions_are_part_of_the_state_that_is_measured() -> None:
     none, some = (
         measures.MEASURES["save"](case("save", "seqloader", length=10**6, **skips))["state_nbytes"]
@@ -85,15 +68,6 @@ def test_skipped_positions_are_part_of_the_state_that_is_measured() -> None:
     )
 
     assert some > none + 50 * len("[0,1,2],")
-
-
-def test_cases_take_turns_until_they_were_measured_often_enough() -> None:
-    once, always = Case("once", "own_cost", max_rounds=1), Case("always", "own_cost")
-
-    runs = in_turn([once, always], rounds=2)
-
-    assert [(r.case.name, r.round) for r in runs] == [("once", 1), ("always", 1), ("always", 2)]
-    assert all(run.took_s > 0 for run in runs)
 
 
 # --- what is wrong, hangs or breaks ------------------------------------------------------
@@ -174,18 +148,10 @@ def test_loader_that_does_not_resume_makes_a_run_wrong(monkeypatch: pytest.Monke
     monkeypatch.setattr(resumption, "find", lambda case: Stubborn())
 
     with pytest.raises(WrongBatch, match="the first batch holds 0 where 90001 was due"):
-        resumption.resume(case("resume", **POSITION))
+        resumption.resume(case("resume", length=100_000, position=90_001))
 
 
 # --- the checks --------------------------------------------------------------------------
-
-
-def test_check_accepts_what_the_workloads_compute_and_no_other_batch_of_the_same_value() -> None:
-    check_batch(Tiny()[4097], 4097, touch=True)
-    check_batch(Uneven()[3], 3, touch=True)
-    check_batch(ImagesInArena(batch=1)[5], 5, touch=True)
-    with pytest.raises(WrongBatch, match="batch 4097 came where 1 was due"):
-        check_batch(Tiny()[4097], 1, touch=True)
 
 
 def test_check_sees_altered_data_where_it_touches() -> None:
@@ -194,6 +160,7 @@ def test_check_sees_altered_data_where_it_touches() -> None:
     batch = array, np.full(4, 7, np.int64)
 
     check_batch(batch, 7, touch=False)
+    check_batch(workloads.Tiny()[4097], 4097, touch=True)  # values begin anew at 4096
     with pytest.raises(WrongBatch, match="batch 7 does not hold"):
         check_batch(batch, 7, touch=True)
 
@@ -246,6 +213,9 @@ def test_what_is_no_permutation_makes_a_run_wrong(wrong: Any, told: str) -> None
 @pytest.mark.parametrize(
     ("workload", "options"),
     [
+        (workloads.Tiny, {}),
+        (workloads.Uneven, {}),
+        (workloads.ImagesInArena, {"batch": 1}),
         (workloads.Copied, {}),
         (workloads.CopiedInArena, {}),
         (workloads.HoldsArray, {"nbytes": 1_000_000}),
@@ -253,18 +223,14 @@ def test_what_is_no_permutation_makes_a_run_wrong(wrong: Any, told: str) -> None
         (workloads.HoldsPaths, {"count": 100}),
     ],
 )
-def test_workload_holds_what_its_check_expects(workload: Any, options: dict[str, Any]) -> None:
+def test_workload_holds_what_its_check_expects_and_is_no_other_batch_of_the_same_value(
+    workload: Any, options: dict[str, Any]
+) -> None:
     sequence = workload(**options)
 
     check_batch(sequence[7], 7, True, sequence)
-
-
-def test_copy_is_checked_on_every_page() -> None:
-    array, labels = workloads.Copied()[7]
-    array[200, 0] = 0
-
-    with pytest.raises(WrongBatch, match="batch 7 does not hold"):
-        check_batch((array, labels), 7, True)
+    with pytest.raises(WrongBatch, match="batch 7 came where 4103 was due"):
+        check_batch(sequence[7], 4103, True, sequence)
 
 
 def test_ideal_of_uneven_items_is_bound_by_work_and_by_the_window() -> None:

@@ -21,11 +21,11 @@ LIMIT_S = 60.0
 WORKERS, QUEUE, TAKEN = 2, 8, 3
 
 each_peer = pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
-OTHER_STARTS = [
-    (peer, method)
+STARTS = [
+    pytest.param(peer, method, marks=[pytest.mark.slow] if method else [])
     for peer in PEERS
-    for method in peer.start_methods[1:]
-    if not peer.options  # the same code as another peer's
+    # One with options is the same code as another peer.
+    for method in ("", *(() if peer.options else peer.start_methods[1:]))
 ]
 
 
@@ -50,12 +50,13 @@ def observe(peer: str, start_method: str = "") -> dict[str, Any]:
         return json.loads(result.read_text())
 
 
-@each_peer
-def test_peer_delivers_every_epoch_whole_and_in_order(peer: Peer) -> None:
-    facts = observe(peer.name)
+@pytest.mark.parametrize(("peer", "method"), STARTS, ids=lambda v: getattr(v, "name", v))
+def test_peer_delivers_every_epoch_whole_and_in_order(peer: Peer, method: str) -> None:
+    facts = observe(peer.name, method)
 
     assert facts["epochs"] == [[0, 1, 2, 3, 4, 5, 6]] * 2
     assert facts["epoch_ends"] == [1, 2]
+    assert facts["left"] == []
     assert peer.ordered
 
 
@@ -80,15 +81,6 @@ def test_peer_left_in_mid_epoch_or_by_a_failing_batch_ends_with_all_its_processe
     assert facts["left"] == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("peer", "method"), OTHER_STARTS, ids=lambda v: getattr(v, "name", v))
-def test_peer_delivers_with_every_start_method_it_names(peer: Peer, method: str) -> None:
-    facts = observe(peer.name, method)
-
-    assert facts["epochs"] == [[0, 1, 2, 3, 4, 5, 6]] * 2
-    assert facts["left"] == []
-
-
 def test_peers_begin_with_the_yardstick_end_with_ours_and_who_exceeds_the_queue_says_so() -> None:
     exceeding = [peer for peer in PEERS if peer.most_ahead(2, 8) not in range(13)]
 
@@ -105,7 +97,7 @@ def test_peer_is_found_by_its_name_and_an_unknown_name_told_with_all_that_there_
     assert all(repr(peer.name) in str(caught.value) for peer in PEERS)
 
 
-def test_version_and_what_is_missing_are_told_without_an_import() -> None:
+def test_peers_are_told_of_and_measured_without_an_import_of_any_other() -> None:
     tested = Peer("any", "any", requires=("pytest", "numpy"))
     assert tested.version() == f"pytest {pytest.__version__}"
     assert Peer("any", "any").version() == f"Python {sys.version.split()[0]}"
@@ -113,7 +105,7 @@ def test_version_and_what_is_missing_are_told_without_an_import() -> None:
     assert peer.missing() == ("a-distribution-nobody-wrote",)
 
     program = (
-        "import sys, peers\n"
+        "import sys, harness.measures, peers\n"
         "for peer in peers.PEERS: peer.missing()\n"
         "print(sorted({'torch', 'ray', 'keras', 'grain', 'seqloader'} & set(sys.modules)))"
     )

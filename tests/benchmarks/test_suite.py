@@ -200,15 +200,6 @@ def test_every_figure_in_the_page_follows_the_results(stored: Results) -> None:
     assert before & after <= {"1.0", "1.3", "4", "4.75"}
 
 
-@pytest.mark.parametrize("rate", [2311.0, 1.0], ids=["reached", "not reached"])
-def test_reason_is_shown_only_while_a_row_is_not_reached(stored: Results, rate: float) -> None:
-    for run in stored.runs:
-        if run.case.engine == "seqloader":
-            run.figures["batches_per_s"] = rate  # type: ignore[index]
-
-    assert ("the busiest of three processes" in text_of(stored)) is (rate == 1.0)
-
-
 def test_page_says_what_is_missing(stored: Results) -> None:
     stored.finished = False
     stored.left_out = {"jpeg": "PIL is not installed"}

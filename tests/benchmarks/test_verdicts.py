@@ -14,14 +14,14 @@ from chapters import CHAPTERS
 from chapters.cases import FULL, QUICK
 from harness import cases, script, workloads
 from harness.cases import Case, Run
-from harness.chapter import Chapter
+from harness.chapter import Chapter, Column, Wanted
 from harness.figures import Figures
 from harness.judge import Judge
 from harness.measures import MEASURES
 from harness.processes import BENCHMARKS
 from harness.report import show_failures, show_rows
 from harness.tables import beside_table, peer_table
-from harness.verdict import Row, at_least, at_most, told
+from harness.verdict import Row
 from measured import CONTESTANTS, results, runs_of
 
 NAMES = ("transport", "epochs", "startup", "uneven", "permutation", "gather", "resume", "device")
@@ -44,16 +44,16 @@ def run_of(name: str, figures: Mapping[str, float], engine: str = "seqloader", *
 @pytest.mark.parametrize(
     ("row", "verdict"),
     [
-        (at_least("work", [6.0, 6.5, 7.0], 6, "x"), "ok"),
-        (at_least("work", [5.0, 5.5, 6.5], 6, "x"), "below"),
-        (at_least("work", [6.0, 8.0, 20.0], 6, "x"), "UNSTABLE (3 of 3 reach it)"),
-        (at_least("work", [2.0, 5.0, 9.0], 6, "x"), "UNSTABLE (1 of 3 reach it)"),
-        (at_least("work", [], 6, "x"), "no figure"),
-        (at_most("work", [14.0, 15.0, 15.5], 15, "us"), "ok"),
+        (Row("work", [6.0, 6.5, 7.0], "x", at_least=6), "ok"),
+        (Row("work", [5.0, 5.5, 6.5], "x", at_least=6), "below"),
+        (Row("work", [6.0, 8.0, 20.0], "x", at_least=6), "UNSTABLE (3 of 3 reach it)"),
+        (Row("work", [2.0, 5.0, 9.0], "x", at_least=6), "UNSTABLE (1 of 3 reach it)"),
+        (Row("work", [], "x", at_least=6), "no figure"),
+        (Row("work", [14.0, 15.0, 15.5], "us", at_most=15), "ok"),
         # Small figures are stable on the scale of their upper limit.
-        (at_most("work", [0.1, 0.2, 0.3], 2, "ms"), "ok"),
-        (at_most("work", [0.1, 0.2, 3.0], 2, "ms"), "UNSTABLE (2 of 3 reach it)"),
-        (told("work", [1.0, 90.0], "us"), ""),
+        (Row("work", [0.1, 0.2, 0.3], "ms", at_most=2), "ok"),
+        (Row("work", [0.1, 0.2, 3.0], "ms", at_most=2), "UNSTABLE (2 of 3 reach it)"),
+        (Row("work", [1.0, 90.0], "us"), ""),
     ],
 )
 def test_verdict_follows_from_median_and_spread(row: Row, verdict: str) -> None:
@@ -61,15 +61,15 @@ def test_verdict_follows_from_median_and_spread(row: Row, verdict: str) -> None:
 
 
 def test_row_says_what_was_wanted_and_reached() -> None:
-    row = at_most("work", [14.0, 15.0, 15.5], 1500, "us", "us a batch")
+    row = Row("work", [14.0, 15.0, 15.5], "us", words="us a batch", at_most=1500)
 
     assert (row.wanted, row.reached) == ("at most 1,500 us a batch", "15 us")
     assert row.range == "14 ... 15.5 (10%)"
 
 
 def test_rows_and_their_reasons_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    fine = at_least("some work", [7.0, 7.5], 6, "x", reason="The moon was full.")
-    poor = at_least("other work", [1.0], 6, "x", reason="It rained.")
+    fine = Row("some work", [7.0, 7.5], "x", at_least=6, reason="The moon was full.")
+    poor = Row("other work", [1.0], "x", at_least=6, reason="It rained.")
 
     show_rows("Why?", [fine, poor])
 
@@ -148,7 +148,8 @@ def test_best_peer_keeps_order_and_bound_and_is_neither_yardstick_nor_ours() -> 
 def test_multiple_of_the_best_peer_is_wanted_or_most_of_the_limit_where_that_is_less(
     limit: float | None, wanted: float, basis: str
 ) -> None:
-    row = judge_of(RATES, limit).times_best("work", 3, "rate", "/s", limit=("limit", "most"))
+    work = Wanted("work", "/s", Column("rate"), times_best=3, limit=("limit", "most"))
+    row = work.row(judge_of(RATES, limit))
 
     assert row.at_least == pytest.approx(wanted)
     assert row.basis == basis
@@ -157,8 +158,9 @@ def test_multiple_of_the_best_peer_is_wanted_or_most_of_the_limit_where_that_is_
 
 
 def test_cost_must_not_exceed_the_best_peer_and_without_any_there_is_no_target() -> None:
-    row = judge_of(RATES).not_above_best("work", "rate", "ms", 1e-3)
-    alone = judge_of({"seqloader": 3.0}).times_best("work", 3, "rate", "/s")
+    cost = Wanted("work", "ms", Column("rate", scale=1e-3), at_most_best=True)
+    row = cost.row(judge_of(RATES))
+    alone = Wanted("work", "/s", Column("rate"), times_best=3).row(judge_of({"seqloader": 3.0}))
 
     assert row.at_most == pytest.approx(0.002)
     assert (row.basis, row.verdict) == ("as slow peer", "below")
@@ -216,7 +218,10 @@ def test_script_measures_what_is_installed_and_stores_runs_rows_and_the_machine(
     [path] = (tmp_path / "benchmarks" / "results").iterdir()
     saved = json.loads(path.read_text())
     assert saved["quick"] is True
-    assert {run["case"] for run in saved["runs"]} == {"here"}
+    assert [(run["case"], run["round"]) for run in saved["runs"]] == [
+        ("here", n) for n in (1, 2, 3)
+    ]
+    assert all(run["took_s"] > 0 for run in saved["runs"])
     assert saved["rows"][0]["values"] == [run["figures"]["check_us"] for run in saved["runs"]]
     assert list(saved["machine"]["versions"]) == ["seqloader", "numpy", "psutil"]
 
