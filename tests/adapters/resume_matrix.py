@@ -54,6 +54,8 @@ class Trial:
     """Batches on each process after which a checkpoint is saved."""
     kill: bool = False
     """By SIGKILL, one training a process; else by an exception, all in one."""
+    workers: int = 0
+    """That compute the batches; 0: the trainer's own process. Keras only."""
 
 
 @dataclass

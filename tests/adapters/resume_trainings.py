@@ -67,6 +67,7 @@ class Run:
     stop_at: int | None = None
     """Batches after which a checkpoint is saved; None: it is resumed."""
     kill: bool = False
+    workers: int = 0
     trained: int = 0
     """Batches that this process trained with."""
     epoch: Callable[[], int] = int
@@ -107,7 +108,8 @@ def run_phase(trial: Any, place: Path, phase: str) -> None:
         folder.mkdir(exist_ok=True)
         note = folder / f"computed-{phase}-{rank}"
         note.touch()
-        run = Run(folder, training.epochs, trial.loader == "own", note, kill=trial.kill)
+        run = Run(folder, training.epochs, trial.loader == "own", note)
+        run.kill, run.workers = trial.kill, trial.workers
         if phase == "stop":
             run.stop_at = point
             try:
@@ -346,7 +348,7 @@ def train_with_keras(run: Run) -> None:
     if run.own:
         model.fit(OwnPairs(), epochs=run.epochs, callbacks=[backup, Progress()], verbose=0)
         return
-    with KerasDataset(Pairs(run.note), workers=0, seed=SEED, shuffle=True) as train:
+    with KerasDataset(Pairs(run.note), workers=run.workers, seed=SEED, shuffle=True) as train:
         callbacks = [backup, ResumeKeras(folder, train), Progress()]
         model.fit(train, epochs=run.epochs, callbacks=callbacks, verbose=0)
 

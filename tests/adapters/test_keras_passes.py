@@ -299,3 +299,33 @@ def test_a_place_that_was_gone_to_is_not_cut():
     assert not passes.begin("another walk")
     assert passes.ask("another generator") == (Answer.NEXT, False)
     assert passes.ask("generator")[0] is Answer.REFUSE
+
+
+def test_a_place_that_was_gone_to_before_a_fit_is_not_cut_by_it():
+    passes = Passes()
+    passes.moved()
+    passes.made()
+    assert passes.is_untrained
+    assert not passes.begin("build")
+    assert passes.ask("generator") == (Answer.KEEP, False)
+    passes.keep("a")
+    assert passes.end(None) is Ending.JOIN
+    assert passes.is_untrained
+
+    assert not passes.begin("walk")
+    assert passes.ask("another generator") == (Answer.AGAIN, False)
+    assert passes.again() == "a"
+    assert not passes.is_untrained
+
+
+def test_a_place_that_was_gone_to_is_left_once_a_batch_was_trained():
+    passes = Passes()
+    passes.moved()
+    for _ in range(2):
+        passes.made()
+        passes.end(None)
+        cut = passes.begin("walk")
+        passes.ask("generator")
+
+    assert cut
+    assert not passes.is_untrained

@@ -11,11 +11,20 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("keras", reason="Keras 3 is not installed")
+keras = pytest.importorskip("keras", reason="Keras 3 is not installed")
+from keras_batches import Plain  # noqa: E402
+from keras_cases import Boom, Kit, boom  # noqa: E402
+from resume_matrix import Trial, count, stops  # noqa: E402
+from resume_trainings import run_phase  # noqa: E402
 
-from seqloader import OrderedEnqueuer
+from seqloader import OrderedEnqueuer, ResumeError  # noqa: E402
+from seqloader.adapters.keras import KerasDataset, ResumeKeras  # noqa: E402
 
-pytestmark = [pytest.mark.limit(300), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.limit(300),
+    # What numpy 2 says of how Keras' torch backend turns tensors into arrays.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 PROGRAM = '''
 import json, os, signal, sys
@@ -175,6 +184,7 @@ def uninterrupted(*, shuffle=False, grows=0, **_) -> list[list[int]]:
         return [[e, 100 * e + i] for e in range(3) for i in enqueuer]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options", "deaths"), DEATHS, ids=[name for name, *_ in DEATHS])
 def test_what_was_killed_goes_on_with_the_next_batch(run, tmp_path, name, options, deaths):
     for death in deaths:
@@ -183,3 +193,72 @@ def test_what_was_killed_goes_on_with_the_next_batch(run, tmp_path, name, option
 
     assert trained(tmp_path) == uninterrupted(**options)
     assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.slow
+def test_a_save_that_is_gone_counts_for_nothing_and_training_begins_anew(run, tmp_path):
+    assert run(save=2, die=["trained", 8]) == -signal.SIGKILL
+    for name in ("latest.weights.h5", "training_metadata.json"):
+        (tmp_path / "backup" / name).unlink()
+    (tmp_path / "backup" / "notes").touch()  # something is there, so that a save is believed in
+    assert run(save=2) == 0
+
+    assert trained(tmp_path) == uninterrupted()
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_after_a_resume_no_batch_is_computed_for_nothing(tmp_path, workers):
+    trial = Trial("keras", "seqloader", 1, 1, stops("keras", 3, 1, 1), workers=workers)
+
+    run_phase(trial, tmp_path, "stop")
+    run_phase(trial, tmp_path, "resume")
+
+    tally = count(trial, tmp_path)
+    assert (tally.points, tally.lost, tally.doubled, tally.for_nothing) == (3, 0, 0, 0)
+    assert not tally.failed, tally.why
+
+
+def interrupted(kit, model, data, folder):
+    """Train up to batch 1 of epoch 1, which is not saved any more."""
+    with pytest.raises(Boom):
+        fit(kit, model, data, folder, at=(1, 1), do=boom)
+    kit.seen.clear()
+
+
+def fit(kit, model, data, folder, resume=None, **options):
+    backup = keras.callbacks.BackupAndRestore(folder, save_freq=1)
+    callbacks = [backup, resume or ResumeKeras(folder, data)]
+    kit.fit(model, data, epochs=3, callbacks=callbacks, **options)
+
+
+BETWEEN = {
+    "nothing": lambda kit, model, data: None,
+    "an evaluation": lambda kit, model, data: kit.evaluate(model, data),
+    "an iterator": lambda kit, model, data: next(iter(data)),
+    "an iterator that is not read": lambda kit, model, data: iter(data.enqueuer),
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN)
+def test_a_fit_goes_on_in_the_same_program_whatever_was_done_with_the_dataset(tmp_path, between):
+    kit = Kit(None)
+    model = kit.model(built=True)
+    with KerasDataset(Plain(5), workers=0) as data:
+        interrupted(kit, model, data, tmp_path)
+        resume = ResumeKeras(tmp_path, data)
+        between(kit, model, data)
+        fit(kit, model, data, tmp_path, resume)
+
+    assert kit.epochs() == [[1, 2, 3, 4], [0, 1, 2, 3, 4]]
+
+
+def test_a_save_of_another_dataset_is_an_error_of_fit_and_not_before(tmp_path):
+    kit = Kit(None)
+    model = kit.model(built=True)
+    with KerasDataset(Plain(5), workers=0) as data:
+        interrupted(kit, model, data, tmp_path)
+
+    with KerasDataset(Plain(6), workers=0) as other:
+        resume = ResumeKeras(tmp_path, other)
+        with pytest.raises(ResumeError, match="6"):
+            fit(kit, model, other, tmp_path, resume)

@@ -88,6 +88,8 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         """Number of that epoch, and the position at which it was begun."""
         self._steps_now: int | None = None
         """How many batches it had when it was begun."""
+        self._reached: EpochIterator[Any] | None = None
+        """The one that `go_to` began last."""
         self._reader = 0
         self._expected = 0
         self._said_order = self._said_short = False
@@ -116,6 +118,8 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
             with self._lock:
                 self.last_error = None
                 self._passes.made()
+                if self._is_over() and self._passes.is_untrained:
+                    self._epoch = None  # somebody else's iterator has ended it
         return False
 
     @property
@@ -278,7 +282,15 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
                 ended += 1
             self._skip(batches)
             self._steps_now = epoch.remaining
+            self._reached = epoch
         return ended
+
+    def is_where_it_was_brought(self) -> bool:
+        """Whether the next batch is the one to which `go_to` went. Before a fit's first walk."""
+        with self._lock:
+            is_reached = self._epoch is not None and self._epoch is self._reached
+            # Nothing remains of an epoch that somebody else's iterator has ended.
+            return is_reached and self._passes.is_untrained and not self._is_over()
 
     def _skip(self, batches: int) -> None:
         position = self._begun[1]

@@ -25,6 +25,8 @@ Rules
         epoch reaches over several.
     R3  A new adapter or a reset ends the pass before it: where its epoch is not over, that is cut,
         and the next walk begins another. Its generator is abandoned, and refused if it asks again.
+        An epoch in the middle of which the enqueuer was brought, and of which nothing was asked
+        for, is not cut: no pass was before.
     R4  A plain call outside of a probe is somebody's `dataset[3]`: random access, no delivery.
     R5  At most `KEPT` batches are kept. A build that takes more (some backends take as many as
         `steps_per_execution`) is undone by going back to where the epoch was begun.
@@ -79,8 +81,16 @@ class Passes:
         self._walk: object = None
         self._generator: object = None
         self._abandoned: deque[object] = deque(maxlen=ABANDONED)
+        self._arrived = False
+        """Whether the enqueuer was brought where it is, and nothing was asked for since."""
         self.cut = False
         """Whether the epoch under way is not gone on with."""
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether what was delivered of the epoch under way, if anything, is shown again. Before
+        the first walk of an adapter; False may also mean that nobody knows."""
+        return self._arrived or self.is_pending
 
     @property
     def is_pending(self) -> bool:
@@ -105,7 +115,7 @@ class Passes:
         """An adapter was made: whatever was under way is over."""
         self._abandon()
         self._walk = None
-        if self._phase is _Phase.LOOKING and self._kept_all:
+        if self._arrived or (self._phase is _Phase.LOOKING and self._kept_all):
             self._shown = 0  # nobody has trained on them
         else:
             self._cut()
@@ -134,6 +144,7 @@ class Passes:
             self._generator = generator
             if self._phase is _Phase.LOOKING:
                 self._shown = 0
+        self._arrived = False
         begins = self._take_cut()
         if self.is_pending:
             return Answer.AGAIN, begins
@@ -203,7 +214,7 @@ class Passes:
         self._abandon()
         self._forget()
         self._kept_all = True
-        self.cut = False
+        self._arrived, self.cut = True, False
 
     def _cut(self) -> None:
         self._forget()

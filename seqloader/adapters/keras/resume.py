@@ -12,6 +12,8 @@ Rules
     K3  A record holds where the *trained* batches end, not those that Keras has asked for:
         TensorFlow and jax read ahead.
     K4  Files are replaced, never written in place.
+    K5  Keras looks at a batch before it restores the model. So the dataset is brought to the newest
+        record when the callback is made, and to another if the weights say so.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqloader.adapters.frameworks import framework
+from seqloader.errors import ResumeError
 
 if TYPE_CHECKING:
     from seqloader.adapters.keras.dataset import KerasDataset
@@ -51,6 +54,8 @@ class ResumeKeras(Callback):  # type: ignore[misc]
     `state_dict()` if its hooks change it, as for any resume; give a `seed` where the order or
     anything else is random.
 
+    Make it right before `fit`: from then on the dataset stands where the newest save was made.
+
     With `steps_per_epoch`, the epoch of Keras in which the save was made has all its steps once
     more, with the next batches: none is lost or comes twice, but there are more steps in all.
 
@@ -64,14 +69,22 @@ class ResumeKeras(Callback):  # type: ignore[misc]
         super().__init__()
         self._folder = Path(path)
         self._dataset = dataset
-        self._records: list[dict[str, Any]] = []
-        self._backup: object = None
+        self._records = self._read()
+        self._backup = self._look()
         """What the backup looked like when it was recorded."""
+        self._first = dataset.enqueuer.state_dict()
+        """Where the dataset stood."""
+        self._guess: dict[str, Any] | None = None
+        """The record to which it was brought before anybody knows which one holds."""
+        self._ended = 0
+        """How many epochs have ended on the way to it."""
         self._epoch = 0
         """Of Keras, that the next batch belongs to."""
         self._steps = 0
         """Trained in it."""
         self._restored: int | None = None
+        if self._records and self._backup is not None:
+            self._go_to_newest()
 
     # --- where to go on -------------------------------------------------------------------
 
@@ -81,12 +94,23 @@ class ResumeKeras(Callback):  # type: ignore[misc]
         self._backup = self._look()
         self._restored = self._iterations()
         record = self._record_of(self._restored)
+        guess, self._guess = self._guess, None
         if record is None:
+            if guess is not None:
+                self._dataset.go_to(self._first, 0)
             return
         # No public way leads to the epoch that `fit` begins with; this is BackupAndRestore's.
-        epoch = record["epoch"] + self._go_to(record)
+        epoch = record["epoch"] + self._go_to(record, guess)
         self.model._initial_epoch = epoch
         self._epoch = epoch
+
+    def _go_to_newest(self) -> None:
+        guess = self._records[-1]
+        try:
+            self._ended = self._dataset.go_to(guess["state"], 0)
+        except ResumeError:
+            return  # `fit` will say so, if the model is of that record
+        self._guess = guess
 
     def _record_of(self, iterations: int | None) -> dict[str, Any] | None:
         """The latest that the model's weights are not behind of."""
@@ -103,9 +127,11 @@ class ResumeKeras(Callback):  # type: ignore[misc]
             )
         return fitting[-1] if fitting else None
 
-    def _go_to(self, record: dict[str, Any]) -> int:
-        """Bring the dataset there; how many epochs end on the way."""
+    def _go_to(self, record: dict[str, Any], guess: dict[str, Any] | None) -> int:
+        """Bring the dataset there, if it is not there; how many epochs end on the way."""
         ahead = 0 if self._restored is None else self._restored - record["iterations"]
+        if not ahead and record == guess and self._dataset.is_where_it_was_brought():
+            return self._ended
         batches = ahead * (getattr(self.model.optimizer, "gradient_accumulation_steps", None) or 1)
         return self._dataset.go_to(record["state"], batches)
 
