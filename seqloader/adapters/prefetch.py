@@ -94,6 +94,8 @@ class Prefetched(Generic[Batch, Item]):
             entries.popleft()
         while entries and not entries[-1].is_pending:
             entries.pop()
+        if entries and entries[-1].padding is None:  # an exception came before it was noted
+            entries[-1].padding = epoch.padding
         if entries:
             may_take = epoch.next_is_here()  # asked in any case: it says where the epoch is over
         else:
@@ -104,7 +106,7 @@ class Prefetched(Generic[Batch, Item]):
         self._prepare_entry(first)
         if may_take:
             self._take_ahead(epoch)
-        self.padding = first.padding
+        self.padding = bool(first.padding)
         assert first.item is not None
         first.ready = first.item if self._finish is None else self._finish(first.item)
         return first
@@ -153,7 +155,7 @@ class Prefetched(Generic[Batch, Item]):
                 return  # it will be raised when the user asks for that batch
 
     def _prepare_entry(self, entry: Entry[Batch, Item]) -> None:
-        self.padding = entry.padding
+        self.padding = bool(entry.padding)
         entry.prepare(self._prepare)
 
 
@@ -165,7 +167,8 @@ class Entry(Generic[Batch, Item]):
     def __init__(self, position: int) -> None:
         self.position = position
         """Where a run goes on that gets this batch next."""
-        self.padding = False
+        self.padding: bool | None = None
+        """Whether it only fills up its shard; None: not noted yet."""
         self.taken: list[Batch] = []
         """The batch, until it is prepared."""
         self.item: Item | None = None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoaderPlace", "TrainLoader", "with_loader"]
 
-framework("transformers", extra="transformers", at_least="4.46")
+framework("transformers", extra="transformers", at_least="4.53")
 _callbacks = framework("transformers.trainer_callback", extra="transformers")
 TrainerCallback: Any = _callbacks.TrainerCallback
 ExportableState: Any = _callbacks.ExportableState

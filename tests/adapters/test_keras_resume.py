@@ -262,3 +262,13 @@ def test_a_save_of_another_dataset_is_an_error_of_fit_and_not_before(tmp_path):
         resume = ResumeKeras(tmp_path, other)
         with pytest.raises(ResumeError, match="6"):
             fit(kit, model, other, tmp_path, resume)
+
+
+def test_records_that_cannot_be_read_begin_anew(tmp_path, caplog):
+    from seqloader.adapters.keras import KerasDataset, ResumeKeras
+
+    (tmp_path / "seqloader-resume.json").write_text("")
+    with KerasDataset([(1.0,), (2.0,)], workers=0) as dataset:
+        ResumeKeras(tmp_path, dataset)
+
+    assert "cannot be read" in caplog.text

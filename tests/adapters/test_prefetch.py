@@ -345,3 +345,24 @@ def test_a_signal_that_comes_while_the_enqueuer_returns_a_batch_loses_and_double
     assert enqueuer.state_dict()["position"] == len(got)
     read(batches, got)
     assert [int(batch[0]) for batch in got] == [0, 1, 2, 3, 4]
+
+
+def test_a_batch_whose_taking_was_interrupted_is_still_known_as_padding(monkeypatch):
+    real, left = EpochIterator.padding, [1]
+
+    def padding(iterator):
+        if iterator.last_position == 1 and left:
+            left.pop()
+            raise Interrupt  # as a signal would, right after the batch was taken
+        return real.fget(iterator)
+
+    monkeypatch.setattr(EpochIterator, "padding", property(padding))
+    with OrderedEnqueuer(Recorded(3), workers=0, shard=(1, 2), remainder="pad") as enqueuer:
+        batches = passing(enqueuer)
+        next(batches)
+        assert not batches.padding
+        with pytest.raises(Interrupt):
+            next(batches)
+
+        assert next(batches)[0] == 0
+        assert batches.padding

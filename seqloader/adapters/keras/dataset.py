@@ -76,8 +76,8 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
     """
 
     def __init__(self, source: Any, *, endless: bool = False, **options: Any) -> None:
-        make_sendable(source)
         EnqueuerOwner.__init__(self, source, **options)
+        make_sendable(self._enqueuer.sequence)
         PyDataset.__init__(self)
         self._is_endless = endless
         self._passes = Passes()
@@ -251,6 +251,11 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         while places and batches > 0:
             self._trained = places.popleft()
             batches -= 1
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether its epochs follow each other without an end, whatever Keras calls an epoch."""
+        return self._is_endless
 
     def place(self) -> dict[str, Any]:
         """The state after the last batch that was trained."""

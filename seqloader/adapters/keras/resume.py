@@ -100,7 +100,9 @@ class ResumeKeras(Callback):  # type: ignore[misc]
                 self._dataset.go_to(self._first, 0)
             return
         # No public way leads to the epoch that `fit` begins with; this is BackupAndRestore's.
-        epoch = record["epoch"] + self._go_to(record, guess)
+        ended = self._go_to(record, guess)
+        # Where the dataset is endless, its epochs are not those of Keras.
+        epoch = record["epoch"] + (0 if self._dataset.is_endless else ended)
         self.model._initial_epoch = epoch
         self._epoch = epoch
 
@@ -193,6 +195,9 @@ class ResumeKeras(Callback):  # type: ignore[misc]
         try:
             found = json.loads((self._folder / FILE).read_text())
         except FileNotFoundError:
+            return []
+        except ValueError:  # cut off, by a loss of power
+            log.warning("%s cannot be read: the dataset begins anew", self._folder / FILE)
             return []
         records: list[dict[str, Any]] = found["records"]
         return records
