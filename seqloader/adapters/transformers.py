@@ -132,7 +132,8 @@ class LoaderPlace(TrainerCallback, ExportableState):  # type: ignore[misc]
     def state(self) -> dict[str, Any]:
         """What `trainer_state.json` says of the loader."""
         try:
-            json.dumps(self.place)
+            if json.loads(json.dumps(self.place)) != self.place:
+                raise ValueError("it would come back altered")
         except (TypeError, ValueError) as error:
             if not self._warned:
                 self._warned = True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 keras = pytest.importorskip("keras", reason="Keras 3 is not installed")
@@ -265,10 +267,42 @@ def test_a_save_of_another_dataset_is_an_error_of_fit_and_not_before(tmp_path):
 
 
 def test_records_that_cannot_be_read_begin_anew(tmp_path, caplog):
-    from seqloader.adapters.keras import KerasDataset, ResumeKeras
-
     (tmp_path / "seqloader-resume.json").write_text("")
     with KerasDataset([(1.0,), (2.0,)], workers=0) as dataset:
         ResumeKeras(tmp_path, dataset)
 
     assert "cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("state", [{"order": np.arange(2)}, {"weights": {0: 1.0}}, {"at": (1, 2)}])
+def test_a_state_that_json_cannot_give_back_is_an_error_that_says_so(tmp_path, state):
+    class Kept(list):
+        def state_dict(self):
+            return state
+
+        def load_state_dict(self, state):
+            raise NotImplementedError
+
+    (tmp_path / "a_backup").write_text("")
+    with KerasDataset(Kept([(1.0,), (2.0,)]), workers=0) as dataset:
+        resume = ResumeKeras(tmp_path, dataset)
+        resume.set_model(keras.Sequential())
+        resume.on_train_begin()
+        (tmp_path / "a_backup").write_text("another")
+
+        with pytest.raises(TypeError, match=r"cannot write the state of .*Kept as JSON"):
+            resume.on_epoch_end(0)
+
+
+def test_the_number_of_steps_is_counted_with_like_an_integer():
+    from seqloader.adapters.keras.steps import Steps
+
+    steps = Steps(lambda: 7)
+
+    assert (divmod(steps, 2), divmod(15, steps), round(steps), math.ceil(steps)) == (
+        (3, 1),
+        (2, 1),
+        7,
+        7,
+    )
+    assert (steps << 1, 1 << steps, math.trunc(steps), math.floor(steps)) == (14, 128, 7, 7)

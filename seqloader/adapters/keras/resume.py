@@ -174,10 +174,25 @@ class ResumeKeras(Callback):  # type: ignore[misc]
             *(record for record in self._records if record["iterations"] != iterations),
             {"iterations": iterations, "epoch": self._epoch, "state": self._dataset.place()},
         ][-RECORDS:]
-        text = json.dumps({"version": 1, "records": self._records})
+        text = self._written()
         fresh = self._folder / f"{FILE}.new"
         fresh.write_text(text)
         os.replace(fresh, self._folder / FILE)
+
+    def _written(self) -> str:
+        state = self._records[-1]["state"]
+        try:
+            text = json.dumps({"version": 1, "records": self._records})
+            if json.loads(text)["records"][-1]["state"] != state:
+                raise TypeError("it would come back altered")
+        except TypeError as error:
+            kind = type(self._dataset.enqueuer.sequence).__qualname__
+            raise TypeError(
+                f"ResumeKeras cannot write the state of {kind} as JSON: {error}. Have its "
+                "state_dict() return lists, numbers and text, in dicts whose keys are text "
+                "(array.tolist() for an array)"
+            ) from error
+        return text
 
     def _look(self) -> object:
         """What the files of the backup look like; None: there is none."""

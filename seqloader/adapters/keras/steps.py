@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import operator
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Steps"]
+
+ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")
+OF_BITS = ("lshift", "rshift", "and_", "or_", "xor")
 
 
 class Steps:
@@ -68,12 +72,15 @@ def _set_operators() -> None:
 
     for name in ("lt", "le", "eq", "ne", "gt", "ge"):
         setattr(Steps, f"__{name}__", two(getattr(operator, name)))
-    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and_", "or_", "xor"):
-        apply = getattr(operator, name)
+    operators = {name: getattr(operator, name) for name in (*ARITHMETIC, *OF_BITS)}
+    for name, apply in {**operators, "divmod": divmod}.items():
         setattr(Steps, f"__{name.rstrip('_')}__", two(apply))
         setattr(Steps, f"__r{name.rstrip('_')}__", reflected(apply))
     for name in ("neg", "pos", "abs", "invert"):
         setattr(Steps, f"__{name}__", one(getattr(operator, name)))
+    for name in ("trunc", "floor", "ceil"):
+        setattr(Steps, f"__{name}__", one(getattr(math, name)))
+    Steps.__round__ = one(round)  # type: ignore[attr-defined]
 
 
 def _now(other: Any) -> Any:
