@@ -11,7 +11,7 @@ Rules, beside those of session.py and run.py
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import (
     ERRORS,
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from seqloader.run.parts import Course, EpochClaim, StreamClaim
 
 __all__ = ["Delivery"]
+
+ASKED: Final = EpochState.ASKED
+"""A name of its own: what runs for each batch looks at it three times."""
 
 
 class Delivery:
@@ -107,7 +110,7 @@ class Delivery:
                     handover = None
                 else:
                     self._run.consumer = me
-                    if epoch.state is not EpochState.ASKED:
+                    if epoch.state is not ASKED:
                         epoch.becomes("ask")
                     handover = self._find_for(stream=False)
             except BaseException as error:
@@ -215,7 +218,7 @@ class Delivery:
             if handover is None:
                 return None
             epoch = run.epoch
-        if epoch is not None and epoch.state is not EpochState.ASKED:
+        if epoch is not None and epoch.state is not ASKED:
             epoch.becomes("ask")
         if not handover.counted:  # it may be found twice: shown, or interrupted
             handover.counted = True
@@ -233,7 +236,7 @@ class Delivery:
             if epoch is None:
                 epoch = run.begin_epoch()
             over = epoch.window.finished
-            if (over or not shown) and epoch.state is not EpochState.ASKED:
+            if (over or not shown) and epoch.state is not ASKED:
                 epoch.becomes("ask")
             if over:
                 run.issue_warnings(epoch)

@@ -109,8 +109,8 @@ def _epoch() -> Mapping[str, Mapping[EpochState, EpochState]]:
 SESSION: Final = _session()
 """Event -> state before -> state after."""
 
-STEP: Final = SESSION["step"]
-DONE: Final = SESSION["done"]
+STEP: Final = dict(SESSION["step"])
+DONE: Final = dict(SESSION["done"])
 """Written out, as `session.state = STEP[session.state]`, in what runs for each batch: it takes half
 the time of a call."""
 
