@@ -82,7 +82,7 @@ class JaxLoader(EnqueuerOwner[Any]):
         self._enqueuer.load_state_dict(state, **options)
 
 
-def _put(sharding: Any, batch: Any) -> Any:
+def _put(sharding: Any, batch: Any, padding: bool) -> Any:
     """The batch on its devices. Copies are begun, and may not have ended."""
     arrays: list[Any] = []
     map_leaves(lambda leaf: arrays.append(leaf) if _is_taken(leaf) else None, batch)

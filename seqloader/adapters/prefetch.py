@@ -6,17 +6,18 @@ Rules
         hook, when he asks for more than it has.
     R2  The enqueuer is told which batches have reached the user. Its `state_dict()`, and where a
         loop that is left early was left, are those of an enqueuer without prefetch.
-    R3  A batch goes from one holder to the next by one act that no exception can cut in two: from
-        the enqueuer into an entry inside one call of C, to the user by the last stores before the
-        return (see [last act] in run/iterators.py). In between it may be prepared and finished
-        twice. What stands between this and the user hands entries on, and never batches: only the
-        outermost `__next__` takes one out.
+    R3  A batch goes from one holder to the next by plain stores, which no exception can cut in two
+        (see [last act] in run/iterators.py): out of the enqueuer's handover into an entry, and out
+        of that by the last act of the outermost `__next__`. What stands between this and the user
+        hands entries on, and never batches. In between one may be prepared and finished twice.
+    R4  What the enqueuer keeps of a pass are its entries, not the pass: a cycle would keep whoever
+        drops both waiting for a garbage collection, and the workers with them.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -46,28 +47,26 @@ class Prefetched(Generic[Batch, Item]):
         enqueuer: Whose epoch it is. (With `workers=0` no batch is there before it is asked for, so
             none is taken ahead.)
         ahead: How many batches are taken and prepared beside the one that the user gets, at most.
-        prepare: Makes what the user gets from a batch; not None. It should begin the work and not
-            wait for its end. What it raises comes in the place of that batch, which is tried again
-            if the user asks again.
+        prepare: Makes what the user gets; not None. Called with the batch, and whether it only
+            fills up its shard (`remainder="pad"`). It should begin the work and not wait for its
+            end. What it raises comes in the place of that batch, which is tried again if the user
+            asks again.
         finish: Makes what the user gets from that, when he asks for it; None: it is that.
         begin: Begins the epoch; None: `iter(enqueuer)`.
     """
 
     __slots__ = (
-        "_ahead", "_begin", "_enqueuer", "_entries", "_epoch", "_finish", "_prepare", "padding",
+        "_ahead", "_begin", "_enqueuer", "_entries", "_epoch", "_finish", "_prepare",
     )  # fmt: skip
 
     def __init__(
         self,
         enqueuer: OrderedEnqueuer[Batch],
         ahead: int,
-        prepare: Callable[[Batch], Item],
+        prepare: Callable[[Batch, bool], Item],
         finish: Callable[[Item], Any] | None = None,
         begin: Callable[[], EpochIterator[Batch]] | None = None,
     ) -> None:
-        self.padding = False
-        """Whether the batch handed out last only fills up its shard, with `remainder="pad"`; while
-        one is prepared or finished, whether that one does."""
         self._enqueuer = enqueuer
         self._ahead = ahead
         self._prepare = prepare
@@ -94,8 +93,6 @@ class Prefetched(Generic[Batch, Item]):
             entries.popleft()
         while entries and not entries[-1].is_pending:
             entries.pop()
-        if entries and entries[-1].padding is None:  # an exception came before it was noted
-            entries[-1].padding = epoch.padding
         if entries:
             may_take = epoch.next_is_here()  # asked in any case: it says where the epoch is over
         else:
@@ -103,10 +100,9 @@ class Prefetched(Generic[Batch, Item]):
             if not may_take:
                 raise StopIteration
         first = entries[0]
-        self._prepare_entry(first)
+        first.prepare(self._prepare)
         if may_take:
             self._take_ahead(epoch)
-        self.padding = bool(first.padding)
         assert first.item is not None
         first.ready = first.item if self._finish is None else self._finish(first.item)
         return first
@@ -128,49 +124,52 @@ class Prefetched(Generic[Batch, Item]):
     def _begun(self) -> EpochIterator[Batch]:
         if self._epoch is None:
             epoch = self._begin()
-            epoch.take_ahead_of(self._reached)
+            epoch.take_ahead_of(partial(_reached, self._entries))  # R4
             self._epoch = epoch
         return self._epoch
-
-    def _reached(self) -> int | None:
-        """The position of the first batch that has not reached the user. Any thread."""
-        for entry in list(self._entries):
-            if entry.is_pending:
-                return entry.position
-        return None
 
     def _take(self, epoch: EpochIterator[Batch]) -> bool:
         """Wait for the next batch and take it; False: there is none."""
         entry: Entry[Batch, Item] = Entry(epoch.position)
         self._entries.append(entry)
-        entry.taken.extend(islice(epoch, 1))  # R3
-        entry.padding = epoch.padding
-        return entry.is_pending
+        while entry.batch is None:
+            try:
+                handover = epoch.find()
+            except StopIteration:
+                return False
+            entry.padding = epoch.padding
+            # fmt: off
+            entry.batch = handover.batch; handover.batch = None  # noqa: E702  (R3)
+            # fmt: on
+        return True
 
     def _take_ahead(self, epoch: EpochIterator[Batch]) -> None:
         while len(self._entries) <= self._ahead and epoch.next_is_here() and self._take(epoch):
             try:
-                self._prepare_entry(self._entries[-1])
+                self._entries[-1].prepare(self._prepare)
             except Exception:
                 return  # it will be raised when the user asks for that batch
 
-    def _prepare_entry(self, entry: Entry[Batch, Item]) -> None:
-        self.padding = bool(entry.padding)
-        entry.prepare(self._prepare)
+
+def _reached(entries: deque[Entry[Any, Any]]) -> int | None:
+    """The position of the first batch that has not reached the user. Any thread."""
+    for entry in list(entries):
+        if entry.is_pending:
+            return entry.position
+    return None
 
 
 class Entry(Generic[Batch, Item]):
     """A batch on its way to the user."""
 
-    __slots__ = ("item", "padding", "position", "ready", "taken")
+    __slots__ = ("batch", "item", "padding", "position", "ready")
 
     def __init__(self, position: int) -> None:
         self.position = position
         """Where a run goes on that gets this batch next."""
-        self.padding: bool | None = None
-        """Whether it only fills up its shard; None: not noted yet."""
-        self.taken: list[Batch] = []
-        """The batch, until it is prepared."""
+        self.padding = False
+        self.batch: Batch | None = None
+        """What was taken, until it is prepared."""
         self.item: Item | None = None
         """What was made of it, until the user has it."""
         self.ready: Any = None
@@ -179,9 +178,10 @@ class Entry(Generic[Batch, Item]):
     @property
     def is_pending(self) -> bool:
         """Whether the batch was taken and has not reached the user."""
-        return self.item is not None or bool(self.taken)
+        return self.item is not None or self.batch is not None
 
-    def prepare(self, call: Callable[[Batch], Item]) -> None:
+    def prepare(self, call: Callable[[Batch, bool], Item]) -> None:
         if self.item is None:
-            self.item = call(self.taken[0])
-        self.taken.clear()
+            assert self.batch is not None
+            self.item = call(self.batch, self.padding)
+        self.batch = None

@@ -44,7 +44,7 @@ class Course(Protocol):
         """Begin the coming epoch: its hook, its length, its plan, its first tickets."""
 
     def end_epoch(self) -> None:
-        """End the epoch under way, if there is one: what is being computed, then the hook."""
+        """End the epoch under way, if there is one: nothing is computed any more, then the hook."""
 
     def issue_warnings(self, epoch: Epoch) -> None:
         """Issue what the epoch has to say, where an exception can lose nothing."""

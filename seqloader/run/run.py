@@ -286,7 +286,7 @@ class Run:
             self.seeding.hook(epoch, lambda: run_hook(sequence, name), name=name)
 
     def end_epoch(self) -> None:
-        """End the epoch under way, if there is one: what is being computed, then the hook."""
+        """End the epoch under way, if there is one: nothing is computed any more, then the hook."""
         epoch, session = self.epoch, self.session
         if epoch is None or session.executor is None:
             return

@@ -29,8 +29,7 @@ class Batches(Sequence):
 
 
 def masked_pass(enqueuer, rows):
-    batches = Prefetched(enqueuer, 0, lambda batch: with_mask(batch, rows, padding=batches.padding))
-    return batches
+    return Prefetched(enqueuer, 0, lambda batch, padding: with_mask(batch, rows, padding=padding))
 
 
 def masked(sequence, rows=ROWS, **options):

@@ -57,7 +57,7 @@ class Recorded(Sequence):
 
 
 def passing(enqueuer, ahead=2, prepare=np.copy):
-    return Prefetched(enqueuer, ahead, prepare)
+    return Prefetched(enqueuer, ahead, lambda batch, padding: prepare(batch))
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_a_batch_is_let_go_when_it_is_prepared_and_an_item_when_it_is_handed_out
 
     del item
     assert len(alive) == 2
-    assert all(not entry.taken for entry in batches._entries)
+    assert all(entry.batch is None for entry in batches._entries)
 
 
 def test_a_pass_that_has_ended_is_no_garbage_of_its_own(make):
@@ -358,11 +358,24 @@ def test_a_batch_whose_taking_was_interrupted_is_still_known_as_padding(monkeypa
 
     monkeypatch.setattr(EpochIterator, "padding", property(padding))
     with OrderedEnqueuer(Recorded(3), workers=0, shard=(1, 2), remainder="pad") as enqueuer:
-        batches = passing(enqueuer)
+        noted = []
+        batches = Prefetched(enqueuer, 0, lambda batch, padding: noted.append(padding) or batch)
         next(batches)
-        assert not batches.padding
         with pytest.raises(Interrupt):
             next(batches)
 
         assert next(batches)[0] == 0
-        assert batches.padding
+        assert noted == [False, True]
+
+
+def test_who_drops_a_pass_and_its_enqueuer_waits_for_no_garbage_collection():
+    gc.disable()
+    try:
+        enqueuer = OrderedEnqueuer(Recorded(), workers=0)
+        gone = weakref.ref(enqueuer)
+        batches = passing(enqueuer)
+        next(batches)
+        del batches, enqueuer
+        assert gone() is None
+    finally:
+        gc.enable()

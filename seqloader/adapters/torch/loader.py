@@ -169,10 +169,8 @@ class TorchLoader(EnqueuerOwner[Batch]):
         feed, rows = self._device_feed(), self._mask_rows
         send: Callable[[Any], Any] = as_tensors if feed is None else feed.send
 
-        def prepare(batch: Any) -> Any:
-            if rows is not None:
-                batch = masked(batch, rows, padding=batches.padding)
-            return send(batch)
+        def prepare(batch: Any, padding: bool) -> Any:
+            return send(batch if rows is None else masked(batch, rows, padding=padding))
 
         batches: Prefetched[Batch, Any] = Prefetched(
             self.enqueuer,
