@@ -61,5 +61,7 @@ class EnqueuerOwner(Generic[Batch]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._owns:
+        if kind is None:
+            self.close()
+        elif self._owns:
             self._enqueuer.__exit__(kind, error, traceback)

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import torch
 from accelerate import Accelerator
+from training_with_accelerate import train
 
 from seqloader import ArraySequence
 from seqloader.adapters.torch import TorchLoader
@@ -40,23 +41,6 @@ def trimmed(accelerator, samples):
     return torch.cat([accelerator.gather_for_metrics(batch) for batch in loader]).tolist()
 
 
-def trained(accelerator, loader):
-    """Which steps were synchronised, and the weights at the end."""
-    torch.manual_seed(0)
-    model = torch.nn.Linear(1, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    synchronised = []
-    for _ in range(2):
-        for x, y in loader:
-            with accelerator.accumulate(model):
-                accelerator.backward((model(x) - y).square().mean())
-                optimizer.step()
-                optimizer.zero_grad()
-                synchronised.append(accelerator.sync_gradients)
-    return synchronised, [weight.tolist() for weight in model.parameters()]
-
-
 def main():
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=4)
     weights = torch.tensor([0.3, -1.7, 0.9])
@@ -70,9 +54,9 @@ def main():
         order.append(trimmed(accelerator, ROWS * batches) == [*range(ROWS * batches)])
     x = torch.linspace(0, 1, 44)[:, None]
     data = torch.utils.data.TensorDataset(x, 3 * x)
-    theirs = trained(accelerator, torch.utils.data.DataLoader(data, 2))
+    theirs = train(accelerator, torch.utils.data.DataLoader(data, 2))
     sequence = ArraySequence((x, 3 * x), 2)
-    ours = trained(accelerator, TorchLoader(sequence, workers=0, shard="auto"))
+    ours = train(accelerator, TorchLoader(sequence, workers=0, shard="auto"))
     listed = accelerator.gradient_state.in_dataloader
     processes = accelerator.num_processes
     accelerator.end_training()

@@ -37,6 +37,29 @@ class Hooked(Plain):
         self.hooks.append("end")
 
 
+class Counted(Hooked):
+    """Batch i of epoch e is [i, e]."""
+
+    def __init__(self, length=6):
+        super().__init__(length)
+
+    def __getitem__(self, index):
+        return np.array([index, self.hooks.count("end")])
+
+
+class Given(Sequence):
+    """The batches that it was made with."""
+
+    def __init__(self, *batches):
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, index):
+        return self.batches[index]
+
+
 class Kept(Hooked):
     """Carries along what its hooks have done."""
 

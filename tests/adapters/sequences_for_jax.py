@@ -7,45 +7,13 @@ import signal
 import time
 
 import numpy as np
+from adapters.sequences_for_adapters import Counted
 
 from seqloader import Sequence
 from seqloader.testing import Gate
 
 BLOCK_BYTES = 8192
 """What one batch of `Filled` takes: two memory pages."""
-
-
-class Counted(Sequence):
-    """Batch i of epoch e is [i, e]."""
-
-    def __init__(self, length=6):
-        self.length = length
-        self.hooks = []
-
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, index):
-        return np.array([index, self.hooks.count("end")])
-
-    def on_epoch_begin(self):
-        self.hooks.append("begin")
-
-    def on_epoch_end(self):
-        self.hooks.append("end")
-
-
-class Given(Sequence):
-    """The batches that it was made with."""
-
-    def __init__(self, *batches):
-        self.batches = batches
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, index):
-        return self.batches[index]
 
 
 class Filled(Sequence):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sequences_for_adapters import Broken, Plain
-from two_processes import run_by_two
+from two_processes import as_launched, free_port, run_by_two
 
 from seqloader import ArraySequence
 from seqloader.run.iterators import EpochIterator
@@ -18,6 +19,7 @@ pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 from accelerate import Accelerator  # noqa: E402
 from accelerate.state import AcceleratorState, GradientState  # noqa: E402
+from training_with_accelerate import train  # noqa: E402
 
 from seqloader.adapters.torch import TorchLoader  # noqa: E402
 from seqloader.adapters.torch.gradient_state import is_accelerated  # noqa: E402
@@ -49,23 +51,6 @@ def own_loader(batch_size=2):
 def our_loader(batch_size=2, **options):
     sequence = ArraySequence((SAMPLES, 3 * SAMPLES), batch_size)
     return TorchLoader(sequence, workers=0, **options)
-
-
-def train(accelerator, loader, epochs=2):
-    """Which steps were synchronised, and the weights at the end."""
-    torch.manual_seed(0)
-    model = torch.nn.Linear(1, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    synchronised = []
-    for _ in range(epochs):
-        for x, y in loader:
-            with accelerator.accumulate(model):
-                accelerator.backward((model(x) - y).square().mean())
-                optimizer.step()
-                optimizer.zero_grad()
-                synchronised.append(accelerator.sync_gradients)
-    return synchronised, [weight.tolist() for weight in model.parameters()]
 
 
 # --- a step -------------------------------------------------------------------------------
@@ -277,7 +262,10 @@ def test_a_registered_loader_is_saved_and_resumed_with_the_accelerator(tmp_path,
 @pytest.mark.limit(120)
 def test_two_processes_evaluate_as_one_bit_for_bit_and_train_as_with_its_own_loader(tmp_path):
     samples = [1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 16, 17, 23, 24, 29, 32, 33, 50]
-    told = run_by_two("accelerate_on_two.py", tmp_path, *map(str, samples))
+    program = Path(__file__).with_name("accelerate_on_two.py")
+    told = run_by_two(
+        program, tmp_path, lambda rank: [*map(str, samples)], as_launched(free_port())
+    )
 
     for each in told:
         assert each["processes"] == 2

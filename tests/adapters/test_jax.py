@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from adapters.eager import Eager
+from adapters.sequences_for_adapters import Counted, Given
 from adapters.sequences_for_jax import (
     BLOCK_BYTES,
-    Counted,
     Filled,
-    Given,
     InterruptsTheConsumer,
     KillsItsWorker,
 )
+from adapters.signals_at_returns import read
 
 jax: Any = pytest.importorskip("jax", reason="jax is not installed")
 
@@ -228,11 +228,10 @@ def test_after_a_ctrl_c_a_state_goes_on_with_the_next_batch(tmp_path):
     got = []
     with JaxLoader(InterruptsTheConsumer(tmp_path), workers=1, max_queue_size=2) as loader:
         with contextlib.suppress(KeyboardInterrupt):
-            for batch in loader:
-                got.append(int(batch[0]))
+            read(loader, got)  # a loop that does more would be interrupted with a batch in hand
         state = loader.state_dict()
     assert 0 < len(got) < 12
     with JaxLoader(Counted(12), workers=0) as other:
         other.load_state_dict(state)
-        got += [int(batch[0]) for batch in other]
-    assert got == list(range(12))
+        read(other, got)
+    assert [int(batch[0]) for batch in got] == list(range(12))

@@ -6,26 +6,14 @@ import collections
 
 import numpy as np
 import pytest
+from sequences_for_adapters import Given
 
-from seqloader import ArraySequence, BatchedSequence, OrderedEnqueuer, Sequence
+from seqloader import ArraySequence, BatchedSequence, OrderedEnqueuer
 from seqloader.adapters.masked import checked_rows, rows_of
 from seqloader.adapters.masked import masked as with_mask
 from seqloader.adapters.prefetch import Prefetched
 
 ROWS = 4
-
-
-class Batches(Sequence):
-    """Whatever it is given."""
-
-    def __init__(self, *batches):
-        self.batches = batches
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, index):
-        return self.batches[index]
 
 
 def masked_pass(enqueuer, rows):
@@ -103,7 +91,7 @@ def test_an_epoch_that_goes_on_with_other_shards_counts_each_sample_once():
 def test_a_short_batch_is_filled_up_with_its_last_row_and_a_whole_one_is_not_touched():
     whole = {"x": np.arange(8.0).reshape(4, 2), "y": np.arange(4)}
     short = {"x": np.arange(4.0).reshape(2, 2), "y": np.arange(2)}
-    (first, all_count), (second, mask) = masked(Batches(whole, short))
+    (first, all_count), (second, mask) = masked(Given(whole, short))
 
     assert first["x"] is whole["x"]
     assert all_count.tolist() == [True] * 4
@@ -115,7 +103,7 @@ def test_a_short_batch_is_filled_up_with_its_last_row_and_a_whole_one_is_not_tou
 
 def test_what_has_no_rows_stays_as_it_is_and_containers_keep_their_types():
     batch = collections.OrderedDict(x=np.arange(3), n=7, names=["a", "b", "c"], scale=np.array(0.5))
-    [(made, mask)] = masked(Batches(batch))
+    [(made, mask)] = masked(Given(batch))
 
     assert type(made) is collections.OrderedDict
     assert made["x"].tolist() == [0, 1, 2, 2]
@@ -143,7 +131,7 @@ def test_no_row_of_padding_counts():
 )
 def test_batches_that_cannot_be_filled_up_are_refused(batch, said):
     with pytest.raises(ValueError) as raised:
-        masked(Batches(batch))
+        masked(Given(batch))
     assert said in str(raised.value)
 
 

@@ -6,38 +6,18 @@ import subprocess
 import sys
 import types
 
-import numpy as np
 import pytest
+from sequences_for_adapters import Counted
 
-from seqloader import EnqueuerStopped, OrderedEnqueuer, Sequence
+from seqloader import EnqueuerStopped, OrderedEnqueuer
 from seqloader.adapters.frameworks import framework
 from seqloader.adapters.owner import EnqueuerOwner
 from seqloader.adapters.passes import Pass
 
 
-class Counted(Sequence):
-    """Batch i of epoch e is [i, e]; says which hooks ran."""
-
-    def __init__(self, length=4):
-        self.length = length
-        self.hooks = []
-
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, index):
-        return np.array([index, self.hooks.count("end")])
-
-    def on_epoch_begin(self):
-        self.hooks.append("begin")
-
-    def on_epoch_end(self):
-        self.hooks.append("end")
-
-
 @pytest.fixture
 def enqueuer():
-    with OrderedEnqueuer(Counted(), workers=0) as made:
+    with OrderedEnqueuer(Counted(4), workers=0) as made:
         yield made
 
 
@@ -45,13 +25,13 @@ def enqueuer():
 
 
 def test_what_was_made_for_an_adapter_takes_the_arguments_and_ends_with_it():
-    with EnqueuerOwner(Counted(), workers=1, seed=3) as owner:
+    with EnqueuerOwner(Counted(4), workers=1, seed=3) as owner:
         assert owner.enqueuer.seed == 3
         assert len([*owner.enqueuer]) == 4
         assert owner.enqueuer.is_running()
     assert not owner.enqueuer.is_running()
 
-    owner = EnqueuerOwner(Counted(), workers=1)
+    owner = EnqueuerOwner(Counted(4), workers=1)
     next(iter(owner.enqueuer))
     owner.close()
     assert not owner.enqueuer.is_running()
@@ -65,7 +45,7 @@ def test_what_was_made_before_goes_on_when_the_adapter_is_closed(enqueuer):
 
 
 def test_an_error_in_a_with_runs_no_hook():
-    sequence = Counted()
+    sequence = Counted(4)
     with pytest.raises(KeyError), EnqueuerOwner(sequence, workers=0) as owner:
         next(iter(owner.enqueuer))
         raise KeyError
@@ -80,9 +60,9 @@ def test_arguments_beside_an_enqueuer_are_refused_by_name(enqueuer):
 
 def test_arguments_are_judged_as_those_of_an_enqueuer():
     with pytest.raises(ValueError, match="workers must be at least 0"):
-        EnqueuerOwner(Counted(), workers=-1)
+        EnqueuerOwner(Counted(4), workers=-1)
     with pytest.raises(TypeError, match="no_such"):
-        EnqueuerOwner(Counted(), no_such=1)
+        EnqueuerOwner(Counted(4), no_such=1)
 
 
 # --- passes -------------------------------------------------------------------------------

@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from adapters.sequences_for_adapters import Endless
+from adapters.sequences_for_adapters import Counted, Endless, Given
 from adapters.sequences_for_jax import (
     BLOCK_BYTES,
-    Counted,
     Filled,
-    Given,
     Held,
     InterruptsTheConsumer,
     KillsItsWorker,

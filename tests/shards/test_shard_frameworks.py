@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from two_processes import free_port, run_by_two
 
 PROGRAM = Path(__file__).with_name("ask_framework.py")
-LIMIT_S = 100
 NOTHING = "nothing found: no torch.distributed, no keras.distribution or jax on several processes, "
 
 
@@ -62,31 +58,9 @@ def asked_in_two_processes(framework, directory):
         name: value for name, value in os.environ.items() if name not in {"RANK", "WORLD_SIZE"}
     }
     environment |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "KERAS_HOME": str(directory)}
-    processes = []
-    try:
-        for rank in range(2):
-            with (directory / f"{rank}.err").open("wb") as errors:
-                processes.append(
-                    subprocess.Popen(
-                        [sys.executable, str(PROGRAM), framework, str(rank), "2", address],
-                        env=environment,
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.PIPE,
-                        stderr=errors,
-                        text=True,
-                    )
-                )
-        outputs = [process.communicate(timeout=LIMIT_S)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-    said = [(directory / f"{rank}.err").read_text()[-3000:] for rank in range(2)]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
-    return [json.loads(output.splitlines()[-1]) for output in outputs]  # Gloo prints before it
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return run_by_two(
+        PROGRAM,
+        directory,
+        lambda rank: [framework, str(rank), "2", address],
+        lambda rank: environment,
+    )

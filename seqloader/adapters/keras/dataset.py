@@ -30,7 +30,7 @@ from seqloader.errors import SeqloaderWarning
 from seqloader.sequence.interface import count_batches
 
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import FrameType
 
     from seqloader.run.iterators import EpochIterator
 
@@ -346,17 +346,6 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
             finally:
                 self._lock.release()
         super().close(timeout)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            super().__exit__(kind, error, traceback)
 
 
 def _walk(frame: FrameType | None) -> int | None:

@@ -1,4 +1,4 @@
-"""A program run by two processes that train together, as a launcher would start them."""
+"""A program run by two processes that belong together."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 LIMIT_S = 100
 
 
-def run_by_two(program, directory, *arguments):
-    """What each of them prints last, as JSON."""
-    port = free_port()
+def run_by_two(program, directory, arguments_of, environment_of):
+    """What each process prints last, as JSON.
+
+    Args:
+        program: Path of a Python program.
+        directory: Where their standard errors go.
+        arguments_of, environment_of: Called with the rank of each: 0, 1.
+    """
     processes = []
     try:
         for rank in range(2):
             with (directory / f"{rank}.err").open("wb") as errors:
                 processes.append(
                     subprocess.Popen(
-                        [sys.executable, str(Path(__file__).with_name(program)), *arguments],
-                        env=environment_of(rank, port),
+                        [sys.executable, str(program), *arguments_of(rank)],
+                        env=environment_of(rank),
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.PIPE,
                         stderr=errors,
@@ -39,8 +43,9 @@ def run_by_two(program, directory, *arguments):
     return [json.loads(output.splitlines()[-1]) for output in outputs]  # Gloo prints before it
 
 
-def environment_of(rank, port):
-    return {
+def as_launched(port):
+    """What a launcher such as torchrun says in the environment of each."""
+    return lambda rank: {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "RANK": str(rank),
