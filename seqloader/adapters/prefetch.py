@@ -112,10 +112,6 @@ class Prefetched(Generic[Batch, Item]):
         epoch = self._begun()
         return any(entry.is_pending for entry in self._entries) or epoch.has_next()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Where the run stands, after the batch handed out last."""
-        return self._enqueuer.state_dict()
-
     @property
     def plan(self) -> Plan:
         """Of its epoch, which begins if it has not."""

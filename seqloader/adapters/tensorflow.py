@@ -46,6 +46,8 @@ def to_tf_dataset(source: Any, output_signature: Any = None, **options: Any) -> 
         source: A Sequence, or whatever else an `OrderedEnqueuer` takes; or an enqueuer.
         output_signature: A nest of `tf.TypeSpec`s. None: as the first batch is, with its first axis
             open. That batch is computed now, with workers and `on_epoch_begin`; it is not lost.
+            (Of an enqueuer whose epoch a loop has left, it is the next of that epoch, which ends
+            where the first pass begins another: call `end_epoch()` before.)
         options: The arguments of `OrderedEnqueuer`, where one is to be made.
 
     Returns:

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import warnings
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -336,10 +337,11 @@ def test_forked_child_asks_nothing_of_the_device(ends: Ends, device: StandIn) ->
     if child == 0:
         status = 1
         try:
+            copies = weakref.ref(feed._copies)
             feed.close()
             del feed
             ends.arenas.close()
-            status = device.done + device.waits + 1 - len(device.registered)
+            status = device.done + device.waits + 1 - len(device.registered) + (copies() is None)
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0

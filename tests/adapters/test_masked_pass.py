@@ -147,11 +147,3 @@ def test_mask_rows_is_a_whole_number_above_0(rows, error):
         checked_rows(rows)
     assert checked_rows(None) is None
     assert checked_rows(np.int64(3)) == 3
-
-
-def test_a_masked_pass_stands_where_its_pass_stands():
-    with OrderedEnqueuer(ArraySequence(np.arange(8), 2), workers=0) as enqueuer:
-        batches = masked_pass(enqueuer, 2)
-        next(batches)
-        assert batches.state_dict() == enqueuer.state_dict()
-        assert batches.state_dict()["position"] == 1

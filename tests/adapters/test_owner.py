@@ -69,12 +69,10 @@ def test_arguments_are_judged_as_those_of_an_enqueuer():
 
 
 def test_a_pass_that_nobody_reads_begins_nothing(enqueuer):
-    first, second = Pass(enqueuer), Pass(enqueuer)
+    _unread, second = Pass(enqueuer), Pass(enqueuer)
     assert enqueuer.sequence.hooks == []
-    assert not first.has_begun
 
     assert [batch.tolist() for batch in second] == [[0, 0], [1, 0], [2, 0], [3, 0]]
-    assert second.has_begun
     assert enqueuer.sequence.hooks == ["begin", "end"]
 
 
@@ -94,18 +92,6 @@ def test_a_later_pass_makes_an_earlier_one_stale(enqueuer):
     with pytest.raises(RuntimeError, match="stale"):
         next(earlier)
     assert enqueuer.sequence.hooks == ["begin", "end", "begin"]
-
-
-def test_a_pass_knows_its_last_batch_before_the_hook_runs(enqueuer):
-    batches = Pass(enqueuer)
-    for left in (True, True, True, False):
-        next(batches)
-        assert batches.has_next() is left
-    assert enqueuer.sequence.hooks == ["begin"]
-
-    with pytest.raises(StopIteration):
-        next(batches)
-    assert enqueuer.sequence.hooks == ["begin", "end"]
 
 
 def test_a_pass_of_a_stopped_enqueuer_says_so(enqueuer):

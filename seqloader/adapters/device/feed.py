@@ -29,6 +29,9 @@ __all__ = ["DeviceFeed", "Sent"]
 ALIGNMENT_BYTES = 256
 """Of arrays in a pinned buffer: as CUDA aligns what it allocates itself."""
 
+_of_parents: list[Any] = []
+"""In a forked child, what the parent's copies read: freeing a pinned buffer asks the device."""
+
 
 class Sent:
     """A batch that is on its way to the device."""
@@ -92,7 +95,10 @@ class DeviceFeed:
 
     def close(self) -> None:
         """Wait for all copies that are under way, and let go of what they read."""
-        while self._copies.under_way and os.getpid() == self._pid:
+        if os.getpid() != self._pid:
+            _of_parents.append(self._copies)  # R5
+            return
+        while self._copies.under_way:
             self._end_oldest()
         self._copies.forget_buffers()
 
