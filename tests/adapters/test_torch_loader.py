@@ -173,6 +173,16 @@ def test_the_epoch_after_one_that_was_left_early_is_the_next(loader):
     assert loader.enqueuer.epoch == 2
 
 
+def test_after_a_pass_that_was_left_early_the_epoch_that_is_set_comes():
+    with TorchLoader(Plain(), workers=0, seed=1, shuffle=True) as loader:
+        orders = [taken(loader) for _ in range(6)]
+    with TorchLoader(Plain(), workers=0, seed=1, shuffle=True) as loader:
+        assert taken(loader, 2) == orders[0][:2]
+        loader.set_epoch(5)
+        assert taken(loader) == orders[5]
+        assert loader.enqueuer.epoch == 6
+
+
 def test_set_epoch_after_a_pass_whose_end_was_not_asked_for():
     # Trainers that know the length do not ask for the StopIteration.
     sequence = Hooked()

@@ -87,6 +87,8 @@ class TorchLoader(EnqueuerOwner[Batch]):
         self._feed: DeviceFeed | None = None
         super().__init__(source, **options)
         self._wanted_epoch = 0
+        self._has_begun = False
+        """Whether a pass began since a place was loaded or sought."""
 
     def __len__(self) -> int:
         """Number of batches in a whole epoch on this shard. TypeError where it is endless."""
@@ -131,9 +133,10 @@ class TorchLoader(EnqueuerOwner[Batch]):
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch is due, as trainers do before each.
 
-        At the beginning of an epoch it goes on to that one; epochs that are over do not come again,
-        and one that is under way goes on. A state that was saved after the last batch of an epoch
-        stands at the end of it: then that epoch ends first, with its hook.
+        At the beginning of an epoch it goes on to that one; epochs that are over do not come again.
+        An iterator that has begun goes on. So does a place inside of an epoch that was loaded or
+        sought; at the end of one, that epoch ends first, with its hook. A pass after one that was
+        left early is of the epoch that was set.
         """
         enqueuer = self.enqueuer
         if epoch <= enqueuer.epoch:
@@ -151,12 +154,12 @@ class TorchLoader(EnqueuerOwner[Batch]):
     def load_state_dict(self, state: Mapping[str, Any], **how: Any) -> None:
         """Go on where `state` was saved; `how` as in `OrderedEnqueuer.load_state_dict`."""
         self.enqueuer.load_state_dict(state, **how)
-        self._wanted_epoch = 0
+        self._wanted_epoch, self._has_begun = 0, False
 
     def seek(self, epoch: int, position: int = 0) -> None:
         """Go on at any place, as `OrderedEnqueuer.seek`."""
         self.enqueuer.seek(epoch, position)
-        self._wanted_epoch = 0
+        self._wanted_epoch, self._has_begun = 0, False
 
     def end_epoch(self) -> None:
         """End the epoch under way now, as `OrderedEnqueuer.end_epoch`."""
@@ -200,6 +203,11 @@ class TorchLoader(EnqueuerOwner[Batch]):
     def _begin_epoch(self) -> EpochIterator[Batch]:
         enqueuer, wanted = self.enqueuer, self._wanted_epoch
         self._wanted_epoch = 0
+        if self._has_begun and enqueuer.epoch < wanted:
+            enqueuer.end_epoch()  # of a pass that was left
+            if enqueuer.epoch < wanted:
+                enqueuer.seek(wanted)
+        self._has_begun = True
         epoch = iter(enqueuer)
         if enqueuer.epoch < wanted and not epoch.has_next():
             for _ in epoch:  # it has no batch, and its hook is still to run
