@@ -132,20 +132,25 @@ def test_module_of_the_users_with_a_name_of_the_standard_library_does_no_harm(tm
     assert completed.stdout.splitlines() == PRINTED
 
 
-def test_worker_prints_reach_the_programs_output(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_worker_prints_reach_the_programs_output_line_by_line(unbuffered, tmp_path):
     completed = run(
         """
-import sys
+import multiprocessing, sys
 from seqloader import OrderedEnqueuer
 class Talks:
+    def __init__(self): self.amid_a_line = multiprocessing.get_context("spawn").Barrier(2)
     def __len__(self): return 4
     def __getitem__(self, index):
-        print("out", index)
-        print("err", index, file=sys.stderr)
+        for stream, what in ((sys.stdout, "out"), (sys.stderr, "err")):
+            stream.write(what)
+            self.amid_a_line.wait()
+            print("", index, file=stream)
         return index
 print(*OrderedEnqueuer(Talks(), workers=2), flush=True)
 """,
         tmp_path,
+        PYTHONUNBUFFERED=unbuffered,
     )
 
     assert sorted(completed.stdout.splitlines()) == ["0 1 2 3", *(f"out {i}" for i in range(4))]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
 
 import pytest
+from guards import holdings, named_memory
 
 LEAKS = {
     "process": (
@@ -230,6 +232,27 @@ def test_what_a_test_of_the_guards_leaves_on_purpose_is_not_blamed_on_another_ru
 
     result.assert_outcomes(passed=3, errors=1)
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaves_one?own?*"])
+
+
+@pytest.mark.parametrize("is_beside", [True, False])
+def test_what_another_run_of_the_tests_may_have_made_is_looked_at_for_longer(is_beside):
+    held_by_nobody = named_memory.FOLDER / f"psm_{uuid.uuid4().hex[:8]}"
+    held_by_nobody.touch()
+    asked = []
+
+    def is_beside_another_run():
+        asked.append(held_by_nobody.name)
+        if len(asked) == 3:
+            held_by_nobody.unlink()
+        return is_beside
+
+    left = named_memory.left_by_us(
+        [held_by_nobody.name], 0.0, holdings.is_ours, is_beside_another_run
+    )
+
+    held_by_nobody.unlink(missing_ok=True)
+    assert left == (frozenset() if is_beside else {held_by_nobody.name})
+    assert len(asked) == (3 if is_beside else 1)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of other users")

@@ -13,7 +13,7 @@ import psutil
 
 from guards import named_memory
 
-__all__ = ["MARK", "Holdings", "describe", "is_ours", "orphans", "take"]
+__all__ = ["MARK", "Holdings", "describe", "is_beside_another_run", "is_ours", "orphans", "take"]
 
 MARK: Final = "PYTEST_LEAK_GUARD"
 """Environment variable that every process started by the tests inherits, and orphans keep."""
@@ -91,10 +91,22 @@ def is_ours(pid: int) -> bool:
         return False
 
 
+def is_beside_another_run() -> bool:
+    """Whether a living process was started by another run of tests, whoever's it is."""
+    return any(_mark(pid) not in (None, os.environ.get(MARK)) for pid in psutil.pids())
+
+
 def _marked(pid: int) -> psutil.Process | None:
     try:
-        process = psutil.Process(pid)
-        return process if process.environ().get(MARK) == os.environ.get(MARK) else None
+        return psutil.Process(pid) if _mark(pid) == os.environ.get(MARK) else None
+    except psutil.Error:
+        return None  # gone
+
+
+def _mark(pid: int) -> str | None:
+    """The run by whose tests the process was started."""
+    try:
+        return psutil.Process(pid).environ().get(MARK)
     except (psutil.Error, OSError):
         return None  # gone, a zombie, or someone else's
 

@@ -28,7 +28,15 @@ import psutil
 import pytest
 
 from guards import named_memory
-from guards.holdings import MARK, Holdings, describe, is_ours, orphans, take
+from guards.holdings import (
+    MARK,
+    Holdings,
+    describe,
+    is_beside_another_run,
+    is_ours,
+    orphans,
+    take,
+)
 
 __all__: list[str] = []
 
@@ -97,7 +105,8 @@ def _after_grace(before: Holdings) -> Holdings:
         _wait_unreaped(process, deadline - time.monotonic())
     for thread in left.threads - _never_started(left):
         thread.join(max(0.0, deadline - time.monotonic()))
-    named = named_memory.left_by_us(left.named_memory, deadline - time.monotonic(), is_ours)
+    rest_s = deadline - time.monotonic()
+    named = named_memory.left_by_us(left.named_memory, rest_s, is_ours, is_beside_another_run)
     after = take().beyond(before)
     return replace(after, threads=after.threads - _never_started(left), named_memory=named)
 

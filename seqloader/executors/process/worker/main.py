@@ -72,8 +72,9 @@ def run(
     be_killed_first()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError, OSError):
-            # A killed worker loses what it has not written yet.
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+            # A killed worker loses what it has not written yet; and lines of several workers stay
+            # whole, also where Python is told not to buffer, and would write each word by itself.
+            stream.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     table = Table(pool.table)
     seeding = Seeding(pool.seed, pool.reseed_globals)
     loop = Loop(pool, own, table.words, seeding)
