@@ -22,13 +22,15 @@ from typing import Any
 
 from seqloader.adapters.frameworks import framework
 from seqloader.adapters.misfits import warn_if_shards_misfit, warn_of_unsaved_place
-from seqloader.adapters.torch import TorchLoader
 from seqloader.errors import ResumeError
 from seqloader.samples.nest import map_nest
 
-__all__ = ["ResumeLoader"]
+Callback: Any = framework("lightning", extra="lightning", at_least="2.4").Callback
 
-Callback: Any = framework("lightning.pytorch", extra="lightning", at_least="2.4").Callback
+# After Lightning: who has neither is told to install Lightning, which brings torch.
+from seqloader.adapters.torch import TorchLoader  # noqa: E402
+
+__all__ = ["ResumeLoader"]
 
 KEY = "seqloader"
 """Of what is ours in a checkpoint."""

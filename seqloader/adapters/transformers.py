@@ -23,15 +23,18 @@ from typing import TYPE_CHECKING, Any
 
 from seqloader.adapters.frameworks import framework
 from seqloader.adapters.misfits import warn_if_shards_misfit, warn_of_unsaved_place
-from seqloader.adapters.torch import TorchLoader
 from seqloader.errors import SeqloaderWarning
+
+framework("transformers", extra="transformers", at_least="4.53")
+
+# After Transformers: who has neither is told to install both, and not torch alone.
+from seqloader.adapters.torch import TorchLoader  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["LoaderPlace", "TrainLoader", "with_loader"]
 
-framework("transformers", extra="transformers", at_least="4.53")
 _callbacks = framework("transformers.trainer_callback", extra="transformers")
 TrainerCallback: Any = _callbacks.TrainerCallback
 ExportableState: Any = _callbacks.ExportableState
