@@ -51,8 +51,8 @@ def to_tf_dataset(source: Any, output_signature: Any = None, **options: Any) -> 
         options: The arguments of `OrderedEnqueuer`, where one is to be made.
 
     Returns:
-        The dataset. Its attribute `loader` is a `TensorFlowLoader`: `dataset.loader.close()` ends
-        the workers, and so does the end of the dataset. Transformed datasets lack the attribute.
+        The dataset. Its attribute `loader` is a `TensorFlowLoader`, whose `close()` ends the
+        workers, and so does the end of the dataset. Transformed datasets lack the attribute.
 
     Raises:
         TypeError, ValueError: An argument is wrong, or tf.data has no type for something in the
