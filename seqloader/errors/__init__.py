@@ -83,7 +83,8 @@ class WorkerLostError(SeqloaderError):
         attempts: how many workers it was given to.
         pid: the last of them.
         exitcode: its exit code; negative for a signal; None where the system did not say.
-        peak_rss_bytes: the most memory it had resident; None where the system did not say.
+        peak_rss_bytes: the most memory it had resident; None where the system did not say, as on
+            Linux below what the consumer had had when it made the worker.
         reason: "died", or "timeout" where `timeout_s` ended it.
     """
 

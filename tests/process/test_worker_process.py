@@ -313,3 +313,38 @@ def test_a_forked_replacement_has_what_was_bound_inside_the_sequence_too():
     assert {facts[:2] for facts in (first, *rest)} == {(0, False)}
     assert {facts[:2] for facts in following} == {(1, True)}
     assert vars(sequence).keys() == vars(BatchedSequence(dataset, 1)).keys()
+
+
+# --- How it ended -------------------------------------------------------------------------
+
+DIES = """
+    import os, signal, sys
+    from seqloader import OrderedEnqueuer, Sequence, WorkerLostError
+
+    def occupied(megabytes):
+        return b"x" * (megabytes << 20)
+
+    class Dies(Sequence):
+        def __len__(self):
+            return 1
+        def __getitem__(self, index):
+            block = occupied(int(sys.argv[2]))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    block = occupied(int(sys.argv[1]))
+    try:
+        list(OrderedEnqueuer(Dies(), workers=1, crash_retries=0))
+    except WorkerLostError as error:
+        peak = error.peak_rss_bytes
+        print(peak and peak >> 20, "GiB resident" in str(error))
+"""
+
+
+def test_the_consumers_memory_does_not_pass_for_that_of_a_worker_that_died():
+    assert run_code(DIES, "300", "0").stdout == "None False\n"
+
+
+def test_what_a_worker_had_that_died_is_said_where_it_is_more_than_the_consumer_had():
+    peak, _, said = run_code(DIES, "0", "300").stdout.partition(" ")
+
+    assert 300 < int(peak) < 500 and said == "True\n"
