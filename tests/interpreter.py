@@ -17,6 +17,7 @@ def run_python(
     cwd: Path | None = None,
     stdin: str | None = None,
     pass_fds: tuple[int, ...] = (),
+    timeout_s: float = 50,
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run an interpreter with these arguments to its end."""
@@ -29,7 +30,7 @@ def run_python(
         capture_output=True,
         pass_fds=pass_fds,
         text=True,
-        timeout=50,
+        timeout=timeout_s,
         check=False,
     )
 

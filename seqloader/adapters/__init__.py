@@ -5,6 +5,7 @@
     prefetch.py     the same, with batches that are prepared, and some taken ahead
     masked.py       batches of as many rows, with a mask of those that count
     nests.py        what lies in a batch, leaf by leaf
+    exits.py        the end of a program in which threads of a framework ask for batches
     device/         the way of batches to a GPU
     frameworks.py   importing a framework, or saying what to install
     torch/          PyTorch and Accelerate

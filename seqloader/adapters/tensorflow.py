@@ -14,13 +14,13 @@ What tf.data does, and what follows
 
 from __future__ import annotations
 
-import atexit
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqloader.adapters.exits import stop_at_exit
 from seqloader.adapters.frameworks import framework
 from seqloader.adapters.owner import EnqueuerOwner
 from seqloader.adapters.passes import Pass
@@ -99,7 +99,7 @@ class TensorFlowLoader(EnqueuerOwner[Any]):
         """Number of the pass that began last."""
         self.last_error: BaseException | None = None
         """What ended the last pass that ended in an error; tf.data raises one of its own."""
-        _alive.add(self)
+        stop_at_exit(self)
 
     def begin_pass(self) -> _NumberedPass:
         """The batches of the coming epoch."""
@@ -117,15 +117,6 @@ class TensorFlowLoader(EnqueuerOwner[Any]):
         with self._lock:
             self._latest = max(self._latest, number)
             return self._latest == number
-
-
-_alive: weakref.WeakSet[TensorFlowLoader] = weakref.WeakSet()
-
-
-@atexit.register
-def _stop_all() -> None:
-    for loader in list(_alive):
-        loader.enqueuer.__exit__(SystemExit, None, None)  # without hooks
 
 
 class _NumberedPass:

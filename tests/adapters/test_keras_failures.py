@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 keras = pytest.importorskip("keras", reason="Keras 3 is not installed")
+from interpreter import run_code  # noqa: E402
 from keras_batches import KillsOnce, Numbers, Plain  # noqa: E402
 from keras_cases import Kit  # noqa: E402
 
@@ -105,6 +106,48 @@ def test_after_a_ctrl_c_a_later_fit_trains_on_whole_epochs():
     whole = [0, 1, 2, 3, 4]
     assert kit.epochs() == [whole, [0, 1, 2], whole, whole]
     assert sequence.ends == 4
+
+
+INTERRUPTED = """
+    import time
+    import keras
+    import numpy as np
+    from seqloader import Sequence
+    from seqloader.adapters.keras import KerasDataset
+
+    class Slow(Sequence):
+        def __len__(self):
+            return 20
+        def __getitem__(self, index):
+            time.sleep(0.2)  # of those taken ahead, one is waited for at the end
+            return np.ones((2, 1)), np.ones((2, 1))
+
+    class Interrupted(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+        def call(self, x):
+            return self.dense(x)
+        def train_step(self, data):
+            if int(self.optimizer.iterations) == 4:
+                raise KeyboardInterrupt
+            return super().train_step(data)
+
+    def train():
+        data = KerasDataset(Slow(), workers=1)
+        model = Interrupted()
+        model.compile("sgd", "mse", run_eagerly=True)
+        model.fit(data, verbose=0)
+
+    train()
+"""
+
+
+def test_a_program_ends_after_a_ctrl_c_in_fit():
+    ended = run_code(INTERRUPTED, timeout_s=150)
+
+    assert ended.returncode == -signal.SIGINT, ended.stderr
+    assert "KeyboardInterrupt" in ended.stderr
 
 
 def test_a_build_that_fails_loses_no_batch():

@@ -20,6 +20,7 @@ import warnings
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from seqloader.adapters.exits import stop_at_exit
 from seqloader.adapters.frameworks import framework
 from seqloader.adapters.keras.images import make_sendable
 from seqloader.adapters.keras.passes import Answer, Ending, Passes
@@ -79,6 +80,8 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         EnqueuerOwner.__init__(self, source, **options)
         make_sendable(self._enqueuer.sequence)
         PyDataset.__init__(self)
+        if keras.backend.backend() == "tensorflow":  # whose threads ask for batches
+            stop_at_exit(self)
         self._is_endless = endless
         self._passes = Passes()
         self._lock = threading.RLock()
