@@ -7,6 +7,8 @@
     nests.py        what lies in a batch, leaf by leaf
     exits.py        the end of a program in which threads of a framework ask for batches
     device/         the way of batches to a GPU
+    last_error.py   an error that is kept, without its traceback
+    misfits.py      what a trainer would not notice
     frameworks.py   importing a framework, or saying what to install
     torch/          PyTorch and Accelerate
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from seqloader.adapters.exits import stop_at_exit
 from seqloader.adapters.frameworks import framework
+from seqloader.adapters.last_error import without_traceback
 from seqloader.adapters.owner import EnqueuerOwner
 from seqloader.adapters.passes import Pass
 from seqloader.errors import EnqueuerStopped
@@ -110,7 +111,7 @@ class TensorFlowLoader(EnqueuerOwner[Any]):
     def note(self, error: BaseException, number: int) -> None:
         """That pass has ended in an error; nobody reads one that a later pass has ended."""
         if self.may_go_on(number):
-            self.last_error = error
+            self.last_error = without_traceback(error)
 
     def may_go_on(self, number: int) -> bool:
         """Whether no later pass has begun; this one counts as begun then."""

@@ -1,13 +1,13 @@
-"""What goes wrong in `fit`, and what is refused or said."""
+"""What goes wrong in `fit`, and what stands beside it."""
 
 from __future__ import annotations
 
 import gc
-import logging
 import signal
-import types
+import weakref
 
 import numpy as np
+import psutil
 import pytest
 
 keras = pytest.importorskip("keras", reason="Keras 3 is not installed")
@@ -16,7 +16,7 @@ from keras_batches import KillsOnce, Numbers, Plain  # noqa: E402
 from keras_cases import Kit  # noqa: E402
 
 from seqloader import OrderedEnqueuer, SeqloaderWarning, WorkerLostWarning  # noqa: E402
-from seqloader.adapters.keras import KerasDataset, dataset, resume  # noqa: E402
+from seqloader.adapters.keras import KerasDataset  # noqa: E402
 from seqloader.adapters.keras.steps import Steps  # noqa: E402
 
 pytestmark = [
@@ -25,6 +25,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
 BACKEND = keras.config.backend()
+keeps_generators = pytest.mark.skipif(
+    BACKEND == "tensorflow", reason="TensorFlow keeps the generators it was given"
+)
 
 
 class Rotten(Exception):
@@ -49,6 +52,7 @@ def test_a_users_exception_comes_out_of_fit_and_a_later_fit_works():
         with pytest.raises(expected, match="batch 3 is rotten"):
             kit.fit(model, data)
         assert isinstance(data.last_error, Rotten)
+        assert data.last_error.__traceback__ is None
         assert any("batch 3" in note for note in data.last_error.__notes__)
         rotten.clear()
         kit.seen.clear()
@@ -172,42 +176,6 @@ def test_the_same_dataset_in_evaluate_while_fit_runs_is_an_error():
         kit.fit(kit.model(), data, at=(0, 1), do=lambda model: model.evaluate(data, verbose=0))
 
 
-# --- refused, said ------------------------------------------------------------------------------
-
-
-def test_the_order_of_fit_is_said_to_have_no_effect_once(caplog):
-    kit = Kit(None)
-    with caplog.at_level(logging.INFO, "seqloader"), KerasDataset(Numbers(12), workers=0) as data:
-        kit.fit(kit.model(), data, epochs=3)
-        said = [record for record in caplog.records if "fit(shuffle=True)" in record.message]
-        assert len(said) == 1
-        assert said[0].levelno == logging.INFO
-
-        caplog.clear()
-        kit.fit(kit.model(), KerasDataset(data.enqueuer), shuffle=False)
-        assert not caplog.records
-    assert kit.epochs() == [[*range(12)]] * 4
-
-
-def test_sharding_by_keras_itself_is_refused_with_its_cure(monkeypatch):
-    distribution = types.SimpleNamespace(auto_shard_dataset=True, num_processes=4)
-    monkeypatch.setattr(keras.distribution, "distribution", lambda: distribution)
-    with KerasDataset(Numbers(), workers=0) as data:
-        with pytest.raises(ValueError, match=r'over 4 processes .* shard="auto"') as raised:
-            Kit(None).model().fit(data, verbose=0)
-        assert "auto_shard_dataset = False" in str(raised.value)
-
-        distribution.auto_shard_dataset = False
-        data.workers, data.use_multiprocessing  # noqa: B018  (as an adapter in the making)
-
-
-def test_an_older_keras_is_refused(monkeypatch):
-    monkeypatch.setattr(keras, "__version__", "3.7.0")
-    for module in (dataset, resume):
-        with pytest.raises(ImportError, match=r"needs keras 3.8 or later, and this is keras 3.7.0"):
-            module.framework("keras", extra="keras", at_least="3.8")
-
-
 # --- what it is beside ----------------------------------------------------------------------------
 
 
@@ -240,15 +208,43 @@ def test_a_place_that_was_loaded_is_where_fit_goes_on():
     assert kit.epochs() == [[3, 4], [0, 1, 2, 3, 4]]
 
 
-@pytest.mark.skipif(BACKEND == "tensorflow", reason="TensorFlow keeps the generators it was given")
-def test_a_dataset_that_is_dropped_after_fit_is_collected():
-    data = KerasDataset(Numbers(), workers=0)
-    Kit(None).model().fit(data, verbose=0)
-    enqueuer = data.enqueuer
-    data.close()
-    del data
+# --- dropped ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_collection():
+    """No cycle is collected meanwhile."""
     gc.collect()
-    assert not any(isinstance(found, KerasDataset) for found in gc.get_referrers(enqueuer))
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@keeps_generators
+def test_a_dataset_that_is_dropped_after_fit_ends_its_workers_at_once(without_collection):
+    model = Kit(None).model()
+    data = KerasDataset(Numbers(), workers=1)
+    model.fit(data, validation_data=KerasDataset(Plain(2), workers=0), epochs=2, verbose=0)
+    workers = psutil.Process().children()
+    alive = weakref.ref(data)
+
+    del data
+    assert alive() is None
+    assert len(workers) == 1
+    assert not psutil.wait_procs(workers, timeout=20)[1]
+    assert "5" in repr(model.history.params["steps"])  # the model has kept the number
+
+
+@keeps_generators
+def test_a_dataset_that_is_dropped_after_an_error_ends_with_the_next_collection():
+    data = KerasDataset(Numbers(at={"not": "callable"}), workers=0)
+    with pytest.raises(TypeError):
+        Kit(None).model().fit(data, verbose=0)
+    alive = weakref.ref(data)
+
+    del data
+    gc.collect()  # what iterates in Keras refers to itself where a walk has not ended
+    assert alive() is None
 
 
 # --- the length -----------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
     dataset.py   `KerasDataset`, the `keras.utils.PyDataset` over an enqueuer
     passes.py    which of Keras' passes are real: pure, and needs no Keras
+    frames.py    who calls it, which tells the passes apart
+    remarks.py   what is refused, or said once
     steps.py     the length, which Keras reads once and which may change
     images.py    Keras' own image iterators, so that workers can be sent them
     resume.py    `ResumeKeras`, beside `BackupAndRestore`

@@ -12,26 +12,28 @@ Rules
 
 from __future__ import annotations
 
-import inspect
-import logging
 import sys
 import threading
 import warnings
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from seqloader.adapters.exits import stop_at_exit
 from seqloader.adapters.frameworks import framework
+from seqloader.adapters.keras.frames import forget_gone, generator_of, walk_of
 from seqloader.adapters.keras.images import make_sendable
 from seqloader.adapters.keras.passes import Answer, Ending, Passes
+from seqloader.adapters.keras.remarks import ENDED, Remarks, refuse_tf_keras, sharding_by_keras
 from seqloader.adapters.keras.steps import Steps
+from seqloader.adapters.last_error import without_traceback
 from seqloader.adapters.owner import EnqueuerOwner
 from seqloader.adapters.passes import Pass
 from seqloader.errors import SeqloaderWarning
 from seqloader.sequence.interface import count_batches
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from collections.abc import Callable
 
     from seqloader.run.iterators import EpochIterator
 
@@ -39,16 +41,6 @@ __all__ = ["KerasDataset"]
 
 keras = framework("keras", extra="keras", at_least="3.8")
 PyDataset: Any = keras.utils.PyDataset
-log = logging.getLogger("seqloader")
-
-WALK_DEPTH = 6
-"""Frames: a hook is called by Keras' adapter, and that by the generator over the steps."""
-
-REFUSAL = (
-    "a pass over this KerasDataset asks for a batch after it was ended: by another fit, evaluate "
-    "or predict with the same dataset, for instance in a callback. Make one dataset for each. (It "
-    "means nothing where TensorFlow has still read ahead for a fit that was stopped)"
-)
 
 
 class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
@@ -94,14 +86,23 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         self._reached: EpochIterator[Any] | None = None
         """The one that `go_to` began last."""
         self._reader = 0
-        self._expected = 0
-        self._said_order = self._said_short = False
+        self._remarks = Remarks(shard_is_given=options.get("shard") is not None)
         self._places: deque[dict[str, Any]] | None = None
         """After each batch that was delivered and is not said to be trained yet."""
         self._trained: dict[str, Any] | None = None
         """After the last that was."""
         self.last_error: BaseException | None = None
-        """What was raised in place of a batch: TensorFlow shows no more than its text."""
+        """What was raised in place of a batch, without its traceback: TensorFlow shows no more
+        than its text."""
+        if (trouble := sharding_by_keras()) is not None:
+            # In `fit` Keras itself refuses it, and knows half of the cure.
+            warnings.warn(SeqloaderWarning(trouble), stacklevel=2)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "shape":
+            refuse_tf_keras(sys._getframe(1))
+        kind = type(self).__name__
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
 
     # --- what Keras reads -----------------------------------------------------------------
 
@@ -117,7 +118,9 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         # Who reads both is an adapter in the making; somebody who is curious reads one.
         reader, self._reader = self._reader, 0
         if reader == id(sys._getframe(1)):
-            _check_sharding()
+            if (trouble := sharding_by_keras()) is not None:
+                raise ValueError(trouble)
+            self._remarks.on_shards(self._enqueuer)
             with self._lock:
                 self.last_error = None
                 self._passes.made()
@@ -130,9 +133,10 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         """How many batches the pass under way has, or the coming one; None: endless."""
         if self._is_endless or count_batches(self._enqueuer.sequence) is None:
             return None
-        return Steps(self._steps)
+        return Steps(_steps_of(weakref.ref(self)))
 
-    def _steps(self) -> int:
+    def steps(self) -> int:
+        """How many batches the pass under way has, or the coming one."""
         if self._epoch is None or self._steps_now is None or self._passes.cut:
             return len(self._enqueuer)
         return self._steps_now
@@ -148,8 +152,9 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
 
     def on_epoch_begin(self) -> None:
         """For Keras. The Sequence's hook runs when an epoch of the enqueuer begins."""
-        walk = _walk(sys._getframe(1))
+        walk = walk_of(sys._getframe(1))
         with self._lock:
+            forget_gone(self._passes.abandoned)
             cut = self._passes.begin(walk)
             if cut:
                 self._forget_places()
@@ -159,8 +164,9 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
 
     def on_epoch_end(self) -> None:
         """For Keras. The Sequence's hook runs when an epoch of the enqueuer ends."""
-        walk = _walk(sys._getframe(1))
+        walk = walk_of(sys._getframe(1))
         with self._lock:
+            forget_gone(self._passes.abandoned)
             if self._passes.end(walk) is Ending.GO_BACK:
                 self._enqueuer.seek(*self._begun)
                 self._epoch = None
@@ -168,19 +174,17 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
                 self._join()
 
     def __getitem__(self, index: int) -> Any:
-        frame: FrameType | None = sys._getframe(1)
-        if frame is not None and not frame.f_code.co_flags & inspect.CO_GENERATOR:
-            frame = None
+        frame = generator_of(sys._getframe(1))
         with self._lock:
             answer, begins = self._passes.ask(frame)
             if answer is Answer.REFUSE:
-                raise RuntimeError(REFUSAL)
+                raise RuntimeError(ENDED)
             if answer is Answer.COMPUTE:
                 return self._enqueuer.compute(index)
             try:
                 return self._deliver(answer, begins, frame, index)
             except BaseException as error:
-                self.last_error = error
+                self.last_error = without_traceback(error)
                 self._passes.fail()
                 raise
 
@@ -189,7 +193,7 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         if begins:
             self._begin()
         if generator is not None:
-            self._note_order(index)
+            self._remarks.on_order(index)
         place: dict[str, Any] | None = None
         if answer is Answer.AGAIN:
             batch, place = passes.again()
@@ -211,7 +215,8 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         try:
             return next(epoch)
         except StopIteration:
-            self._note_short()
+            if not self._is_endless:
+                self._remarks.on_missing(self._begun[0], self._steps_now)
         try:
             return next(self._begin())
         except StopIteration:
@@ -309,35 +314,6 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         if self._places is not None:
             self._places.clear()
 
-    # --- what is said once ----------------------------------------------------------------
-
-    def _note_order(self, index: int) -> None:
-        if index == 0:
-            self._expected = 0
-        if index != self._expected and not self._said_order:
-            self._said_order = True
-            log.info(
-                "fit(shuffle=True), which is Keras' default, does not change the order of a "
-                "KerasDataset: that is the enqueuer's. KerasDataset(..., shuffle=True) permutes "
-                "the batches anew in each epoch"
-            )
-        self._expected = index + 1
-
-    def _note_short(self) -> None:
-        if self._is_endless or self._said_short:
-            return
-        self._said_short = True
-        number, steps = self._begun[0], self._steps_now
-        warnings.warn(
-            SeqloaderWarning(
-                f"Keras was told that epoch {number} has {steps} batches, and some of them were "
-                f"None or skipped: its steps are filled up with the first batches of epoch "
-                f"{number + 1}, and so on. Leave such batches out of the Sequence's length, or "
-                "give Keras endless=True and steps_per_epoch"
-            ),
-            stacklevel=2,
-        )
-
     # --- its end --------------------------------------------------------------------------
 
     def close(self, timeout: float | None = None) -> None:
@@ -351,27 +327,15 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
         super().close(timeout)
 
 
-def _walk(frame: FrameType | None) -> int | None:
-    """Which generator a hook was called from, nearest first; None: from none."""
-    for _ in range(WALK_DEPTH):
-        if frame is None:
-            return None
-        if frame.f_code.co_flags & inspect.CO_GENERATOR:
-            return id(frame)  # not the frame itself: it would keep the walk's iterator
-        frame = frame.f_back
-    return None
+def _steps_of(dataset: weakref.ref[KerasDataset]) -> Callable[[], int]:
+    """Reads its steps. A model keeps that (in its history), and is not to keep the dataset."""
+    latest = 0
 
+    def read() -> int:
+        nonlocal latest
+        alive = dataset()
+        if alive is not None:
+            latest = alive.steps()
+        return latest
 
-def _check_sharding() -> None:
-    """Refuse what would give every process the same batches."""
-    distribution = keras.distribution.distribution()
-    if (
-        getattr(distribution, "auto_shard_dataset", False)
-        and getattr(distribution, "num_processes", 1) > 1
-    ):
-        raise ValueError(
-            "Keras is to shard the dataset over "
-            f"{distribution.num_processes} processes by itself, by the index of a batch, which a "
-            'KerasDataset does not use. Let the enqueuer do it, KerasDataset(..., shard="auto"), '
-            "and set distribution.auto_shard_dataset = False"
-        )
+    return read

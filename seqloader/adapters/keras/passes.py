@@ -80,7 +80,8 @@ class Passes:
         self._kept_all = True
         self._walk: object = None
         self._generator: object = None
-        self._abandoned: deque[object] = deque(maxlen=ABANDONED)
+        self.abandoned: deque[object] = deque(maxlen=ABANDONED)
+        """Generators of passes that were ended, and which may ask again."""
         self._arrived = False
         """Whether the enqueuer was brought where it is, and nothing was asked for since."""
         self.cut = False
@@ -107,7 +108,7 @@ class Passes:
         assert 0 <= self._shown <= len(self._kept) <= KEPT
         assert self._kept_all or not self._kept
         assert self._phase is _Phase.LOOKING or self._shown == 0
-        assert not any(self._generator is abandoned for abandoned in self._abandoned)
+        assert not any(self._generator is abandoned for abandoned in self.abandoned)
 
     # --- what Keras does ------------------------------------------------------------------
 
@@ -138,7 +139,7 @@ class Passes:
             if self._phase is not _Phase.LOOKING or self._walk is not None:
                 return Answer.COMPUTE, False
         elif generator is not self._generator:
-            if any(generator is abandoned for abandoned in self._abandoned):
+            if any(generator is abandoned for abandoned in self.abandoned):
                 return Answer.REFUSE, False
             self._abandon()
             self._generator = generator
@@ -202,7 +203,8 @@ class Passes:
         return self._kept[-1] if self._kept else None
 
     def fail(self) -> None:
-        """A batch was asked for, and what became of it is not known."""
+        """A batch was asked for, and what became of it is not known. The generator has ended."""
+        self._generator = None
         self._cut()
 
     def joined(self) -> None:
@@ -231,5 +233,5 @@ class Passes:
 
     def _abandon(self) -> None:
         if self._generator is not None:
-            self._abandoned.append(self._generator)
+            self.abandoned.append(self._generator)
             self._generator = None
