@@ -220,10 +220,10 @@ def test_after_a_resume_no_batch_is_computed_for_nothing(tmp_path, workers):
     assert not tally.failed, tally.why
 
 
-def interrupted(kit, model, data, folder):
+def interrupted(kit, model, data, folder, **options):
     """Train up to batch 1 of epoch 1, which is not saved any more."""
     with pytest.raises(Boom):
-        fit(kit, model, data, folder, at=(1, 1), do=boom)
+        fit(kit, model, data, folder, at=(1, 1), do=boom, **options)
     kit.seen.clear()
 
 
@@ -252,6 +252,24 @@ def test_a_fit_goes_on_in_the_same_program_whatever_was_done_with_the_dataset(tm
         fit(kit, model, data, tmp_path, resume)
 
     assert kit.epochs() == [[1, 2, 3, 4], [0, 1, 2, 3, 4]]
+
+
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed, but will be ignored")
+@pytest.mark.parametrize("length", [5, 4], ids=["in the middle of an epoch", "at its end"])
+def test_an_endless_dataset_goes_on_with_the_next_batch(tmp_path, length):
+    def endless():
+        return KerasDataset(Plain(length), endless=True, workers=0, shuffle=True, seed=3)
+
+    kit = Kit(None)
+    with endless() as data:
+        interrupted(kit, kit.model(built=True), data, tmp_path, steps_per_epoch=7)
+    with endless() as data:
+        fit(kit, kit.model(built=True), data, tmp_path, steps_per_epoch=7)
+
+    with OrderedEnqueuer(range(length), workers=0, shuffle=True, seed=3) as enqueuer:
+        whole = [index for _ in range(6) for index in enqueuer]
+    # 8 were saved. The epoch of Keras has all its steps once more, with the next batches.
+    assert kit.epochs() == [whole[8:15], whole[15:22]]
 
 
 def test_a_save_of_another_dataset_is_an_error_of_fit_and_not_before(tmp_path):

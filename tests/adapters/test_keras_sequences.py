@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import pickle
 
 import numpy as np
 import pytest
 
 keras = pytest.importorskip("keras", reason="Keras 3 is not installed")
+from seqloader import OrderedEnqueuer  # noqa: E402
 from seqloader.adapters.keras import KerasDataset  # noqa: E402
 
 pytestmark = pytest.mark.limit(180)
-SAMPLES = 24
+SAMPLES, FILES = 24, 10
+LIGHT = {"KERAS_BACKEND": "numpy"} if importlib.util.find_spec("jax") else {}
+"""A backend that is imported in half the time, and needs jax."""
 
 
 @pytest.fixture
@@ -53,9 +58,9 @@ def sum_model():
 SUM, SQUARES = sum(range(SAMPLES)), sum(number**2 for number in range(SAMPLES))
 
 
-def test_each_sample_of_flow_is_trained_on_once_an_epoch_by_spawned_workers(image):
+def test_each_sample_of_flow_is_trained_on_once_an_epoch(image):
     iterator = flow(image, shuffle=True, seed=3)
-    with KerasDataset(iterator, workers=1, start_method="spawn") as data:
+    with KerasDataset(iterator, workers=2, start_method="fork") as data:
         history = sum_model().fit(data, epochs=2, verbose=0).history
         third = labels(data)
 
@@ -65,47 +70,91 @@ def test_each_sample_of_flow_is_trained_on_once_an_epoch_by_spawned_workers(imag
     assert third != [*range(SAMPLES)]
 
 
-def test_each_file_of_a_directory_is_delivered_once_an_epoch_by_spawned_workers(image, tmp_path):
+# --- spawned workers, which import Keras: that takes long, so all is sent to one ------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """FILES pictures of two classes; the pixels of number i are i."""
     pillow = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
-    for number in range(10):
+    for number in range(FILES):
         folder = tmp_path / f"class{number % 2}"
         folder.mkdir(exist_ok=True)
         pillow.new("L", (4, 4), number).save(folder / f"{number}.png")
-    iterator = image.ImageDataGenerator().flow_from_directory(
-        tmp_path, target_size=(4, 4), color_mode="grayscale", batch_size=3
+    return tmp_path
+
+
+def flow_from(image, folder, **options):
+    return image.ImageDataGenerator().flow_from_directory(
+        folder, target_size=(4, 4), color_mode="grayscale", batch_size=2, **options
     )
-    with KerasDataset(iterator, workers=1, start_method="spawn") as data:
-        for _ in range(2):
-            seen = [int(one[0, 0, 0]) for pictures, _ in data for one in pictures]
-            assert sorted(seen) == [*range(10)]
 
 
-class Pairs(keras.utils.PyDataset):
-    """Pictures and masks from two iterators with one seed, as for segmentation."""
+class Trio(keras.utils.PyDataset):
+    """Pictures and masks from two iterators with one seed, as for segmentation, and files."""
 
-    def __init__(self, pictures, masks, **options):
+    def __init__(self, pictures, masks, files, **options):
         super().__init__(**options)
-        self.pictures, self.masks = pictures, masks
+        self.pictures, self.masks, self.files = pictures, masks, files
 
     def __len__(self):
         return len(self.pictures)
 
     def __getitem__(self, index):
-        return self.pictures[index][1], self.masks[index][1]
+        return self.pictures[index][1], self.masks[index][1], self.files[index][0], os.getpid()
 
     def on_epoch_end(self):
         for iterator in (self.pictures, self.masks):
             np.random.seed(0)
             iterator.on_epoch_end()
+        self.files.on_epoch_end()
 
 
-def test_a_pydataset_that_holds_iterators_is_sent_to_workers(image):
-    pairs = Pairs(flow(image, seed=5), flow(image, seed=5), workers=1, use_multiprocessing=True)
-    with KerasDataset(pairs, start_method="spawn") as data:
+def test_each_sample_of_iterators_in_a_pydataset_is_delivered_once_an_epoch_by_spawned_workers(
+    image, folder
+):
+    iterators = flow(image, seed=5), flow(image, seed=5), flow_from(image, folder)
+    trio = Trio(*iterators, workers=1, use_multiprocessing=True)
+    with KerasDataset(trio, start_method="spawn", worker_env=LIGHT) as data:
         for _ in range(2):
             batches = [*data]
-            assert all((one == other).all() for one, other in batches)
-            assert sorted(int(i) for one, _ in batches for i in one) == [*range(SAMPLES)]
+            pictures, masks, files, workers = zip(*batches, strict=True)
+            assert all((one == other).all() for one, other in zip(pictures, masks, strict=True))
+            assert sorted(int(i) for one in pictures for i in one) == [*range(SAMPLES)]
+            assert sorted(pixels(files)) == [*range(FILES)]
+            assert os.getpid() not in workers
+
+
+# --- iterators in an enqueuer, without a dataset --------------------------------------------------
+
+
+def pixels(batches):
+    return [int(picture[0, 0, 0]) for pictures in batches for picture in pictures]
+
+
+def test_each_sample_of_flow_comes_once_an_epoch_from_workers_of_an_enqueuer(image):
+    with OrderedEnqueuer(flow(image, shuffle=True), workers=2, start_method="fork") as enqueuer:
+        epochs = [labels(enqueuer) for _ in range(3)]
+
+    assert [sorted(epoch) for epoch in epochs] == [[*range(SAMPLES)]] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_each_file_of_a_directory_comes_once_an_epoch_from_workers_of_an_enqueuer(image, folder):
+    files = flow_from(image, folder, shuffle=True)
+    with OrderedEnqueuer(files, workers=2, start_method="fork") as enqueuer:
+        epochs = [pixels(pictures for pictures, _ in enqueuer) for _ in range(3)]
+
+    assert [sorted(epoch) for epoch in epochs] == [[*range(FILES)]] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_an_enqueuer_that_cannot_send_an_iterator_says_what_is_in_the_way_and_what_to_do(image):
+    enqueuer = OrderedEnqueuer(flow(image), workers=1)
+    with pytest.raises(
+        TypeError, match=r"sequence\.lock.* cannot be pickled.* start_method='fork'"
+    ):
+        enqueuer.start()
 
 
 def test_an_iterator_goes_on_here_as_it_was(image):
