@@ -58,11 +58,33 @@ class Watch(keras.callbacks.Callback):
             self.kit.note("predict", round(float(number)))
 
 
+def make_model(*, built=False, as_dict=False, steps_per_execution=1):
+    """The identity, which learns nothing."""
+    if as_dict:
+        one, other = (keras.Input((1,), name=name) for name in ("one", "other"))
+        half = keras.layers.Add()([one, other])
+        output = keras.layers.Dense(
+            1, use_bias=False, kernel_initializer=keras.initializers.Constant(0.5)
+        )(half)
+        model = keras.Model({"one": one, "other": other}, output)
+    else:
+        layers = [keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")]
+        model = keras.Sequential([keras.Input((1,)), *layers] if built else layers)
+    model.compile(
+        keras.optimizers.SGD(0.0),
+        "mse",
+        metrics=[LastTag()],
+        steps_per_execution=steps_per_execution,
+    )
+    return model
+
+
 class Kit:
     """What a case needs; `dataset(length, **kinds)` is what is recorded or tested."""
 
-    def __init__(self, dataset, note=None):
+    def __init__(self, dataset, note=None, model=make_model):
         self.dataset = dataset
+        self.model = model
         self.seen = []
         self._note = note
 
@@ -84,27 +106,6 @@ class Kit:
             elif what == "train":
                 found[-1].append(number)
         return found
-
-    def model(self, *, built=False, as_dict=False, steps_per_execution=1, eager=False):
-        """The identity, which learns nothing."""
-        if as_dict:
-            one, other = (keras.Input((1,), name=name) for name in ("one", "other"))
-            half = keras.layers.Add()([one, other])
-            output = keras.layers.Dense(
-                1, use_bias=False, kernel_initializer=keras.initializers.Constant(0.5)
-            )(half)
-            model = keras.Model({"one": one, "other": other}, output)
-        else:
-            layers = [keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")]
-            model = keras.Sequential([keras.Input((1,)), *layers] if built else layers)
-        model.compile(
-            keras.optimizers.SGD(0.0),
-            "mse",
-            metrics=[LastTag()],
-            steps_per_execution=steps_per_execution,
-            run_eagerly=eager,
-        )
-        return model
 
     def fit(self, model, data, *, at=None, do=None, callbacks=(), **options):
         watch = Watch(self, at, do)

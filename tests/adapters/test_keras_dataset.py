@@ -7,17 +7,49 @@ runs it with another backend: torch, jax or tensorflow.
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 keras = pytest.importorskip("keras", reason="Keras 3 is not installed")
 from keras_batches import Plain, batch  # noqa: E402
-from keras_cases import CASES, Kit  # noqa: E402
+from keras_cases import CASES, Kit, make_model  # noqa: E402
 
 from seqloader import Sequence  # noqa: E402
 from seqloader.adapters.keras import KerasDataset  # noqa: E402
 
 pytestmark = pytest.mark.limit(180)
 BACKEND = keras.config.backend()
+
+
+def shared_on_tensorflow(make):
+    """One model serves all who ask alike: TensorFlow traces it once, and no pass builds it. The
+    other backends take a batch to build a model, so that each case has a new one."""
+    return functools.cache(make) if BACKEND == "tensorflow" else make
+
+
+model = shared_on_tensorflow(make_model)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """What the models of several cases have in common, jax compiles once."""
+    if BACKEND != "jax":
+        yield
+        return
+    import jax
+
+    options = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+    for name, value in options.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 class Tagged(Sequence):
@@ -40,22 +72,26 @@ class Tagged(Sequence):
         self.ends += 1
 
 
-@pytest.fixture
-def kit():
-    """Datasets are closed at the end; `kit.sequences` are those made."""
+def run(name):
+    """The kit of a case that has been run; `kit.sequences` are those of its datasets."""
     datasets = []
 
     def dataset(length, *, endless=False, **kinds):
-        sequence = Tagged(length, **kinds)
-        made = KerasDataset(sequence, workers=0, endless=endless)
-        datasets.append(made)
-        return made
+        datasets.append(KerasDataset(Tagged(length, **kinds), workers=0, endless=endless))
+        return datasets[-1]
 
-    kit = Kit(dataset)
-    kit.sequences = lambda: [made.enqueuer.sequence for made in datasets]
-    yield kit
-    for made in datasets:
-        made.close()
+    kit = Kit(dataset, model=model)
+    try:
+        CASES[name](kit)
+    finally:
+        for made in datasets:
+            made.close()
+    kit.sequences = [made.enqueuer.sequence for made in datasets]
+    return kit
+
+
+ran = functools.cache(run)
+"""As `run`, once: what several tests look at."""
 
 
 def epoch(number, *indices):
@@ -113,32 +149,32 @@ predicting = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @quiet
 @pytest.mark.parametrize("name", EXPECTED)
-def test_fit_is_given_each_batch_once_in_order(kit, name):
-    CASES[name](kit)
+def test_fit_is_given_each_batch_once_in_order(name):
+    kit = ran(name)
 
     assert kit.epochs() == EXPECTED[name]
-    for sequence in kit.sequences():
+    for sequence in kit.sequences:
         assert sequence.begins - sequence.ends in (0, 1)
 
 
 @pytest.mark.parametrize("name", EXPECTED_TESTS)
-def test_validation_and_evaluate_are_given_each_batch_once_in_order(kit, name):
-    CASES[name](kit)
+def test_validation_and_evaluate_are_given_each_batch_once_in_order(name):
+    kit = ran(name)
 
     assert kit.of("test") == [number for each in EXPECTED_TESTS[name] for number in each]
 
 
 @predicting
 @pytest.mark.parametrize("name", EXPECTED_PREDICTIONS)
-def test_predict_is_given_each_batch_once_in_order(kit, name):
-    CASES[name](kit)
+def test_predict_is_given_each_batch_once_in_order(name):
+    kit = ran(name)
 
     assert kit.of("predict") == [number for each in EXPECTED_PREDICTIONS[name] for number in each]
 
 
 @predicting
-def test_one_dataset_serves_fit_evaluate_and_predict_in_turn(kit):
-    CASES["all_three"](kit)
+def test_one_dataset_serves_fit_evaluate_and_predict_in_turn():
+    kit = ran("all_three")
 
     assert kit.of("predict") == [0, 1, 2, 400, 401, 402]
     assert kit.epochs() == [[100, 101, 102], [200, 201, 202], [500, 501, 502]]
@@ -146,29 +182,33 @@ def test_one_dataset_serves_fit_evaluate_and_predict_in_turn(kit):
 
 
 @quiet
-def test_an_endless_dataset_begins_another_epoch_with_the_next_fit(kit):
-    CASES["endless_twice"](kit)
+def test_an_endless_dataset_begins_another_epoch_with_the_next_fit():
+    kit = ran("endless_twice")
 
     assert kit.epochs()[:2] == [[0, 1, 2, 100], [101, 102, 200, 201]]
     assert kit.epochs()[2] in ([300, 301, 302, 400], [400, 401, 402, 500])  # TensorFlow reads ahead
 
 
 @pytest.mark.parametrize("name", ["fit", "validation", "one_batch", "steps_below_evenly"])
-def test_hooks_run_once_an_epoch(kit, name):
-    CASES[name](kit)
+def test_hooks_run_once_an_epoch(name):
+    kit = ran(name)
 
-    for sequence in kit.sequences():
-        expected = 2 if name == "steps_below_evenly" else 3
-        assert (sequence.begins, sequence.ends) == (expected, expected)
+    expected = 2 if name == "steps_below_evenly" else 3
+    # Where TensorFlow reads ahead of a walk that is one of several, an epoch is over before Keras
+    # says so, and another is begun, for which `fit` may have no steps left.
+    further = BACKEND == "tensorflow" and name == "steps_below_evenly"
+    for sequence in kit.sequences:
+        assert sequence.ends == expected
+        assert sequence.begins - expected in ((0, 1) if further else (0,))
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="jax looks ahead")
 @pytest.mark.parametrize("name", ["fit", "one_batch", "two_batches", "stopped", "validation"])
-def test_jax_off_the_cpu_looks_a_batch_ahead_and_loses_none(kit, name, monkeypatch):
+def test_jax_off_the_cpu_looks_a_batch_ahead_and_loses_none(name, monkeypatch):
     import jax
 
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # what Keras asks for it
-    CASES[name](kit)
+    kit = run(name)
 
     assert kit.epochs() == EXPECTED[name]
 
@@ -191,11 +231,17 @@ class Sums(keras.metrics.Metric):
         return {"batches": self.total[0], "mask": self.total[1]}
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="Keras refuses steps_per_execution > 1 on torch")
-@pytest.mark.parametrize(("length", "at_once"), [(4, 2), (5, 2), (5, 3), (2, 4), (1, 2)])
-def test_several_steps_per_execution_see_each_batch_once(length, at_once):
-    model = Kit(None).model()
+@shared_on_tensorflow
+def counting_model(at_once):
+    model = make_model()
     model.compile("sgd", "mse", metrics=[Sums()], steps_per_execution=at_once)
+    return model
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras refuses steps_per_execution > 1 on torch")
+@pytest.mark.parametrize(("length", "at_once"), [(4, 2), (5, 2), (1, 2), (5, 3), (2, 3)])
+def test_several_steps_per_execution_see_each_batch_once(length, at_once):
+    model = counting_model(at_once)
     with (
         KerasDataset(Plain(length), workers=0) as train,
         KerasDataset(Plain(3), workers=0) as valid,
@@ -231,7 +277,7 @@ class Changing(Tagged):
 @pytest.mark.parametrize("hook", ["begin", "end"])
 @pytest.mark.parametrize("lengths", [(4, 2, 3), (2, 5, 1), (1, 3, 2)])
 def test_a_length_that_changes_between_epochs_is_that_of_each(lengths, hook):
-    kit = Kit(None)
+    kit = Kit(None, model=model)
     with KerasDataset(Changing(lengths, hook), workers=0) as data:
         kit.fit(kit.model(), data, epochs=3)
 
@@ -240,10 +286,9 @@ def test_a_length_that_changes_between_epochs_is_that_of_each(lengths, hook):
 
 @predicting
 def test_the_progress_bar_takes_the_length(capsys):
-    kit = Kit(None)
+    model = make_model()
+    model.compile("sgd", "mse")
     with KerasDataset(Plain(3), workers=0) as data:
-        model = kit.model()
-        model.compile("sgd", "mse")
         model.fit(data, verbose=1)
 
     assert "3/3" in capsys.readouterr().out
