@@ -582,6 +582,48 @@ def test_the_epoch_that_fit_of_keras_begins_with_is_set_so():
     assert epochs == [2, 3]
 
 
+def test_a_generator_holds_its_frame_until_it_ends():
+    frames = []
+
+    def generate():
+        frames.append(sys._getframe())
+        yield 1
+        yield 2
+
+    generator = generate()
+    next(generator)
+    counts = [sys.getrefcount(frames[0])]
+    next(generator)
+    counts.append(sys.getrefcount(frames[0]))
+    del generator
+    counts.append(sys.getrefcount(frames[0]))
+    frames.append(object())
+    counts.append(sys.getrefcount(frames[1]))
+
+    assert counts[0] == counts[1] == counts[2] + 1
+    assert counts[2] == counts[3]
+
+
+def test_tf_keras_asks_for_the_shape_of_its_data():
+    tf_keras = pytest.importorskip("tf_keras", reason="tf_keras is not installed")
+    asked = []
+
+    class Data:
+        def __getitem__(self, index):
+            raise AssertionError("it is asked for no batch")
+
+        def __getattr__(self, name):
+            asked.append((name, sys._getframe(1).f_globals["__name__"].partition(".")[0]))
+            raise AttributeError(name)
+
+    model = tf_keras.Sequential([tf_keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="data adapter"):
+        model.fit(Data())
+
+    assert ("shape", "tf_keras") in asked
+
+
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore")  # of Lightning's own
 def test_the_loops_of_lightning_count_batches_so(tmp_path):

@@ -65,7 +65,9 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
 
     Raises:
         ImportError: Keras is not installed, or older than 3.8.
-        ValueError: In `fit`: Keras is to shard datasets over several processes by itself.
+        ValueError: In `fit`: Keras is to shard datasets over several processes by itself. (A
+            warning says so before, when the dataset is made.)
+        TypeError: In `fit` of tf_keras, which is Keras 2.
     """
 
     def __init__(self, source: Any, *, endless: bool = False, **options: Any) -> None:
