@@ -104,6 +104,13 @@ def test_processes_that_train_on_the_same_batches_are_told_once(monkeypatch):
             made(data)
 
 
+def test_a_launcher_that_says_nonsense_is_heeded_only_where_it_is_asked(monkeypatch):
+    monkeypatch.setenv("RANK", "5")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with KerasDataset(Numbers(), workers=0) as data:
+        made(data)
+
+
 def on_two(backend, directory):
     """What each of two processes says and trains on."""
     address = f"127.0.0.1:{free_port()}"

@@ -32,8 +32,7 @@ def sharding_by_keras() -> str | None:
     # Before there was such an attribute, Keras refused whatever is no tf.data.Dataset.
     if distribution is None or not getattr(distribution, "auto_shard_dataset", True):
         return None
-    group = shard_of_group()
-    count = getattr(distribution, "num_processes", 1 if group is None else group.count)
+    count = getattr(distribution, "num_processes", None) or _processes_with_shards()
     if count < 2:
         return None
     cure = "set distribution.auto_shard_dataset = False"
@@ -60,13 +59,15 @@ class Remarks:
 
     def on_shards(self, enqueuer: Any) -> None:
         """Keras is about to train."""
-        group = shard_of_group()
-        if self._said_shards or group is None or group.count == 1 or enqueuer.shard[1] > 1:
+        if self._said_shards or enqueuer.shard[1] > 1:
+            return
+        count = _processes_with_shards()
+        if count == 1:
             return
         self._said_shards = True
         warn_if_shards_misfit(
             enqueuer,
-            group.count,
+            count,
             "shard=(0, 1) only where each is to have them all, as for a validation",
         )
 
@@ -97,6 +98,15 @@ class Remarks:
             ),
             stacklevel=2,
         )
+
+
+def _processes_with_shards() -> int:
+    """How many processes train, on a part of the data each."""
+    try:
+        group = shard_of_group()
+    except ValueError:  # what a launcher says does not fit; nobody has asked for it
+        return 1
+    return 1 if group is None else group.count
 
 
 def refuse_tf_keras(frame: FrameType) -> None:
