@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections import deque
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqloader.adapters.keras.frames import forget_gone
 from seqloader.adapters.keras.passes import KEPT, Answer, Ending, Passes
 
 CALLS = Path(__file__).parent / "keras_calls"
@@ -329,3 +332,19 @@ def test_a_place_that_was_gone_to_is_left_once_a_batch_was_trained():
 
     assert cut
     assert not passes.is_untrained
+
+
+def test_the_frames_of_generators_that_are_gone_are_let_go():
+    frames = deque()
+
+    def generate():
+        frames.append(sys._getframe())
+        yield
+
+    gone, waiting = generate(), generate()
+    next(gone), next(waiting)
+    del gone
+    forget_gone(frames)
+
+    assert len(frames) == 1
+    assert frames[0] is waiting.gi_frame
