@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -111,16 +112,19 @@ def test_a_launcher_that_says_nonsense_is_heeded_only_where_it_is_asked(monkeypa
         made(data)
 
 
-def on_two(backend, directory):
+def on_two(backend, directory, **environment):
     """What each of two processes says and trains on."""
     address = f"127.0.0.1:{free_port()}"
     alone = {
         name: value for name, value in os.environ.items() if name not in {"RANK", "WORLD_SIZE"}
     }
     devices = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    environment = alone | devices | {"KERAS_BACKEND": backend}
+    everywhere = alone | devices | {"KERAS_BACKEND": backend}
     return run_by_two(
-        PROGRAM, directory, lambda rank: [backend, str(rank), address], lambda rank: environment
+        PROGRAM,
+        directory,
+        lambda rank: [backend, str(rank), address],
+        lambda rank: everywhere | {name: of(rank) for name, of in environment.items()},
     )
 
 
@@ -159,6 +163,20 @@ def test_torch_on_two_processes_is_told_and_each_trains_on_its_part(tmp_path):
     # A Keras model in DistributedDataParallel, in a loop of one's own.
     assert [each["loop"]["given"] for each in told] == [[0, 2, 4, 6] * 2, [1, 3, 5, 7] * 2]
     assert told[0]["loop"]["weights"] == told[1]["loop"]["weights"]
+
+
+@pytest.mark.slow
+def test_keras_cannot_train_under_a_strategy_of_several_tensorflow_processes(tmp_path):
+    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    workers = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+
+    def place_of(rank):
+        task = {"type": "worker", "index": rank}
+        return json.dumps({"cluster": {"worker": workers}, "task": task})
+
+    for told in on_two("tensorflow", tmp_path, TF_CONFIG=place_of):
+        assert "PerReplica" in told["arrays"]  # Keras' own
+        assert "PerReplica" in told["dataset"]
 
 
 # --- Keras 2 --------------------------------------------------------------------------------

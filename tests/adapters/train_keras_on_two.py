@@ -10,6 +10,7 @@ import sys
 import warnings
 
 import keras
+import numpy as np
 from keras_batches import Plain
 
 from seqloader.adapters.keras import KerasDataset
@@ -99,6 +100,21 @@ def on_torch(rank, address):
     return told
 
 
+def on_tensorflow(rank, address):
+    """TensorFlow is told in its environment where the others are."""
+    import tensorflow as tf
+
+    with tf.distribute.MultiWorkerMirroredStrategy().scope():
+        made = model()
+    x = np.zeros((8, 1), "float32")
+    told = {"arrays": said(lambda: made.fit(x, x, verbose=0))[1]}
+    with KerasDataset(Plain(BATCHES), workers=0) as data:
+        told["dataset"] = said(lambda: made.fit(data, verbose=0))[1]
+    return told
+
+
+ON = {"jax": on_jax, "torch": on_torch, "tensorflow": on_tensorflow}
+
 if __name__ == "__main__":
     backend, rank, address = sys.argv[1:]
-    print(json.dumps({"jax": on_jax, "torch": on_torch}[backend](int(rank), address)), flush=True)
+    print(json.dumps(ON[backend](int(rank), address)), flush=True)
