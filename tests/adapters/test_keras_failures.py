@@ -73,6 +73,18 @@ def test_batches_that_are_none_are_filled_up_from_the_next_epoch_and_said_once()
     assert kit.epochs() == [[0, 2, 0], [2, 0, 2]]
 
 
+def test_an_attribute_error_in_a_length_is_shown_as_it_is():
+    class Wrong(Plain):
+        def __len__(self):
+            return self.not_there
+
+    with (
+        KerasDataset(Wrong(), workers=0) as data,
+        pytest.raises(AttributeError, match="'Wrong' object has no attribute 'not_there'"),
+    ):
+        Kit(None).model().fit(data, shuffle=False, verbose=0)
+
+
 def test_nothing_but_none_is_an_error():
     with (
         KerasDataset(Plain(3, at=lambda index: True), workers=0) as data,

@@ -100,12 +100,6 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
             # In `fit` Keras itself refuses it, and knows half of the cure.
             warnings.warn(SeqloaderWarning(trouble), stacklevel=2)
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "shape":
-            refuse_tf_keras(sys._getframe(1))
-        kind = type(self).__name__
-        raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
-
     # --- what Keras reads -----------------------------------------------------------------
 
     @property
@@ -129,6 +123,12 @@ class KerasDataset(EnqueuerOwner[Any], PyDataset):  # type: ignore[misc]
                 if self._is_over() and self._passes.is_untrained:
                     self._epoch = None  # somebody else's iterator has ended it
         return False
+
+    @property
+    def shape(self) -> Any:
+        """There is none. By asking for it, tf_keras finds out what kind of data it was given."""
+        refuse_tf_keras(sys._getframe(1))
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute 'shape'")
 
     @property
     def num_batches(self) -> Steps | None:
