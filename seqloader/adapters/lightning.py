@@ -22,6 +22,7 @@ from typing import Any
 
 from seqloader.adapters.frameworks import framework
 from seqloader.adapters.misfits import warn_if_shards_misfit, warn_of_unsaved_place
+from seqloader.adapters.progress import batches_done
 from seqloader.errors import ResumeError
 from seqloader.samples.nest import map_nest
 
@@ -99,7 +100,7 @@ class ResumeLoader(Callback):  # type: ignore[misc]
         if over and saved["epoch_was_left"]:
             _begin_with_an_epoch(trainer.fit_loop)
         elif (shards := loaders[0].enqueuer.shard[1]) != saved["loaders"][0]["shard"][1]:
-            done = _batches_done(saved["loaders"][0], shards)
+            done = batches_done(saved["loaders"][0], shards)
             _recount(trainer.fit_loop.epoch_loop, trainer.num_training_batches if over else done)
         fetcher = trainer.fit_loop._data_fetcher
         if getattr(fetcher, "batches", None):
@@ -150,12 +151,6 @@ def _begin_with_an_epoch(fit_loop: Any) -> None:
         fit_loop.epoch_progress.increment_completed()
         fit_loop.reset_restart_stage()
     fit_loop.epoch_loop.restarting = False
-
-
-def _batches_done(state: dict[str, Any], shards: int) -> int:
-    """Batches of this epoch that were delivered, counted as on so many processes."""
-    delivered: int = state["first"] + state["position"] * state["shard"][1]
-    return delivered // shards
 
 
 def _recount(epoch_loop: Any, done: int) -> None:

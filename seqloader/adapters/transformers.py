@@ -1,14 +1,16 @@
 """Hugging Face's Trainer: it trains with a loader, and goes on with the next batch.
 
-A Trainer says where it stands by the number of its update steps, and finds the place again by
-skipping: it asks Accelerate for a loader without the first batches, which that makes out of the
-`dataset` of the one it has. So there are two objects here.
+A Trainer says where it stands by the number of its update steps. It derives its epoch from that,
+as if every epoch had had as many steps as `len()` says, and finds the place in it by skipping: it
+asks Accelerate for a loader without the first batches, which that makes out of the `dataset` of the
+one it has. So there are three things here.
 
     TrainLoader   what the Trainer trains with: a `TorchLoader`, with a `dataset` that hands out a
                   placeholder for each batch that is to be skipped. None of them is computed
-    LoaderPlace   a callback. It brings the loader to its place when training begins, and has that
-                  place saved in `trainer_state.json`, which each checkpoint has: a SIGTERM's too,
-                  for which no `on_save` is called
+    LoaderPlace   a callback. It has the loader's place saved in `trainer_state.json`, which each
+                  checkpoint has: a SIGTERM's too, for which no `on_save` is called
+    _count_by     has the Trainer begin in the epoch in which the loader stood. The two differ where
+                  an epoch had fewer steps: batches were left out, or it was ended early
 
 Where training stands is what the loader handed out up to the last update step: the Trainer takes
 all batches of a step before it trains with the first.
@@ -23,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from seqloader.adapters.frameworks import framework
 from seqloader.adapters.misfits import warn_if_shards_misfit, warn_of_unsaved_place
-from seqloader.errors import SeqloaderWarning
+from seqloader.adapters.progress import batches_done
+from seqloader.errors import ResumeError, SeqloaderWarning
 
 framework("transformers", extra="transformers", at_least="4.53")
 
@@ -49,7 +52,8 @@ def with_loader(trainer: Any, loader: TorchLoader[Any]) -> Any:
 
     `train()` brings the loader to where the Trainer stands: to the beginning of its first epoch, or
     to the batch after the last one that the checkpoint was trained with. What was before is neither
-    computed nor delivered.
+    computed nor delivered. It raises a `ResumeError` where the Trainer could not train with all
+    that is left: on more processes, for instance.
 
     A `TorchLoader` is also taken in each place where the Trainer takes a dataset for evaluation and
     prediction: `Trainer(eval_dataset=...)`, `evaluate(...)`, `predict(...)`.
@@ -77,7 +81,21 @@ def with_loader(trainer: Any, loader: TorchLoader[Any]) -> Any:
     trainer.get_eval_dataloader = get_eval_dataloader
     trainer.get_test_dataloader = get_test_dataloader
     trainer.add_callback(LoaderPlace())
+    _count_by(train_loader, trainer)
     return trainer
+
+
+def _count_by(train_loader: TrainLoader, trainer: Any) -> None:
+    """Have a Trainer count its epochs as the loader does, if it can be told (5.3 or later)."""
+    own = getattr(trainer, "_init_training_state", None)
+    if own is None:
+        return
+
+    def init_training_state(*given: Any, **named: Any) -> tuple[int, int]:
+        counted = own(*given, **named)
+        return train_loader.begin(trainer.args, trainer.state, counted)
+
+    trainer._init_training_state = init_training_state
 
 
 class TrainLoader:
@@ -91,6 +109,58 @@ class TrainLoader:
     def __init__(self, loader: TorchLoader[Any]) -> None:
         self.loader = loader
         self.dataset = _WithPlaceholders(loader)
+        self.has_begun = False
+        """Whether the loader was brought to where this training begins."""
+        self.steps_of_epoch: int | None = None
+        """Update steps that the Trainer makes in a whole epoch; None: it has no end."""
+
+    def begin(self, args: Any, state: Any, counted: tuple[int, int]) -> tuple[int, int]:
+        """Bring the loader to where training begins.
+
+        Args:
+            args, state: Of the Trainer.
+            counted: What it derives from the number of its update steps.
+
+        Returns:
+            The epoch in which it begins, and how many batches of that it skips.
+        """
+        # As the Trainer does, before a state is loaded that may change the length.
+        self.steps_of_epoch = _steps_of_epoch(args, self.loader)
+        place = _saved_place(state)
+        if place is None:
+            if state.global_step and not args.ignore_data_skip:
+                warn_of_unsaved_place("with_loader(trainer, loader)")
+            epoch, skipped = counted
+            self.loader.seek(epoch, skipped)
+        else:
+            epoch, skipped = self._bring(place, args, state, counted)
+        self.dataset.skipped = skipped
+        self.has_begun = True
+        return epoch, skipped
+
+    def _bring(
+        self, place: dict[str, Any], args: Any, state: Any, counted: tuple[int, int]
+    ) -> tuple[int, int]:
+        loader, steps = self.loader, self.steps_of_epoch
+        loader.load_state_dict(place["loader"])
+        if steps is None:  # all of the training is one epoch
+            return counted
+        batches_a_step = args.gradient_accumulation_steps
+        found = loader.state_dict()
+        done = batches_done(found, loader.enqueuer.shard[1])
+        if done >= len(loader):
+            loader.end_epoch()
+        elif done:
+            loader.enqueuer.peek()  # where nothing is left of the epoch, it is ended
+        epoch, done_steps = loader.enqueuer.epoch, 0
+        if args.ignore_data_skip:
+            loader.seek(epoch)
+            return epoch, 0
+        if epoch == found["epoch"]:
+            same = steps == place["steps_of_epoch"]
+            done_steps = place["done_steps"] if same else done // batches_a_step
+        _check_can_go_on(args, state.global_step, epoch * steps + done_steps, steps, place)
+        return epoch, done_steps * batches_a_step
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -116,7 +186,7 @@ class _WithPlaceholders(IterableDataset):  # type: ignore[misc]
 
 
 class LoaderPlace(TrainerCallback, ExportableState):  # type: ignore[misc]
-    """Brings the loader of a Trainer to its place, and has that saved with each checkpoint.
+    """Has the place of a Trainer's loader saved with each checkpoint.
 
     The Trainer may make another one of it, without arguments, when it resumes: it finds the loader
     when training begins.
@@ -125,11 +195,11 @@ class LoaderPlace(TrainerCallback, ExportableState):  # type: ignore[misc]
     def __init__(self) -> None:
         self._train_loader: TrainLoader
         self.place: dict[str, Any] | None = None
-        """After the last update step: {"global_step": int, "loader": its state}."""
-        self._saved: dict[str, Any] | None = None
-        """What the checkpoint says, until the first epoch begins."""
-        self._is_due = False
-        """Whether the loader is to be brought to its place."""
+        """After the last update step; see `_note`."""
+        self._done_steps = 0
+        """Update steps of the epoch under way."""
+        self._has_leftovers = False
+        """Whether batches were trained with since the last update step."""
         self._warned = False
 
     def state(self) -> dict[str, Any]:
@@ -145,47 +215,42 @@ class LoaderPlace(TrainerCallback, ExportableState):  # type: ignore[misc]
         return {"args": {}, "attributes": {"place": self.place}}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Find the loader, and what the checkpoint says of it."""
-        self._train_loader = kwargs["train_dataloader"]
+        """Find the loader, which stands where training begins."""
+        train_loader = self._train_loader = kwargs["train_dataloader"]
         warn_if_shards_misfit(
             self._loader.enqueuer,
             args.world_size,
             "start the script with a launcher, such as torchrun",
         )
-        name = type(self).__name__
-        self._saved = _saved_place(state.stateful_callbacks.get(name), state.global_step)
-        state.stateful_callbacks.setdefault(name, {})  # a checkpoint of before knows nothing of it
-        self._is_due = True
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Bring the loader to where the Trainer stands, before the first epoch that it trains."""
-        if not self._is_due:
-            return
-        self._is_due = False
-        saved, self._saved = self._saved, None
-        epoch, position = _place_of(args, state, self._loader)
-        self._train_loader.dataset.skipped = position
-        if saved is not None and not args.ignore_data_skip:
-            self._loader.load_state_dict(saved)
-            if saved["position"]:
-                self._loader.enqueuer.peek()  # where nothing is left of the epoch, it is ended
-        else:
-            if state.global_step and not args.ignore_data_skip:
-                warn_of_unsaved_place("with_loader(trainer, loader)")
-            self._loader.seek(epoch, position)
+        if not train_loader.has_begun:
+            _begin_as_counted(train_loader, args, state)
+        train_loader.has_begun = False  # that was this training
+        # A checkpoint of before knows nothing of it.
+        state.stateful_callbacks.setdefault(type(self).__name__, {})
+        self._done_steps = train_loader.dataset.skipped // args.gradient_accumulation_steps
+        self._has_leftovers = False
         self._note(state.global_step)
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Another batch of a step was trained with."""
+        self._has_leftovers = True
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """All that was handed out is trained with."""
+        self._done_steps += 1
+        self._has_leftovers = False
         self._note(state.global_step + 1)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """End the loader's epoch too: the Trainer does not ask for more than it has."""
-        if control.should_epoch_stop and not control.should_training_stop:
-            self._loader.end_epoch()
-        else:
+        if control.should_training_stop:  # it may have left batches that it was given
             self._loader.enqueuer.join_end_of_epoch()
-        if not control.should_training_stop:  # else it may have left batches that it was given
+            return
+        self._loader.end_epoch()
+        self._done_steps = 0
+        # What no step was made with yet goes into the first of the next epoch. A checkpoint has
+        # nothing of it, so that it is to be trained with again.
+        if control.should_epoch_stop or not self._has_leftovers:
             self._note(state.global_step)
 
     @property
@@ -193,28 +258,63 @@ class LoaderPlace(TrainerCallback, ExportableState):  # type: ignore[misc]
         return self._train_loader.loader
 
     def _note(self, global_step: int) -> None:
-        self.place = {"global_step": global_step, "loader": self._loader.state_dict()}
+        self.place = {
+            "global_step": global_step,
+            "done_steps": self._done_steps,
+            "steps_of_epoch": self._train_loader.steps_of_epoch,
+            "loader": self._loader.state_dict(),
+        }
 
 
-def _saved_place(saved: Any, global_step: int) -> dict[str, Any] | None:
-    """The loader's state in a checkpoint, if it has one that belongs to this step."""
+def _saved_place(state: Any) -> dict[str, Any] | None:
+    """What a checkpoint says of the loader, if it does of this step."""
+    saved = state.stateful_callbacks.get(LoaderPlace.__name__)
     for each in saved if isinstance(saved, list) else [saved]:
-        place = ((each or {}).get("attributes") or {}).get("place")
-        if global_step and place is not None and place["global_step"] == global_step:
-            state: dict[str, Any] = place["loader"]
-            return state
+        place: dict[str, Any] | None = ((each or {}).get("attributes") or {}).get("place")
+        if state.global_step and place is not None and place["global_step"] == state.global_step:
+            return place
     return None
 
 
-def _place_of(args: Any, state: Any, loader: TorchLoader[Any]) -> tuple[int, int]:
-    """The epoch and position that the Trainer derives from the number of its update steps."""
-    batches_a_step = args.gradient_accumulation_steps
+def _steps_of_epoch(args: Any, loader: TorchLoader[Any]) -> int | None:
+    batches_a_step: int = args.gradient_accumulation_steps
     try:
-        steps = max(1, -(-len(loader) // batches_a_step))
-    except TypeError:  # without a length, all of the training is one epoch
-        steps = state.max_steps
-    epoch, step = divmod(state.global_step, steps)
-    return epoch, 0 if args.ignore_data_skip else step * batches_a_step
+        return max(1, -(-len(loader) // batches_a_step))
+    except TypeError:
+        return None
+
+
+def _check_can_go_on(args: Any, made: int, needed: int, steps: int, place: dict[str, Any]) -> None:
+    """Refuse where the Trainer would end before it has trained with all that is left.
+
+    Args:
+        made: Update steps of the Trainer.
+        needed: Of a training that has made all steps up to where the loader stands.
+        steps: Of an epoch, now.
+    """
+    then = place["steps_of_epoch"]
+    if made <= needed and (args.max_steps <= 0 or steps == then):
+        return
+    raise ResumeError(
+        f"an epoch has {steps} update steps here, and had {then} when the checkpoint was saved. "
+        f"The Trainer knows where it is, and when it has done, by the number of its steps alone, "
+        f"which is {made}: it would end before it has trained with all that is left. Resume it on "
+        "as many processes, and with the gradient_accumulation_steps of then"
+    )
+
+
+def _begin_as_counted(train_loader: TrainLoader, args: Any, state: Any) -> None:
+    """Bring the loader to where the Trainer alone begins, or refuse: it cannot be told."""
+    steps = _steps_of_epoch(args, train_loader.loader)
+    epoch, step = divmod(state.global_step, steps or state.max_steps)
+    skipped = 0 if args.ignore_data_skip else step * args.gradient_accumulation_steps
+    begun = train_loader.begin(args, state, (epoch, skipped))
+    if begun != (epoch, skipped):
+        raise ResumeError(
+            f"the loader stood in epoch {begun[0]}, {begun[1]} batches after its beginning, and "
+            f"this Trainer would go on in epoch {epoch}, after {skipped} batches, since it takes "
+            "every epoch to have had as many as len() says. Transformers 5.3 or later can be told"
+        )
 
 
 def _unwritable(error: Exception) -> str:

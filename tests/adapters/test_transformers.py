@@ -3,57 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import signal
 
 import numpy as np
 import pytest
 
-from seqloader import SeqloaderWarning, Sequence, WorkerLostWarning
+from seqloader import SeqloaderWarning, WorkerLostWarning
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 hugging = pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 
+from hugging_trainings import (  # noqa: E402
+    LENGTH,
+    Model,
+    Numbers,
+    Shuffling,
+    checkpoints,
+    trainer_of,
+)
+
 from seqloader.adapters.torch import TorchLoader  # noqa: E402
-from seqloader.adapters.transformers import LoaderPlace, with_loader  # noqa: E402
+from seqloader.adapters.transformers import LoaderPlace  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("error::seqloader.SeqloaderWarning"),
     pytest.mark.filterwarnings("ignore"),  # of the frameworks' own
 ]
 hugging.utils.logging.set_verbosity_error()
-
-LENGTH = 10
-
-
-class Numbers(Sequence):
-    """Batch i of an epoch names what its hooks made of i, and the epochs that have ended."""
-
-    def __init__(self):
-        self.order = list(range(LENGTH))
-        self.ended = 0
-        self.computed = 0
-
-    def __len__(self):
-        return len(self.order)
-
-    def __getitem__(self, index):
-        self.computed += 1
-        x = np.array([[self.ended, self.order[index]]], np.float32)
-        return {"x": x, "labels": np.zeros((1, 1), np.float32)}
-
-
-class Shuffling(Numbers):
-    def on_epoch_end(self):
-        random.shuffle(self.order)
-        self.ended += 1
-
-    def state_dict(self):
-        return {"order": list(self.order), "ended": self.ended}
-
-    def load_state_dict(self, state):
-        self.order, self.ended = list(state["order"]), state["ended"]
 
 
 class InArrays(Shuffling):
@@ -83,27 +60,6 @@ class Endless(Numbers):
         return super().__getitem__(index % LENGTH) | {"x": np.array([[0, index]], np.float32)}
 
 
-class Model(torch.nn.Module):
-    """Notes what it was trained with; raises in place of batch number `fails_at`."""
-
-    def __init__(self, fails_at=None, error=KeyError):
-        super().__init__()
-        self.linear = torch.nn.Linear(2, 1)
-        self.fails_at, self.error = fails_at, error
-        self.seen, self.evaluated = [], []
-
-    def forward(self, x, labels=None):
-        place = tuple(int(number) for number in x[0])
-        if not self.training:
-            self.evaluated.append(place)
-        elif len(self.seen) == self.fails_at:
-            raise self.error
-        else:
-            self.seen.append(place)
-        out = self.linear(x / 100)
-        return {"loss": ((out - labels) ** 2).mean(), "logits": out}
-
-
 @pytest.fixture
 def loader():
     """loader(sequence): one that is closed after the test."""
@@ -123,21 +79,8 @@ def loader():
 def make_trainer(tmp_path, loader):
     """make_trainer(...): one that saves a checkpoint after each step."""
 
-    def make(train=None, *, model=None, folder="run", callbacks=None, eval_dataset=None, **options):
-        defaults = {"num_train_epochs": 3, "save_strategy": "steps", "save_steps": 1}
-        arguments = hugging.TrainingArguments(
-            str(tmp_path / folder),
-            report_to=[],
-            use_cpu=True,
-            disable_tqdm=True,
-            logging_strategy="no",
-            **{**defaults, **options},
-        )
-        trainer = hugging.Trainer(
-            model or Model(), arguments, callbacks=callbacks, eval_dataset=eval_dataset
-        )
-        trainer.pop_callback(hugging.PrinterCallback)
-        return with_loader(trainer, loader() if train is None else train)
+    def make(train=None, *, folder="run", **options):
+        return trainer_of(loader() if train is None else train, tmp_path / folder, **options)
 
     return make
 
@@ -153,11 +96,6 @@ def trained(make_trainer):
         return trainer.model.seen
 
     return train
-
-
-def checkpoints(folder):
-    """{global step: path}."""
-    return {int(path.name.split("-")[1]): path for path in folder.glob("checkpoint-*")}
 
 
 def batches_of(step, every=1):
