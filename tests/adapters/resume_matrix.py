@@ -7,7 +7,8 @@ Measured    of all batches of all epochs: how often each of them went into an op
             were computed after the resume that nothing was trained with
 Method      each training counts in a buffer of the model, so that what a checkpoint does not hold
             does not count. It saves after `stop` batches, trains with one more, and ends by an
-            exception or SIGKILL; another process, or several, load what was saved
+            exception or SIGKILL; or all its processes get a SIGTERM after `stop` batches, and it
+            saves what it then has. Another process, or several, load what was saved
 Not shown   what workers had computed ahead when the training was stopped: that is always lost
 
 Run         python tests/adapters/resume_matrix.py [--points 40] [--only lightning] [--json FILE]
@@ -35,7 +36,7 @@ from resume_trainings import TRAININGS, batches_of, run_phase
 TRAINERS = tuple(TRAININGS)
 WORLDS = {
     "lightning": ((1, 1), (2, 1), (1, 2)),
-    "transformers": ((1, 1),),  # it counts epochs in update steps, whatever the processes
+    "transformers": ((1, 1), (2, 2), (2, 1)),  # on more it would make too few steps
     "accelerate": ((1, 1), (2, 1), (1, 2)),
     "keras": ((1, 1),),  # it is one process
 }
@@ -52,10 +53,12 @@ class Trial:
     after: int
     points: tuple[int, ...]
     """Batches on each process after which a checkpoint is saved."""
-    kill: bool = False
-    """By SIGKILL, one training a process; else by an exception, all in one."""
+    signal: str = ""
+    """That stops it, "KILL" or "TERM", one training a process; else an exception, all in one."""
+    short: bool = False
+    """Whether batches of every epoch are left out, because they are None."""
     workers: int = 0
-    """That compute the batches; 0: the trainer's own process. Keras only."""
+    """That compute the batches; 0: the trainer's own process."""
 
 
 @dataclass
@@ -71,19 +74,29 @@ class Tally:
     why: str = ""
 
 
-def trials(trainer: str, points: int) -> list[Trial]:
+def trials(trainer: str, points: int, kills: int) -> list[Trial]:
     """All of one trainer."""
-    return [
+    found = [
         Trial(trainer, loader, before, after, stops(trainer, points, before, after))
         for before, after in WORLDS[trainer]
         for loader in ("seqloader", "own")
     ]
+    killed = Trial(trainer, "seqloader", 1, 1, stops(trainer, kills, 1, 1), signal="KILL")
+    found.append(killed)
+    if trainer == "transformers":  # which has a way to save upon SIGTERM, and counts its epochs
+        found.append(replace(killed, signal="TERM", workers=2))
+        short = [Trial(trainer, loader, 1, 1, (), short=True) for loader in ("seqloader", "own")]
+        found += [replace(each, points=stops(trainer, points, 1, 1, True)) for each in short]
+        found.append(replace(killed, short=True, points=stops(trainer, kills, 1, 1, True)))
+    return found
 
 
-def stops(trainer: str, points: int, before: int, after: int) -> tuple[int, ...]:
+def stops(
+    trainer: str, points: int, before: int, after: int, short: bool = False
+) -> tuple[int, ...]:
     """Where to stop: evenly spread, and where what is left can be dealt out evenly."""
     each = TRAININGS[trainer].every * (2 if after > before else 1)
-    last = batches_of(trainer, before) // each - 2  # and one batch more before it stops
+    last = batches_of(trainer, before, short) // each - 2  # and one batch more before it stops
     wanted = {1 + (last - 1) * point // max(1, points - 1) for point in range(points)}
     return tuple(each * point for point in sorted(wanted))
 
@@ -92,12 +105,12 @@ def run(trial: Trial) -> Tally:
     """Stop it at each point, resume it, and count."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        if trial.kill:
+        if trial.signal:
             for point in trial.points:
-                _launch(replace(trial, points=(point,)), place, trial.before, "stop")
+                launch(replace(trial, points=(point,)), place, trial.before, "stop")
         else:
-            _launch(trial, place, trial.before, "stop")
-        _launch(trial, place, trial.after, "resume")
+            launch(trial, place, trial.before, "stop")
+        launch(trial, place, trial.after, "resume")
         return count(trial, place)
 
 
@@ -117,13 +130,14 @@ def _count(place: Path, tally: Tally) -> None:
         return
     ended = [json.loads(path.read_text()) for path in place.glob("ended-*.json")]
     counts = Counter(ended[0]["counts"])
+    assert all(each["counts"] == ended[0]["counts"] for each in ended), "processes differ"
     tally.lost += counts[0]
     tally.doubled += sum((times - 1) * counts[times] for times in counts if times > 1)
     computed = sum(path.read_text().count("\n") for path in place.glob("computed-resume-*"))
     tally.for_nothing += computed - sum(each["trained"] for each in ended)
 
 
-def _launch(trial: Trial, place: Path, processes: int, phase: str) -> None:
+def launch(trial: Trial, place: Path, processes: int, phase: str) -> None:
     """Run a phase of a trial on so many processes, in this file again."""
     task = json.dumps({"trial": asdict(trial), "place": str(place), "phase": phase})
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -147,9 +161,10 @@ def _launch(trial: Trial, place: Path, processes: int, phase: str) -> None:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
+                start_new_session=True,  # its workers get its signals, and nobody else
             )
         )
-    wanted = -signal.SIGKILL if trial.kill and phase == "stop" else 0
+    wanted = -signal.SIGKILL if trial.signal == "KILL" and phase == "stop" else 0
     try:
         for process in started:
             _, said = process.communicate(timeout=600)
@@ -164,14 +179,14 @@ def _launch(trial: Trial, place: Path, processes: int, phase: str) -> None:
 def rows(results: list[tuple[Trial, Tally]]) -> list[str]:
     """The table."""
     lines = [
-        "trainer       processes  loader     points  lost  doubled  for nothing  could not go on",
-        "------------  ---------  ---------  ------  ----  -------  -----------  ---------------",
+        "trainer       processes     loader     points  lost  doubled  for nothing  failed",
+        "------------  ------------  ---------  ------  ----  -------  -----------  ------",
     ]
     for trial, tally in results:
-        how = f"{trial.before} -> {trial.after}" + (" KILL" if trial.kill else "")
+        how = f"{trial.before} -> {trial.after} {trial.signal}{' short' * trial.short}"
         lines.append(
-            f"{trial.trainer:<12}  {how:<9}  {trial.loader:<9}  {tally.points:>6}  "
-            f"{tally.lost:>4}  {tally.doubled:>7}  {tally.for_nothing:>11}  {tally.failed:>15}"
+            f"{trial.trainer:<12}  {how:<12}  {trial.loader:<9}  {tally.points:>6}  "
+            f"{tally.lost:>4}  {tally.doubled:>7}  {tally.for_nothing:>11}  {tally.failed:>6}"
         )
     return lines
 
@@ -180,7 +195,7 @@ def main() -> None:
     """Run all trials, print the table, and write it where it is wanted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=40)
-    parser.add_argument("--kills", type=int, default=3, help="points of each trainer by SIGKILL")
+    parser.add_argument("--kills", type=int, default=3, help="points of each trainer by signal")
     parser.add_argument("--only", nargs="*", choices=TRAINERS, default=TRAINERS)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--task", help=argparse.SUPPRESS)
@@ -193,8 +208,7 @@ def main() -> None:
         return
     results = []
     for trainer in arguments.only:
-        killed = Trial(trainer, "seqloader", 1, 1, stops(trainer, arguments.kills, 1, 1), kill=True)
-        for trial in [*trials(trainer, arguments.points), killed]:
+        for trial in trials(trainer, arguments.points, arguments.kills):
             results.append((trial, run(trial)))
             print(
                 "\n".join(rows(results[-1:])[2:] if len(results) > 1 else rows(results)), flush=True

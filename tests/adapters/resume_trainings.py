@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ __all__ = ["TRAININGS", "Stopped", "batches_of", "run_phase"]
 
 LENGTH = 16
 """Batches of an epoch, on all processes together."""
+LEFT_OUT = (2, 6, 7, 15)
+"""Indices of the batches that are None, where epochs are short: as many as one step has."""
 SEED = 5
 
 
@@ -28,13 +31,15 @@ class Stopped(Exception):
 class Numbers(Sequence):
     """Batch i names its epoch and its index; each that is computed is noted in a file."""
 
-    def __init__(self, note: Path):
-        self.note = note
+    def __init__(self, note: Path, short: bool = False):
+        self.note, self.short = note, short
 
     def __len__(self):
         return LENGTH
 
     def __getitem__(self, index):
+        if self.short and index in LEFT_OUT:
+            return None
         with self.note.open("a") as file:
             file.write(f"{index}\n")
         x = np.array([[self.epoch(), index]], np.float32)
@@ -66,7 +71,8 @@ class Run:
     """File of the batches that were computed."""
     stop_at: int | None = None
     """Batches after which a checkpoint is saved; None: it is resumed."""
-    kill: bool = False
+    signal: str = ""
+    short: bool = False
     workers: int = 0
     trained: int = 0
     """Batches that this process trained with."""
@@ -82,21 +88,37 @@ class Run:
 
     def saves_now(self) -> bool:
         """Whether this is the moment for the checkpoint."""
-        return self.trained == self.stop_at
+        return self.trained == self.stop_at and self.signal != "TERM"
+
+    @property
+    def kept(self) -> list[int]:
+        """Indices of the batches that an epoch has."""
+        return [index for index in range(LENGTH) if not (self.short and index in LEFT_OUT)]
 
     def take(self) -> None:
         """Another batch is about to be trained with."""
-        if self.stop_at is not None and self.trained > self.stop_at:
-            if self.kill:
+        if self.signal == "TERM":
+            if self.trained == self.stop_at:
+                os.killpg(0, signal.SIGTERM)  # its workers get it too
+                self.await_handler()
+        elif self.stop_at is not None and self.trained > self.stop_at:
+            if self.signal == "KILL":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise Stopped
         self.trained += 1
 
+    @staticmethod
+    def await_handler() -> None:
+        """Wait for what a handler of SIGTERM has put off to a thread."""
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.join()
 
-def batches_of(trainer: str, processes: int) -> int:
+
+def batches_of(trainer: str, processes: int, short: bool = False) -> int:
     """How many one process trains with in all, the last step of an epoch counted as a whole one."""
-    training = TRAININGS[trainer]
-    return training.epochs * -(-LENGTH // processes // training.every) * training.every
+    training, length = TRAININGS[trainer], LENGTH - short * len(LEFT_OUT)
+    return training.epochs * -(-length // processes // training.every) * training.every
 
 
 def run_phase(trial: Any, place: Path, phase: str) -> None:
@@ -109,12 +131,15 @@ def run_phase(trial: Any, place: Path, phase: str) -> None:
         note = folder / f"computed-{phase}-{rank}"
         note.touch()
         run = Run(folder, training.epochs, trial.loader == "own", note)
-        run.kill, run.workers = trial.kill, trial.workers
+        run.signal, run.short, run.workers = trial.signal, trial.short, trial.workers
         if phase == "stop":
             run.stop_at = point
             try:
                 training.run(run)
             except Stopped:
+                continue
+            last = batches_of(trial.trainer, trial.before, trial.short)
+            if trial.signal == "TERM" and point < run.trained < last:
                 continue
             raise AssertionError(f"it was not stopped after {point} batches")
         try:
@@ -162,14 +187,15 @@ def _model(run: Run) -> Any:
     model = Model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     optimizer.register_step_post_hook(model.note_step)
-    run.counts = lambda: model.counts.flatten().tolist()
+    run.counts = lambda: model.counts[:, run.kept].flatten().tolist()
     return model, optimizer
 
 
 def _torch_loader(run: Run) -> Any:
     from seqloader.adapters.torch import TorchLoader
 
-    return TorchLoader(Numbers(run.note), workers=0, seed=SEED, shuffle=True, shard="auto")
+    numbers = Numbers(run.note, run.short)
+    return TorchLoader(numbers, workers=run.workers, seed=SEED, shuffle=True, shard="auto")
 
 
 def _data_loader(run: Run) -> Any:
@@ -249,18 +275,39 @@ def train_with_transformers(run: Run) -> None:
         report_to=[],
         use_cpu=True,
         disable_tqdm=True,
+        enable_jit_checkpoint=run.signal == "TERM",
     )
+    dataset: Any = Samples(run.note) if run.own else None
+    if run.own and run.short:
+        dataset = _shorter_than_it_says(run, dataset)
     trainer = Trainer(
         model,
         arguments,
-        train_dataset=Samples(run.note) if run.own else None,
+        train_dataset=dataset,
         optimizers=(optimizer, None),
         callbacks=[Save()],
     )
     if not run.own:
         trainer = with_loader(trainer, _torch_loader(run))
+    for callback in trainer.callback_handler.callbacks:
+        if getattr(callback, "jit_manager", None) is not None:
+            callback.jit_manager.kill_wait = 0  # seconds for which it puts a SIGTERM off
     run.epoch = lambda: int(trainer.state.epoch)
     trainer.train(resume_from_checkpoint=run.resumes)
+
+
+def _shorter_than_it_says(run: Run, samples: Samples) -> Any:
+    """What the Trainer's own loader has of batches that are left out."""
+    from torch.utils.data import IterableDataset
+
+    class Short(IterableDataset):  # type: ignore[misc]
+        def __len__(self) -> int:
+            return LENGTH
+
+        def __iter__(self) -> Any:
+            return (samples[index] for index in run.kept)
+
+    return Short()
 
 
 def train_with_accelerate(run: Run) -> None:

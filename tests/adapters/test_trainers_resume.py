@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
-from resume_matrix import Trial, count, run, stops
+from resume_matrix import Trial, count, launch, run, stops
 from resume_trainings import run_phase
 
 EXACT = {"lost": 0, "doubled": 0, "for_nothing": 0, "failed": 0}
@@ -56,13 +56,41 @@ def test_the_matrix_sees_what_a_loader_without_a_place_loses(tmp_path):
 @pytest.mark.parametrize("trainer", ["lightning", "transformers", "accelerate"])
 def test_a_training_that_was_killed_goes_on_with_each_batch_once(trainer):
     needs(trainer)
-    tally = run(Trial(trainer, "seqloader", 1, 1, stops(trainer, 1, 1, 1), kill=True))
+    tally = run(Trial(trainer, "seqloader", 1, 1, stops(trainer, 1, 1, 1), signal="KILL"))
     assert outcome(tally) == EXACT
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
-@pytest.mark.parametrize("trainer", ["lightning", "accelerate"])
+def test_a_training_with_short_epochs_that_was_killed_goes_on_with_each_batch_once():
+    needs("transformers")
+    points = (100,)  # its steps point to the seventh epoch, and it is in the ninth
+    tally = run(Trial("transformers", "seqloader", 1, 1, points, signal="KILL", short=True))
+    assert outcome(tally) == EXACT
+
+
+@pytest.mark.limit(100)
+def test_a_training_that_a_sigterm_stopped_goes_on_with_each_batch_once(tmp_path):
+    needs("transformers")
+    (point,) = stops("transformers", 1, 1, 1)
+    trial = Trial("transformers", "seqloader", 1, 1, (point + 2,), signal="TERM", workers=2)
+
+    launch(trial, tmp_path, 1, "stop")
+    run_phase(trial, tmp_path, "resume")
+
+    assert outcome(count(trial, tmp_path)) == EXACT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("trainer", "before", "after"),
+    [
+        ("lightning", 2, 1),
+        ("lightning", 1, 2),
+        ("accelerate", 2, 1),
+        ("accelerate", 1, 2),
+        ("transformers", 2, 1),
+    ],
+)
 def test_a_training_goes_on_with_another_number_of_processes(trainer, before, after):
     needs(trainer)
     tally = run(Trial(trainer, "seqloader", before, after, stops(trainer, 3, before, after)))
