@@ -1,4 +1,4 @@
-"""A training with DistributedDataParallel on two processes that torch spawns.
+"""A training with DistributedDataParallel on two processes that torch starts.
 
 The loader is made before the process group, as in a script whose launcher sets nothing. The
 training is stopped in mid-epoch, and goes on with another loader and the state of rank 0. Each
@@ -70,7 +70,9 @@ def epochs_of(loader, model, optimizer, epochs, stop_after=-1):
 def main(directory, epochs, stop_after):
     for name in ("RANK", "WORLD_SIZE"):
         os.environ.pop(name, None)
-    torch.multiprocessing.spawn(train, (Path(directory), int(epochs), int(stop_after)), nprocs=2)
+    arguments = (Path(directory), int(epochs), int(stop_after))
+    # Forked, they need not import torch once more each.
+    torch.multiprocessing.start_processes(train, arguments, nprocs=2, start_method="fork")
 
 
 if __name__ == "__main__":

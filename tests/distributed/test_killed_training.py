@@ -11,7 +11,8 @@ import importlib.util
 
 import pytest
 from numbered_samples import SEED, numbered_samples
-from training_job import TrainingJob
+from ranks import serving
+from training_job import PROGRAM, TrainingJob
 
 from seqloader import OrderedEnqueuer
 
@@ -33,6 +34,12 @@ def uninterrupted():
         return [[plain(batch) for batch in enqueuer] for _ in range(EPOCHS)]
 
 
+@pytest.fixture(scope="module")
+def ranks():
+    with serving(PROGRAM) as started:
+        yield started
+
+
 def plain(batch):
     return [list(sample) for sample in batch]
 
@@ -42,17 +49,17 @@ def numbers(batches):
 
 
 @pytest.mark.parametrize(
-    ("kill_after", "ranks"),
+    ("kill_after", "then_on"),
     [(1, 2), (5, 1), (10, 3), (16, 2)],
     ids=["before-anything-was-saved", "then-on-one", "then-on-three", "then-on-two"],
 )
 def test_each_sample_is_read_once_before_the_kill_or_after_it(
-    kill_after, ranks, uninterrupted, tmp_path
+    kill_after, then_on, uninterrupted, ranks, tmp_path
 ):
-    job = TrainingJob(tmp_path, "uneven")
+    job = TrainingJob(ranks, tmp_path, "uneven")
 
     job.run(ranks=2, kill_after=kill_after)
-    job.run(ranks)
+    job.run(then_on)
 
     assert job.kept[0] == (2, kill_after // 3 * 3)  # train.py saves every 3 steps
     assert job.batches_written(run=0) > len(job.batches(0, run=0))  # the kill undid something
@@ -62,8 +69,8 @@ def test_each_sample_is_read_once_before_the_kill_or_after_it(
 
 
 @pytest.mark.limit(120)
-def test_three_resumes_within_one_epoch_are_exact(uninterrupted, tmp_path):
-    job = TrainingJob(tmp_path, "uneven")
+def test_three_resumes_within_one_epoch_are_exact(uninterrupted, ranks, tmp_path):
+    job = TrainingJob(ranks, tmp_path, "uneven")
 
     job.run(ranks=2, kill_after=4)
     job.run(ranks=3, kill_after=1)  # it has saved nothing of its own: the next begins where it did
@@ -77,8 +84,8 @@ def test_three_resumes_within_one_epoch_are_exact(uninterrupted, tmp_path):
         assert job.batches(epoch) == uninterrupted[epoch]
 
 
-def test_drop_leaves_out_the_end_of_the_epoch_and_nothing_else(uninterrupted, tmp_path):
-    job = TrainingJob(tmp_path, "drop")
+def test_drop_leaves_out_the_end_of_the_epoch_and_nothing_else(uninterrupted, ranks, tmp_path):
+    job = TrainingJob(ranks, tmp_path, "drop")
 
     job.run(ranks=2, kill_after=7)  # 6 steps count: 29 of 41 batches remain
     job.run(ranks=3)
@@ -87,8 +94,8 @@ def test_drop_leaves_out_the_end_of_the_epoch_and_nothing_else(uninterrupted, tm
     assert job.batches(1) == uninterrupted[1][:39]
 
 
-def test_pad_repeats_a_batch_and_marks_it(uninterrupted, tmp_path):
-    job = TrainingJob(tmp_path, "pad")
+def test_pad_repeats_a_batch_and_marks_it(uninterrupted, ranks, tmp_path):
+    job = TrainingJob(ranks, tmp_path, "pad")
 
     job.run(ranks=2, kill_after=7)  # 6 steps count: 29 of 41 batches remain, and 2 ranks read 30
     job.run(ranks=2)

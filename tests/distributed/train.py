@@ -1,6 +1,6 @@
 """One rank of a synchronous training: reads its shard, logs what it got, saves every few steps.
 
-    RANK=0 WORLD_SIZE=2 python train.py DIRECTORY RUN REMAINDER [HOLD]
+    RANK=0 WORLD_SIZE=2, and as arguments DIRECTORY RUN REMAINDER [HOLD]; see ranks.py
 
 Flow of a step, on every rank
     take a batch; append it to this rank's log; all_reduce; every SAVE_EVERY steps rank 0 saves
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 from numbered_samples import SEED, numbered_samples
+from ranks import next_rank
 from torch import distributed
 
 from seqloader import OrderedEnqueuer
@@ -91,9 +92,10 @@ def save(path: Path, content: dict) -> None:
 
 
 if __name__ == "__main__":
+    arguments = next_rank()
     main(
-        directory=Path(sys.argv[1]),
-        run=int(sys.argv[2]),
-        remainder=sys.argv[3],
-        hold=int(sys.argv[4]) if len(sys.argv) > 4 else None,
+        directory=Path(arguments[0]),
+        run=int(arguments[1]),
+        remainder=arguments[2],
+        hold=int(arguments[3]) if len(arguments) > 3 else None,
     )

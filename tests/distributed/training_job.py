@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TrainingJob"]
+from ranks import Ranks
+
+__all__ = ["PROGRAM", "TrainingJob"]
 
 PROGRAM = Path(__file__).with_name("train.py")
 AHEAD = 1
 """So many steps further a run may be when the kill arrives: it is killed while it moves."""
-LIMIT_S = 50
 
 
 class TrainingJob:
     """Runs one after the other, each from what the one before had saved last."""
 
-    def __init__(self, directory: Path, remainder: str) -> None:
+    def __init__(self, ranks: Ranks, directory: Path, remainder: str) -> None:
+        self.ranks = ranks
         self.directory = directory
         self.remainder = remainder
         self.kept: list[tuple[int, int]] = []
@@ -31,19 +33,23 @@ class TrainingJob:
         """Run to the end; or until the given step, then kill every rank with all it started."""
         number = len(self.kept)
         hold = None if kill_after is None else kill_after + AHEAD
-        processes: list[subprocess.Popen[str]] = []
+        said = self.directory / f"run-{number}"
+        os.mkfifo(said)
+        pids = self.ranks.start([self._rank(number, rank, ranks, hold) for rank in range(ranks)])
         try:
-            for rank in range(ranks):
-                processes.append(self._start(number, rank, ranks, hold))
-            if kill_after is None:
-                outputs = [process.communicate(timeout=LIMIT_S)[0] for process in processes]
-                steps = sum(line.startswith("step ") for line in outputs[0].splitlines())
-            else:
-                assert _reached(processes[0], kill_after), self._errors(number)
+            with said.open() as lines:  # of rank 0
+                if kill_after is None:
+                    steps = sum(line.startswith("step ") for line in lines)
+                else:
+                    assert _reached(lines, kill_after), self._errors(number)
+                    _kill(pids)
+        except BaseException:
+            _kill(pids)
+            raise
         finally:
-            _kill(processes)
+            ends = self.ranks.wait(pids)
         ended = 0 if kill_after is None else -signal.SIGKILL
-        assert [p.returncode for p in processes] == [ended] * ranks, self._errors(number)
+        assert ends == [ended] * ranks, self._errors(number)
         if kill_after is not None:
             # Only what the last saved state knows of counts, in the run that saved it.
             saved = self.saved
@@ -71,24 +77,20 @@ class TrainingJob:
         """How many batches a run took, those included that do not count."""
         return len(self._lines(run))
 
-    def _start(self, run: int, rank: int, ranks: int, hold: int | None) -> subprocess.Popen[str]:
+    def _rank(self, run: int, rank: int, ranks: int, hold: int | None) -> dict[str, Any]:
+        errors = self.directory / f"run-{run}-rank-{rank}.err"
+        errors.touch()
         arguments = [self.directory, run, self.remainder, *([] if hold is None else [hold])]
-        environment = {
-            "RANK": str(rank),
-            "WORLD_SIZE": str(ranks),
-            "GLOO_SOCKET_IFNAME": "lo",
-            "OMP_NUM_THREADS": "1",
+        return {
+            "arguments": [str(argument) for argument in arguments],
+            "environment": {
+                "RANK": str(rank),
+                "WORLD_SIZE": str(ranks),
+                "GLOO_SOCKET_IFNAME": "lo",
+            },
+            "stdout": os.devnull if rank else str(self.directory / f"run-{run}"),
+            "stderr": str(errors),
         }
-        with (self.directory / f"run-{run}-rank-{rank}.err").open("wb") as errors:
-            return subprocess.Popen(
-                [sys.executable, str(PROGRAM), *map(str, arguments)],
-                env=os.environ | environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,  # a group of its own is what a batch system kills
-            )
 
     def _lines(self, run: int) -> dict[tuple[int, int], Any]:
         """What the ranks of a run wrote, by step and rank."""
@@ -104,18 +106,15 @@ class TrainingJob:
         return "\n".join(f"{path.name}:\n{path.read_text()[-3000:]}" for path in paths)
 
 
-def _reached(process: subprocess.Popen[str], step: int) -> bool:
+def _reached(lines: Iterable[str], step: int) -> bool:
     """Read what rank 0 prints until it says that the step is done; False if it ended before."""
-    assert process.stdout is not None
-    return any(line.strip() == f"step {step}" for line in process.stdout)
+    return any(line.strip() == f"step {step}" for line in lines)
 
 
-def _kill(processes: list[subprocess.Popen[str]]) -> None:
+def _kill(pids: list[int]) -> None:
     """Kill the groups of those that still run. All are stopped first: a rank that saw another one
     end would fail by itself before it is killed."""
-    running = [process for process in processes if process.poll() is None]
     for signum in (signal.SIGSTOP, signal.SIGKILL):
-        for process in running:
-            os.killpg(process.pid, signum)
-    for process in processes:
-        process.communicate()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signum)
