@@ -33,6 +33,7 @@ import json, os, signal, sys
 from pathlib import Path
 
 import keras, numpy as np
+from keras_cases import LastTag
 from seqloader import Sequence
 from seqloader.adapters.keras import KerasDataset, ResumeKeras
 
@@ -71,23 +72,6 @@ class Numbers(Sequence):
         self.epoch = state["epoch"]
 
 
-class Tag(keras.metrics.Metric):
-    """The number of the batch that was seen last."""
-
-    def __init__(self):
-        super().__init__(name="tag")
-        self.tag = self.add_weight(name="tag", initializer="zeros")
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        self.tag.assign(keras.ops.cast(keras.ops.mean(y_true), "float32"))
-
-    def result(self):
-        return self.tag + 0.0
-
-    def reset_state(self):
-        self.tag.assign(keras.ops.zeros(()))
-
-
 def die(when):
     if options.get("die") == when:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -118,7 +102,7 @@ class Backup(keras.callbacks.BackupAndRestore):
 
 
 model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
-model.compile(keras.optimizers.SGD(0.0), "mse", metrics=[Tag()])
+model.compile(keras.optimizers.SGD(0.0), "mse", metrics=[LastTag()])
 with KerasDataset(Numbers(), workers=0, seed=0, shuffle=options.get("shuffle", False)) as train:
     backup = Backup(folder / "backup", save_freq=options["save"])
     resume = ResumeKeras(folder / "backup", train)
@@ -131,12 +115,13 @@ def program(tmp_path_factory):
     """A process that has imported Keras, and runs one training after another."""
     path = tmp_path_factory.mktemp("program") / "program.py"
     path.write_text(PROGRAM)
+    importable = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
     with subprocess.Popen(
         [sys.executable, path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": importable},
     ) as process:
         yield process
         process.stdin.close()
