@@ -9,7 +9,7 @@ one it has. So there are three things here.
                   placeholder for each batch that is to be skipped. None of them is computed
     LoaderPlace   a callback. It has the loader's place saved in `trainer_state.json`, which each
                   checkpoint has: a SIGTERM's too, for which no `on_save` is called
-    _count_by     has the Trainer begin in the epoch in which the loader stood. The two differ where
+    _tell_where   has the Trainer begin in the epoch in which the loader stood. The two differ where
                   an epoch had fewer steps: batches were left out, or it was ended early
 
 Where training stands is what the loader handed out up to the last update step: the Trainer takes
@@ -52,8 +52,8 @@ def with_loader(trainer: Any, loader: TorchLoader[Any]) -> Any:
 
     `train()` brings the loader to where the Trainer stands: to the beginning of its first epoch, or
     to the batch after the last one that the checkpoint was trained with. What was before is neither
-    computed nor delivered. It raises a `ResumeError` where the Trainer could not train with all
-    that is left: on more processes, for instance.
+    computed nor delivered. `train()` raises a `ResumeError` where the Trainer would end before it
+    has trained with all that is left: on more processes, for instance.
 
     A `TorchLoader` is also taken in each place where the Trainer takes a dataset for evaluation and
     prediction: `Trainer(eval_dataset=...)`, `evaluate(...)`, `predict(...)`.
@@ -81,18 +81,18 @@ def with_loader(trainer: Any, loader: TorchLoader[Any]) -> Any:
     trainer.get_eval_dataloader = get_eval_dataloader
     trainer.get_test_dataloader = get_test_dataloader
     trainer.add_callback(LoaderPlace())
-    _count_by(train_loader, trainer)
+    _tell_where(trainer, train_loader)
     return trainer
 
 
-def _count_by(train_loader: TrainLoader, trainer: Any) -> None:
-    """Have a Trainer count its epochs as the loader does, if it can be told (5.3 or later)."""
-    own = getattr(trainer, "_init_training_state", None)
+def _tell_where(trainer: Any, train_loader: TrainLoader) -> None:
+    """Have a Trainer begin in the epoch in which the loader stood, if it can be told (from 5.3)."""
+    own = getattr(type(trainer), "_init_training_state", None)
     if own is None:
         return
 
     def init_training_state(*given: Any, **named: Any) -> tuple[int, int]:
-        counted = own(*given, **named)
+        counted = own(trainer, *given, **named)
         return train_loader.begin(trainer.args, trainer.state, counted)
 
     trainer._init_training_state = init_training_state

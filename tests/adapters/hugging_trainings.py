@@ -2,45 +2,10 @@
 
 from __future__ import annotations
 
-import random
-
-import numpy as np
 import torch
 import transformers
 
-from seqloader import Sequence
 from seqloader.adapters.transformers import with_loader
-
-LENGTH = 10
-
-
-class Numbers(Sequence):
-    """Batch i of an epoch names what its hooks made of i, and the epochs that have ended."""
-
-    def __init__(self):
-        self.order = list(range(LENGTH))
-        self.ended = 0
-        self.computed = 0
-
-    def __len__(self):
-        return len(self.order)
-
-    def __getitem__(self, index):
-        self.computed += 1
-        x = np.array([[self.ended, self.order[index]]], np.float32)
-        return {"x": x, "labels": np.zeros((1, 1), np.float32)}
-
-
-class Shuffling(Numbers):
-    def on_epoch_end(self):
-        random.shuffle(self.order)
-        self.ended += 1
-
-    def state_dict(self):
-        return {"order": list(self.order), "ended": self.ended}
-
-    def load_state_dict(self, state):
-        self.order, self.ended = list(state["order"]), state["ended"]
 
 
 class Model(torch.nn.Module):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 
 import numpy as np
 import pytest
+from sequences_for_transformers import LENGTH, KillsItsWorkerOnce, Numbers, Shuffling
 
 from seqloader import SeqloaderWarning, WorkerLostWarning
 
@@ -14,17 +14,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 hugging = pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 
-from hugging_trainings import (  # noqa: E402
-    LENGTH,
-    Model,
-    Numbers,
-    Shuffling,
-    checkpoints,
-    trainer_of,
-)
+from hugging_trainings import Model, checkpoints, trainer_of  # noqa: E402
 
 from seqloader.adapters.torch import TorchLoader  # noqa: E402
-from seqloader.adapters.transformers import LoaderPlace  # noqa: E402
+from seqloader.adapters.transformers import LoaderPlace, with_loader  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("error::seqloader.SeqloaderWarning"),
@@ -36,20 +29,6 @@ hugging.utils.logging.set_verbosity_error()
 class InArrays(Shuffling):
     def state_dict(self):
         return {"order": np.array(self.order), "ended": self.ended}
-
-
-class KillsItsWorkerOnce(Numbers):
-    """At index 3; the file `mark` says that it has been done."""
-
-    def __init__(self, mark):
-        super().__init__()
-        self.mark = mark
-
-    def __getitem__(self, index):
-        if index == 3 and not self.mark.exists():
-            self.mark.touch()
-            signal.raise_signal(signal.SIGKILL)
-        return super().__getitem__(index)
 
 
 class Endless(Numbers):
@@ -119,6 +98,21 @@ def test_every_training_without_a_checkpoint_begins_at_the_beginning(make_traine
     trainer.train()
     trainer.train()
     assert trainer.model.seen == [(0, index) for index in range(7)] * 2
+
+
+def test_a_trainer_that_is_given_another_loader_leaves_the_first_alone(
+    make_trainer, loader, tmp_path
+):
+    first, second = loader(Numbers()), loader(Numbers())
+    trainer = make_trainer(first, max_steps=4)
+    trainer.train()
+    left = first.state_dict()
+
+    with_loader(trainer, second)
+    trainer.train(resume_from_checkpoint=str(checkpoints(tmp_path / "run")[3]))
+
+    assert trainer.model.seen == [(0, index) for index in (0, 1, 2, 3, 3)]
+    assert first.state_dict() == left
 
 
 def test_loaders_are_taken_where_a_trainer_takes_datasets_to_evaluate(make_trainer, loader):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sequences_for_transformers import LENGTH, Shuffling
 
 from seqloader import ResumeError
 
@@ -10,7 +11,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 hugging = pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 
-from hugging_trainings import LENGTH, Model, Shuffling, checkpoints, trainer_of  # noqa: E402
+from hugging_trainings import Model, checkpoints, trainer_of  # noqa: E402
 
 from seqloader.adapters.torch import TorchLoader  # noqa: E402
 

@@ -1,6 +1,7 @@
 """Two processes train and evaluate together, in a Trainer; each tells what it was given.
 
-They save a checkpoint after each step, and go on from some of them, each with another Trainer.
+They save a checkpoint after each step, and go on from some of them, each with another Trainer. They
+try to go on from one that a process alone has saved.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from hugging_trainings import Model, Shuffling, checkpoints, trainer_of
+from hugging_trainings import Model, checkpoints, trainer_of
+from sequences_for_transformers import Shuffling
 
-from seqloader import Sequence
+from seqloader import ResumeError, Sequence
 from seqloader.adapters.torch import TorchLoader
 
 ROWS, EVALUATED = 4, 5
@@ -41,7 +43,7 @@ def training(folder, resume=None):
 
 
 def main():
-    folder = Path(sys.argv[1])
+    folder, of_one = map(Path, sys.argv[1:3])
     trainer, model = training(folder / "run")
     told = {"processes": trainer.args.world_size, "whole": model.seen, "resumed": {}}
     with TorchLoader(Rows(), workers=0, shard="auto", remainder="pad") as rows:
@@ -49,10 +51,14 @@ def main():
     told["labels"] = predicted.label_ids.ravel().tolist()
     told["loss"] = predicted.metrics["test_loss"]
     saved = checkpoints(folder / "run")
-    for step in map(int, sys.argv[2:]):
+    for step in map(int, sys.argv[3:]):
         _, model = training(folder / f"resumed-{step}", saved[step])
         told["resumed"][step] = model.seen
     told["weights"] = [weight.tolist() for weight in model.parameters()]
+    try:
+        training(folder / "refused", of_one)
+    except ResumeError as error:
+        told["refused"] = str(error)
     trainer.accelerator.end_training()
     print(json.dumps(told))
 
