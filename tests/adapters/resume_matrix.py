@@ -12,7 +12,8 @@ Method      each training counts in a buffer of the model, so that what a checkp
 Not shown   what workers had computed ahead when the training was stopped: that is always lost
 
 Run         python tests/adapters/resume_matrix.py [--points 40] [--only lightning] [--json FILE]
-            prints the table; a quarter of an hour on two cores
+            prints the table; a quarter of an hour on two cores. With --only, what is stored of
+            the others stays
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import warnings
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from resume_trainings import TRAININGS, batches_of, run_phase
 
@@ -216,8 +218,16 @@ def main() -> None:
             if results[-1][1].why:
                 print("    ", results[-1][1].why, flush=True)
     if arguments.json is not None:
-        table = [{**asdict(trial), **asdict(tally)} for trial, tally in results]
-        arguments.json.write_text(json.dumps(table, indent=1) + "\n")
+        store([{**asdict(trial), **asdict(tally)} for trial, tally in results], arguments.json)
+
+
+def store(table: list[dict[str, Any]], path: Path) -> None:
+    """In place of what was stored before of the same trainers."""
+    found = json.loads(path.read_text()) if path.exists() else []
+    trainers = {row["trainer"] for row in table}
+    every = [*table, *(row for row in found if row["trainer"] not in trainers)]
+    every.sort(key=lambda row: TRAINERS.index(row["trainer"]))
+    path.write_text(json.dumps(every, indent=1) + "\n")
 
 
 if __name__ == "__main__":
