@@ -213,10 +213,24 @@ class OrderedEnqueuer(Generic[Batch]):
         """Launch the workers and send them the Sequence. Runs no hook.
 
         Args:
-            workers: None takes the constructor's value.
+            workers: None takes the constructor's value, or that of the last `resize()`.
             max_queue_size: None takes the constructor's value.
         """
         self._run.session.start(workers, max_queue_size)
+
+    def resize(self, workers: int) -> None:
+        """Have so many workers from now on, also in mid-epoch.
+
+        More start beside those at work; those too many leave after the batch they compute, and
+        nobody waits for that. Order, random numbers and saved states do not depend on it. Where
+        `max_queue_size` was not given, it follows. Before `start()`, it says how many that starts.
+
+        Raises:
+            RuntimeError: Batches are computed in the consumer.
+            TypeError: An `Executor` of the user's own has a fixed number of workers.
+            WorkerStartError: Workers cannot start; the enqueuer is stopped.
+        """
+        self._run.session.resize(workers)
 
     def stop(self, timeout: float | None = None) -> None:
         """End the workers; returns within `timeout` seconds (None: 5) with none left.

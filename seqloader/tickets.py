@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Computed", "Death", "Lost", "Outcome", "Raised", "RebuildError", "Ticket"]
+__all__ = ["Computed", "Death", "Lost", "Outcome", "Raised", "RebuildError", "Shortage", "Ticket"]
 
 
 class Ticket(NamedTuple):
@@ -34,6 +34,19 @@ class Death(NamedTuple):
     """"died", or "timeout" where the consumer killed it because a batch took too long."""
     stack: str = ""
     """What it was doing, if it passed the time limit and could still say so."""
+    replaced: bool = True
+    """Whether its successor was started at once."""
+
+
+class Shortage(NamedTuple):
+    """A worker could not be replaced yet: fewer go on, and it is tried again."""
+
+    workers: int
+    """How many there are."""
+    wanted: int
+    why: str
+    pause_s: float
+    """Until the next try."""
 
 
 class RebuildError(Exception):

@@ -9,4 +9,5 @@ pytest_plugins = [
     "guards.invariants",
     "guards.watchdog",
     "guards.leaks",
+    "guards.restless",
 ]

@@ -20,6 +20,9 @@ Rules
     R6  Workers that have the consumer's own Sequence before them (threads) compute one at a time
         where they set generators that it holds. Such an executor also has the two methods of
         `SharesGenerators`, so that the consumer can compute a batch beside its workers.
+    R7  An executor whose number of workers can be changed while it runs is `Resizable`. No ticket
+        is lost or answered twice for it, none costs an attempt, and none that is computed is cut
+        short.
 """
 
 from __future__ import annotations
@@ -33,9 +36,9 @@ if TYPE_CHECKING:
 
     from seqloader.randomness.drawn_values import Noticed
     from seqloader.randomness.seeding import Seeding
-    from seqloader.tickets import Death, Outcome, Ticket
+    from seqloader.tickets import Death, Outcome, Shortage, Ticket
 
-__all__ = ["Executor", "SharesGenerators", "turn_of"]
+__all__ = ["Executor", "Resizable", "SharesGenerators", "turn_of"]
 
 
 @runtime_checkable
@@ -54,11 +57,12 @@ class Executor(Protocol):
     def wait(self, timeout_s: float | None) -> None:
         """Block until there may be something to collect, `wake()` was called, or time is up."""
 
-    def collect(self) -> Iterable[Outcome | Death | Noticed]:
+    def collect(self) -> Iterable[Outcome | Death | Shortage | Noticed]:
         """Hand out what has come about since the last call, in any order. Never blocks.
 
         A `Death` tells of a worker that ended without holding a ticket, and was replaced; a
-        `Noticed` of a value that a worker may have drawn for itself.
+        `Shortage` of one that could not be replaced yet; a `Noticed` of a value that a worker may
+        have drawn for itself.
         """
 
     def alarmed(self) -> bool:
@@ -105,6 +109,19 @@ class SharesGenerators(Protocol):
 
     def takes_turns(self) -> bool:
         """Whether the Sequence holds generators now, so that the workers compute one at a time."""
+
+
+@runtime_checkable
+class Resizable(Protocol):
+    """What rule R7 is about. An executor whose size is fixed lacks the method."""
+
+    def resize(self, workers: int, tickets_ahead: int) -> None:
+        """Have so many workers from now on: others start beside those at work, or those too many
+        leave after what they compute, without being waited for. Between any two calls; before
+        `start` it says how many that starts, and after `reset` they are as many.
+
+        `tickets_ahead`: how many tickets are in flight or uncollected from now on, at most.
+        """
 
 
 def turn_of(executor: Any) -> AbstractContextManager[object]:

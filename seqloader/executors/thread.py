@@ -23,7 +23,10 @@ Rules
         who is at work; a worker says that it is at work, and only then looks which box is the new
         one. So what was discarded is either seen to be computed or not begun.
     R4  What still runs after a `reset` fills the old box, which nobody looks into.
-    R5  Threads refer to the exchange and never to the executor, so that dropping the executor ends
+    R5  A thread too many is *dismissed*: it looks for that after each answer, and when a None in
+        the queue wakes it. Whoever takes a None that was meant for another hands it on, for as long
+        as somebody who is dismissed waits for a ticket.
+    R6  Threads refer to the exchange and never to the executor, so that dropping the executor ends
         them; each start has one of its own, which a thread stuck since before cannot disturb.
 
 When it breaks
@@ -48,7 +51,7 @@ import time
 from collections import deque
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import WorkerStartError
 from seqloader.executors.computing import Computing
@@ -67,11 +70,14 @@ __all__ = ["ThreadExecutor"]
 _Box = deque["Outcome | Noticed"]
 _Task = tuple["Ticket", _Box]
 
+_HAND_ON_S: Final = 0.001
+"""Until who was woken for another looks again: the other is a few instructions away."""
+
 
 class _Exchange:
     """Where the threads of one start and the consumer meet."""
 
-    def __init__(self, sequence: Any, seeding: Seeding, workers: int, copy: bool) -> None:
+    def __init__(self, sequence: Any, seeding: Seeding, copy: bool) -> None:
         # Global generators belong to the whole process: threads would seed them for each other.
         self.seeding = Seeding(seeding.seed, reseed_globals=False)
         self.seeded = seeding.reseed_globals
@@ -83,10 +89,12 @@ class _Exchange:
         self.copy = copy
         self.queue: SimpleQueue[_Task | None] = SimpleQueue()  # None: one may leave
         self.box: _Box = deque()
-        self.at_work: list[_Task | None] = [None] * workers
+        self.at_work: list[_Task | None] = []
         """For each slot, the ticket that it has, and the box for the answer; see rule R3."""
-        self.starting = [True] * workers
+        self.starting: list[bool] = []
         self.threads: list[threading.Thread] = []
+        """By slot: who is in it, or was the last."""
+        self.dismissed: set[threading.Thread] = set()
         self.left: set[threading.Thread] = set()
         """Threads that have done their last work."""
         self.bell = threading.Lock()
@@ -114,6 +122,66 @@ class _Exchange:
     def is_idle(self) -> bool:
         return all(task is None for task in self.at_work)
 
+    # --- size -------------------------------------------------------------------------------
+
+    def staying(self) -> list[int]:
+        """Slots whose threads work on."""
+        gone = self.left | self.dismissed
+        return [
+            slot
+            for slot, thread in enumerate(self.threads)
+            if thread not in gone and thread.ident is not None
+        ]
+
+    def begin(self, worker_init: Callable[[int], object] | None) -> None:
+        """Start one more thread, in the first slot that is free.
+
+        Raises:
+            RuntimeError: The system has none to give.
+        """
+        free = (slot for slot, thread in enumerate(self.threads) if thread in self.left)
+        slot = next(free, len(self.threads))
+        thread = threading.Thread(
+            target=self.work, args=(slot, worker_init), name=f"seqloader-{slot}", daemon=True
+        )
+        if slot == len(self.threads):
+            self.at_work.append(None)
+            self.starting.append(True)
+            # Noted first, so that an interrupted start leaves no thread that `stop` does not know.
+            self.threads.append(thread)
+        else:
+            self.starting[slot] = True
+            before, self.threads[slot] = self.threads[slot], thread
+            self.left.discard(before)
+            self.dismissed.discard(before)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if thread.ident is not None:
+                # It runs. An exception came asynchronously into Python's wait for that, and tore
+                # the lock of the wait: that is what should have been raised.
+                raise (error.__context__ or error) from None
+            self.left.add(thread)
+            raise
+
+    def dismiss(self, slots: list[int]) -> None:
+        """These are to leave after what they compute."""
+        for slot in slots:
+            self.dismissed.add(self.threads[slot])
+            self.queue.put(None)
+
+    def is_dismissed(self) -> bool:
+        """Whether the thread that asks is to leave; it was woken, or has answered."""
+        return threading.current_thread() in self.dismissed
+
+    def hand_on(self) -> None:
+        """Wake somebody else, if one who is dismissed waits for a ticket."""
+        leaving = self.dismissed - self.left
+        slots = [slot for slot, thread in enumerate(self.threads) if thread in leaving]
+        if any(self.at_work[slot] is None and not self.starting[slot] for slot in slots):
+            self.queue.put(None)
+            time.sleep(_HAND_ON_S)
+
     def end(self) -> None:
         self.ending = True
         for _ in self.threads:
@@ -137,8 +205,11 @@ class _Exchange:
             if worker_init is not None:
                 worker_init(slot)
             self.starting[slot] = False
-            while not self.ending and (taken := self.queue.get()) is not None:
-                self.answer(slot, taken, watch)
+            while not (self.ending or (self.dismissed and self.is_dismissed())):
+                if (taken := self.queue.get()) is not None:
+                    self.answer(slot, taken, watch)
+                elif not (self.ending or self.is_dismissed()):
+                    self.hand_on()
                 # A waiting thread must not keep alive what lies forgotten in an old box.
                 del taken
         except BaseException as error:
@@ -197,23 +268,25 @@ class ThreadExecutor(Diagnostics):
     def start(self, sequence: Any, seeding: Seeding) -> None:
         """Start the threads. The Sequence is used as it is, by all of them."""
         assert self._exchange is None, "started twice"
-        exchange = self._exchange = _Exchange(sequence, seeding, self.workers, self._copy)
-        for slot in range(self.workers):
-            thread = threading.Thread(
-                target=exchange.work,
-                args=(slot, self._worker_init),
-                name=f"seqloader-{slot}",
-                daemon=True,
-            )
-            # Noted first, so that an interrupted start leaves no thread that `stop` does not know.
-            exchange.threads.append(thread)
+        exchange = self._exchange = _Exchange(sequence, seeding, self._copy)
+        self._fit(exchange, self.workers)
+
+    def resize(self, workers: int, tickets_ahead: int) -> None:
+        """Start others beside those at work, or let those too many leave after their batch."""
+        if (exchange := self._exchange) is not None:
+            self._fit(exchange, workers)
+        self.workers = workers
+
+    def _fit(self, exchange: _Exchange, workers: int) -> None:
+        staying = exchange.staying()
+        exchange.dismiss(staying[workers:])
+        for count in range(len(staying), workers):
             try:
-                thread.start()
+                exchange.begin(self._worker_init)
             except RuntimeError as error:
-                exchange.threads.remove(thread)
                 self.stop(timeout_s=1.0)
                 raise WorkerStartError(
-                    f"only {slot} of {self.workers} threads could be started: {error}"
+                    f"only {count} of {workers} threads could be started: {error}"
                 ) from error
 
     def submit(self, ticket: Ticket) -> None:
@@ -329,9 +402,10 @@ class ThreadExecutor(Diagnostics):
     def check(self) -> None:
         """Assert what holds at any time."""
         if (exchange := self._exchange) is not None:
-            assert len(exchange.at_work) == self.workers >= len(exchange.threads)
-            assert exchange.left <= set(exchange.threads)
-            for thread, task in zip(exchange.threads, exchange.at_work, strict=False):
+            assert len(exchange.at_work) == len(exchange.threads) == len(exchange.starting)
+            if not (exchange.failure or exchange.ending):
+                assert len(exchange.staying()) == self.workers, exchange.threads
+            for thread, task in zip(exchange.threads, exchange.at_work, strict=True):
                 assert thread not in exchange.left or task is None, thread
 
     def __del__(self) -> None:

@@ -35,6 +35,7 @@ class Window(Generic[Answer]):
     __slots__ = (
         "_byte_limit",
         "_limit",
+        "_most",
         "_skips",
         "_unwanted",
         "ahead",
@@ -55,7 +56,7 @@ class Window(Generic[Answer]):
         due: int = 0,
         skips: Ranges | None = None,
     ) -> None:
-        self._limit = limit
+        self._limit = self._most = limit
         self._byte_limit = byte_limit
         self._skips = skips
         self._unwanted: set[int] = set()
@@ -139,8 +140,14 @@ class Window(Generic[Answer]):
         self.wanted = False
         return answer
 
+    def resize(self, limit: int) -> None:
+        """So many positions ahead from now on. What is issued beyond that stays so."""
+        self._limit = limit
+        self._most = max(self._most, limit)
+
     def restart(self, due: int) -> list[Answer]:
         """Forget everything issued; `due` is the next position. Returns the answers dropped."""
+        self._most = self._limit
         dropped = list(self.arrived.values())
         self.arrived.clear()
         self._unwanted.clear()
@@ -175,7 +182,7 @@ class Window(Generic[Answer]):
         assert self.end is None or self.next <= self.end
         waiting = {p for p in range(self.due, self.next) if not self._skips or p not in self._skips}
         assert self.ahead == len(waiting) + len(self._unwanted)
-        most = self._limit + (self.wanted or len(waiting) <= 1)
+        most = self._most + (self.wanted or len(waiting) <= 1)
         assert self.ahead <= most or self.ahead == len(waiting) == 1
         assert self.arrived.keys() <= waiting
         assert not self._unwanted & waiting

@@ -20,7 +20,7 @@ from seqloader.randomness.drawn_values import Disagreements, Noticed
 from seqloader.run import messages
 from seqloader.run.handovers import Handovers
 from seqloader.run.states import EPOCH, EpochState
-from seqloader.tickets import Death, Lost, Raised, RebuildError, Ticket
+from seqloader.tickets import Death, Lost, Raised, RebuildError, Shortage, Ticket
 
 if TYPE_CHECKING:
     from seqloader.executors.protocol import Executor
@@ -129,6 +129,11 @@ class Epoch:
             position = window.issue()
             submit(Ticket(epoch, position, self._index(position), 0, position >= real))
 
+    def resize(self, limit: int) -> None:
+        """So many batches ahead from now on."""
+        self.window.resize(limit)
+        self.fill()
+
     def _index(self, position: int) -> int:
         offset = position - self._indices_from
         if not 0 <= offset < len(self._indices):
@@ -172,7 +177,7 @@ class Epoch:
         if self._options.max_queue_bytes is not None or self.window.next == self.window.due:
             self.fill()  # the size of a batch is known now, or skipped ones are out of the way
 
-    def _take_in(self, outcome: Outcome | Death | Noticed) -> None:
+    def _take_in(self, outcome: Outcome | Death | Shortage | Noticed) -> None:
         if not isinstance(outcome, tuple):  # the others are: the commonest is told apart first
             self._counters.busy_s[outcome.slot] += outcome.busy_s
             ticket = outcome.ticket
@@ -188,6 +193,8 @@ class Epoch:
             if self._disagreements.take(outcome):
                 text = messages.drawn_warning(outcome.name)
                 self.warnings.append(SeqloaderWarning(text))
+        elif isinstance(outcome, Shortage):
+            self.warnings.append(WorkerLostWarning(messages.shortage_warning(outcome)))
         else:
             self._note_death(None, outcome, again=False)
 

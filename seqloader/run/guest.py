@@ -32,6 +32,9 @@ class Guest(Protocol):
     def resume(self) -> None:
         """The executor was reset: issue again what was not handed over."""
 
+    def resized(self) -> None:
+        """The executor has another number of workers, and the session another queue."""
+
     def spoil(self) -> None:
         """A step was torn, and is not mended: what is under way may lack something."""
 

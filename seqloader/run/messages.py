@@ -12,7 +12,7 @@ from seqloader.errors import WorkerLostError, is_own
 
 if TYPE_CHECKING:
     from seqloader.order import Cursor, Shard
-    from seqloader.tickets import Death, Lost, Raised, Ticket
+    from seqloader.tickets import Death, Lost, Raised, Shortage, Ticket
 
 __all__ = [
     "batch_note",
@@ -93,11 +93,21 @@ def batch_note(raised: Raised) -> str:
 def lost_warning(ticket: Ticket | None, death: Death, *, again: bool) -> str:
     """A worker died and was replaced."""
     slot = f"worker {death.slot} ({death_text(death)})"
+    replaced = "was replaced" if death.replaced else "is not replaced yet"
     if ticket is None:
-        return f"{slot} died while it held no batch, and was replaced; nothing is lost"
+        return f"{slot} died while it held no batch, and {replaced}; nothing is lost"
     took = "took longer than timeout_s on" if death.reason == "timeout" else "died in"
-    outcome = "it was replaced and the batch is computed again" if again else "it was replaced"
+    outcome = f"it {replaced}{' and the batch is computed again' if again else ''}"
     return f"{slot} {took} {place(ticket)}; {outcome}"
+
+
+def shortage_warning(shortage: Shortage) -> str:
+    """Fewer workers than asked for go on."""
+    return (
+        f"a worker cannot be replaced now: {shortage.why}. {shortage.workers} of {shortage.wanted} "
+        f"workers go on, nothing is lost, and it is tried again in {shortage.pause_s:.1f} s, then "
+        "less and less often"
+    )
 
 
 def edited_warning(module: str, file: str) -> str:

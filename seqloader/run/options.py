@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
-from seqloader.executors.protocol import Executor
+from seqloader.errors.integers import checked_integer
+from seqloader.executors.protocol import Executor, Resizable
 from seqloader.memory.cpus import usable_cpus
 from seqloader.order import REMAINDERS
 from seqloader.run import checks
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
 
     from seqloader.order import Remainder, Shard
 
-__all__ = ["ExecutorName", "OnError", "Options", "StartMethod", "checked_workers", "without_effect"]
+__all__ = [
+    "ExecutorName",
+    "OnError",
+    "Options",
+    "StartMethod",
+    "check_resizable",
+    "checked_size",
+    "checked_workers",
+    "without_effect",
+]
 
 ExecutorName: TypeAlias = Literal["process", "thread", "inline"]
 StartMethod: TypeAlias = Literal["spawn", "fork"]
@@ -153,6 +163,32 @@ def checked_workers(workers: Any, executor: str | Executor) -> int:
     if inline:
         return 0
     return min(MOST_DEFAULT_WORKERS, usable_cpus()) if count is None else count
+
+
+def checked_size(workers: Any, executor: str | Executor) -> int:
+    """Number of workers that a pool is given while it runs."""
+    if executor == "inline":
+        raise RuntimeError(
+            'executor="inline" computes in the consumer: there are no workers to resize'
+        )
+    return checked_integer(
+        "workers", workers, 1, hint="for 0, computing in the consumer: stop() and start(workers=0)"
+    )
+
+
+def check_resizable(executor: Executor, workers: int, count: int) -> None:
+    """Refuse to resize what runs without workers, or cannot change their number."""
+    if workers == 0:
+        raise RuntimeError(
+            "the enqueuer was started with workers=0 and computes in the consumer: to have workers,"
+            f" stop() and start(workers={count})"
+        )
+    if not isinstance(executor, Resizable):
+        raise TypeError(
+            f"{type(executor).__qualname__} has a fixed number of workers, {workers}: an executor "
+            "that can change it has the method resize(workers, tickets_ahead) of "
+            "seqloader.executors.protocol.Resizable"
+        )
 
 
 # --- what the executor can use --------------------------------------------------------------------

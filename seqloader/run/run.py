@@ -175,6 +175,11 @@ class Run:
             epoch.restart(self.place.cursor.skipped.get(epoch.number))
             epoch.fill()
 
+    def resized(self) -> None:
+        """The executor has another number of workers, and the session another queue."""
+        if self.epoch is not None:
+            self.epoch.resize(self.session.max_queue_size)
+
     def spoil(self) -> None:
         """A step was torn, and is not mended."""
         if self.epoch is not None:

@@ -43,9 +43,15 @@ from seqloader.errors import (
     as_raisable,
     call_users,
 )
+from seqloader.executors.protocol import Resizable
 from seqloader.run import messages
 from seqloader.run.checks import checked_timeout, queue_size
-from seqloader.run.options import checked_workers, without_effect
+from seqloader.run.options import (
+    check_resizable,
+    checked_size,
+    checked_workers,
+    without_effect,
+)
 from seqloader.run.states import DONE, SESSION, STEP, TORN, SessionState
 
 if TYPE_CHECKING:
@@ -80,7 +86,7 @@ class Session:
 
     def __init__(self, guest: Guest, options: Options) -> None:
         self.options = options
-        self.workers = options.workers
+        self.workers = self._usual_workers = options.workers
         self.max_queue_size = _queue_size(self.workers, options.max_queue_size)
         _warn_of_misfits(options, self.workers, options.max_queue_size)
         self.state = SessionState.IDLE
@@ -141,7 +147,7 @@ class Session:
         """Launch the workers and send them the Sequence. Runs no hook.
 
         Args:
-            workers: None takes the constructor's value.
+            workers: None takes the constructor's value, or that of the last `resize`.
             max_queue_size: None takes the constructor's value.
         """
         self.call(lambda: self._start_with(workers, max_queue_size))
@@ -154,7 +160,7 @@ class Session:
         self.shut_down()  # what a stop elsewhere left half done
         options = self.options
         given = queue_size("max_queue_size", max_queue_size) or options.max_queue_size
-        count = options.workers if workers is None else workers
+        count = self._usual_workers if workers is None else workers
         count = checked_workers(count, options.executor)
         if workers is not None or max_queue_size is not None:
             _warn_of_misfits(options, count, given)
@@ -189,6 +195,33 @@ class Session:
         self.becomes("started")
         if self.stopping:  # by a signal handler, in the middle
             self.give_way()
+
+    def resize(self, workers: int) -> None:
+        """So many workers from now on, in mid-epoch too; where none run, from the next start on."""
+        self.call(lambda: self._resize(workers))
+
+    def _resize(self, workers: int) -> None:
+        count = checked_size(workers, self.options.executor)
+        executor, given = self.executor, self.options.max_queue_size
+        if executor is None or self.stopping:
+            self.workers = self._usual_workers = count
+            self.max_queue_size = _queue_size(count, given)
+            return
+        check_resizable(executor, self.workers, count)
+        if given is not None and given < count:
+            messages.issue(SeqloaderWarning(messages.idle_warning(count, given)))
+        self.step()
+        self.workers = self._usual_workers = count
+        self.max_queue_size = _queue_size(count, given)
+        self._fit(executor)
+        self.guest.resized()
+        self.done()
+        if self.stopping:  # by a signal handler, in the middle
+            self.give_way()
+
+    def _fit(self, executor: Executor) -> None:
+        if isinstance(executor, Resizable) and executor.workers != self.workers:
+            executor.resize(self.workers, self.max_queue_size)
 
     def restart(self) -> None:
         """Other workers, in the same session."""
@@ -330,7 +363,9 @@ class Session:
             return
         try:
             executor.reset()
+            self._fit(executor)  # it may have been resizing
             guest.resume()
+            guest.resized()
         except Exception:
             self.shut_down()
             raise

@@ -10,7 +10,8 @@ Whoever writes an executor inherits them (pytest finds the tests by the class's 
         def make_executor(self):
             return MyExecutor(workers=2)
 
-`DiagnosticsConformance` is inherited in the same way, for an executor that has `Diagnostics`.
+`DiagnosticsConformance` is inherited in the same way, for an executor that has `Diagnostics`, and
+`ResizableConformance` for one that is `Resizable`.
 
 Nothing here waits for luck: batches that must not be done yet wait at a `Gate`, a folder that all
 processes see, and every call that could hang is made within a deadline, after which the test fails
@@ -23,6 +24,7 @@ from seqloader.testing.answers import AnswerRules
 from seqloader.testing.deadline import DEADLINE_S, collect, open_all, tickets, within
 from seqloader.testing.diagnostics import DiagnosticsConformance
 from seqloader.testing.gate import Gate
+from seqloader.testing.resizing import ResizableConformance
 from seqloader.testing.standstill import StandstillRules
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "DiagnosticsConformance",
     "ExecutorConformance",
     "Gate",
+    "ResizableConformance",
     "collect",
     "open_all",
     "tickets",

@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from seqloader.randomness.drawn_values import Noticed
-from seqloader.tickets import Death, Lost, Outcome, Raised, Ticket
+from seqloader.tickets import Death, Lost, Outcome, Raised, Shortage, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -67,7 +67,7 @@ def collect(executor: Executor, count: int, *, deadline_s: float = DEADLINE_S) -
         while len(outcomes) < count and time.monotonic() < deadline:
             executor.wait(max(0.0, deadline - time.monotonic()))
             told = executor.collect()
-            outcomes.extend(one for one in told if not isinstance(one, (Death, Noticed)))
+            outcomes.extend(one for one in told if not isinstance(one, (Death, Shortage, Noticed)))
 
     # A little more, for the case that `wait` keeps to its time: then it is known what is missing.
     within(deadline_s + 2.0, gather)

@@ -173,6 +173,7 @@ def test_another_object_may_take_the_sequences_place(make):
 # --- What it costs ----------------------------------------------------------------------
 
 
+@pytest.mark.fixed_size
 def test_workers_are_the_same_processes_over_epochs(make_any, tmp_path, children):
     enqueuer = make_any(Recorded(tmp_path, length=30))
     enqueuer.start()

@@ -22,6 +22,7 @@ from seqloader.testing import (
     DiagnosticsConformance,
     ExecutorConformance,
     Gate,
+    ResizableConformance,
     collect,
     open_all,
     tickets,
@@ -48,7 +49,7 @@ class TestInlineExecutorWithCopies(CheckedConformance):
         return InlineExecutor(copy=True)
 
 
-class TestThreadExecutor(CheckedConformance, DiagnosticsConformance):
+class TestThreadExecutor(CheckedConformance, DiagnosticsConformance, ResizableConformance):
     def make_executor(self):
         return ThreadExecutor(3)
 

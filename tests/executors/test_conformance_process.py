@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from seqloader.executors.process.executor import ProcessExecutor
-from seqloader.testing import DiagnosticsConformance, ExecutorConformance
+from seqloader.testing import DiagnosticsConformance, ExecutorConformance, ResizableConformance
 
 AHEAD = 5_000
 """As many tickets as a test of the suite submits before it collects."""
 
 
-class TestProcessExecutor(ExecutorConformance, DiagnosticsConformance):
+class TestProcessExecutor(ExecutorConformance, DiagnosticsConformance, ResizableConformance):
     def make_executor(self):
         return ProcessExecutor(2, tickets_ahead=AHEAD)
 
@@ -19,6 +19,8 @@ class TestProcessExecutorWithCopies(ExecutorConformance):
         return ProcessExecutor(1, tickets_ahead=AHEAD, copy=True)
 
 
-class TestProcessExecutorThatForks(ExecutorConformance, DiagnosticsConformance):
+class TestProcessExecutorThatForks(
+    ExecutorConformance, DiagnosticsConformance, ResizableConformance
+):
     def make_executor(self):
         return ProcessExecutor(2, tickets_ahead=AHEAD, start_method="fork")

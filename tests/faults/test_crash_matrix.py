@@ -143,7 +143,7 @@ def test_struck_worker_costs_a_respawn_or_raises_what_is_promised(when, how, tmp
 
 
 @pytest.mark.parametrize("when", STARTING)
-@pytest.mark.parametrize("how", ["os._exit", "SIGKILL", "SIGSEGV"])
+@pytest.mark.parametrize("how", ["os._exit", "SIGSEGV"])
 def test_three_deaths_in_a_row_before_a_first_batch_are_an_error(when, how, tmp_path, monkeypatch):
     scratch, folder = _folders(tmp_path)
     blow = Blow(how, scratch, times=3)
@@ -160,6 +160,35 @@ def test_three_deaths_in_a_row_before_a_first_batch_are_an_error(when, how, tmp_
     ):
         next(iter(enqueuer))
 
-    status = {"os._exit": "exit status 4", "SIGKILL": "signal 9", "SIGSEGV": "signal 11"}[how]
+    status = {"os._exit": "exit status 4", "SIGSEGV": "signal 11"}[how]
     assert status in str(caught.value)
     assert not enqueuer.is_running()
+
+
+@pytest.mark.parametrize("when", STARTING)
+def test_three_kills_in_a_row_while_starting_may_have_been_the_last(when, tmp_path, monkeypatch):
+    scratch, folder = _folders(tmp_path)
+    blow = Blow("SIGKILL", scratch, times=3)
+    enqueuer = OrderedEnqueuer(
+        make_victim(when, blow, folder, monkeypatch),
+        workers=1,
+        worker_init=PatchedWorker(when, blow) if when == "worker_init" else None,
+        worker_env=struck_interpreter(blow, folder) if when == "start" else None,
+    )
+
+    with enqueuer, worker_deaths():
+        delivered = [value_of(batch[0] if isinstance(batch, list) else batch) for batch in enqueuer]
+
+    assert delivered == list(range(LENGTH))
+    assert enqueuer.stats().respawns == 3
+
+
+@pytest.mark.limit(120)
+def test_ten_kills_in_a_row_with_nobody_left_are_an_error(tmp_path, monkeypatch):
+    scratch, folder = _folders(tmp_path)
+    blow = Blow("SIGKILL", scratch, times=None)
+
+    with worker_deaths(), pytest.raises(WorkerStartError, match=r"10 workers in a row .* signal 9"):
+        list(OrderedEnqueuer(make_victim("load", blow, folder, monkeypatch), workers=1))
+
+    assert blow.fallen() == 10

@@ -119,6 +119,7 @@ def test_poison_batches_can_be_skipped(tmp_path):
 # --- from outside ---------------------------------------------------------------------------
 
 
+@pytest.mark.fixed_size
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSEGV], ids=lambda s: s.name)
 def test_all_workers_killed_at_once_cost_no_batch(signum):
     enqueuer = OrderedEnqueuer(Full(40), workers=3)
@@ -134,6 +135,7 @@ def test_all_workers_killed_at_once_cost_no_batch(signum):
     assert enqueuer.stats().respawns == 3
 
 
+@pytest.mark.fixed_size
 def test_workers_killed_again_and_again_cost_no_batch():
     enqueuer = OrderedEnqueuer(Full(60, nbytes=1 << 16), workers=2, max_queue_size=4)
     killed, delivered = 0, []

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import select
 from types import SimpleNamespace
 
 import pytest
 
+from seqloader import WorkerStartError
+from seqloader.executors.process.consumer import crew as crew_module
 from seqloader.executors.process.consumer.arena import Arenas
 from seqloader.executors.process.consumer.crew import Crew
+from seqloader.tickets import Death
 
 
 def crew_of(size, slots):
@@ -16,9 +20,12 @@ def crew_of(size, slots):
     arenas = Arenas(keep_batches=1)
     crew = Crew(size, arenas, select.poll(), stacks=False)
     for number, slot in enumerate(slots, 1):
-        crew.workers[number] = SimpleNamespace(number=number, slot=slot, watch=10 + number)
+        crew.workers[number] = SimpleNamespace(
+            number=number, slot=slot, watch=10 + number, leaving=False
+        )
         arenas.views[number] = SimpleNamespace(number=number, orphaned=False)
     crew._numbers = len(slots)
+    crew.watch_memory()
     return crew
 
 
@@ -60,3 +67,241 @@ def test_the_ended_are_those_whose_descriptor_was_seen():
 def test_a_crew_that_is_not_what_it_should_be_says_so(size, slots, message):
     with pytest.raises(AssertionError, match=message):
         crew_of(size, slots).check()
+
+
+def test_a_smaller_crew_has_those_leave_who_are_in_the_last_slots():
+    crew = crew_of(3, [2, 0, 1])
+
+    crew.resize(1)
+
+    assert sorted(worker.slot for worker in crew.leaving().values()) == [1, 2]
+    assert crew.is_shrinking
+    crew.check()
+
+
+def test_a_slot_is_not_vacant_while_somebody_is_leaving_it():
+    crew = crew_of(2, [0, 1])
+    crew.resize(1)
+
+    crew.resize(3)
+
+    assert crew.vacancies() == [2]
+
+
+# --- starts that wait -----------------------------------------------------------------------
+
+
+class Launches:
+    """Stands in for `Crew._launch`: refuses as often as it is told to, then adds a stand-in."""
+
+    def __init__(self, crew, refusals=0):
+        self.crew = crew
+        self.refusals = refusals
+        self.tried = 0
+
+    def __call__(self, slot, birth, state):
+        self.tried += 1
+        crew = self.crew
+        number = crew._numbers = crew._numbers + 1
+        worker = crew.workers[number] = SimpleNamespace(
+            number=number, slot=slot, watch=10 + number, leaving=False, pid=0, close=lambda: None
+        )
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError(errno.EAGAIN, "no process")
+        crew._arenas.views[number] = SimpleNamespace(number=worker.number, orphaned=False)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The crew's clock, which the test sets."""
+    now = SimpleNamespace(s=100.0)
+    monkeypatch.setattr(crew_module, "time", SimpleNamespace(monotonic=lambda: now.s))
+    return now
+
+
+def launching(crew, monkeypatch, refusals=0):
+    launches = Launches(crew, refusals)
+    monkeypatch.setattr(crew, "_launch", launches)
+    return launches
+
+
+def test_a_refused_start_is_put_off_and_said_while_others_live(clock, monkeypatch):
+    crew = crew_of(3, [0])
+    launches = launching(crew, monkeypatch, refusals=1)
+
+    crew.fill(birth=None, state=None)
+
+    assert launches.tried == 1  # the second vacancy waits as well
+    [shortage] = crew.shortages
+    assert (shortage.workers, shortage.wanted) == (1, 3)
+    assert "no process" in shortage.why
+    crew.check()
+    crew.fill(birth=None, state=None)
+    assert launches.tried == 1
+    clock.s += shortage.pause_s
+    assert crew.is_due()
+    crew.fill(birth=None, state=None)
+    assert crew.vacancies() == []
+    assert crew.again_at == 0
+
+
+def test_pauses_grow_while_the_system_refuses(clock, monkeypatch):
+    crew = crew_of(2, [0])
+    launching(crew, monkeypatch, refusals=8)
+    pauses = []
+
+    while crew.vacancies():
+        crew.fill(birth=None, state=None)
+        if crew.again_at:
+            pauses.append(round(crew.again_at - clock.s, 3))
+            clock.s = crew.again_at
+
+    assert pauses == [0.1, 0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
+    assert len(crew.shortages) == 3  # the first, the third and the sixth are said
+
+
+def test_a_crew_that_was_made_smaller_meanwhile_waits_for_nobody(clock, monkeypatch):
+    crew = crew_of(2, [0])
+    launching(crew, monkeypatch, refusals=1)
+    crew.fill(birth=None, state=None)
+    assert crew.again_at > 0
+
+    crew.resize(1)
+    crew.fill(birth=None, state=None)
+
+    assert crew.again_at == 0
+
+
+@pytest.mark.parametrize(("whole", "slots"), [(False, []), (True, [0])])
+def test_a_refused_start_is_an_error_where_nobody_lives_or_all_are_wanted(
+    whole, slots, clock, monkeypatch
+):
+    crew = crew_of(2, slots)
+    launching(crew, monkeypatch, refusals=1)
+
+    with pytest.raises(WorkerStartError, match="no process"):
+        crew.fill(birth=None, state=None, whole=whole)
+
+
+def bury(crew, number, exitcode, *, answered=False, peak=None):
+    """A worker has ended so; what the real `bury` asks of the system, a stand-in answers."""
+    worker = crew.workers[number]
+    vars(worker).update(
+        answered=answered, excused=False, overdue=False, ready=answered, start_errors=lambda: "",
+        close=lambda: None, reap=lambda: Death(worker.slot, 4242, exitcode, peak),
+    )  # fmt: skip
+    crew._poll = crew.ends = SimpleNamespace(unregister=lambda fd: None, poll=lambda t: [])
+    crew._arenas.forget = crew._arenas.views.pop
+    return crew.bury(worker, blamed=False)
+
+
+def test_deaths_before_a_first_batch_put_the_next_start_off_from_the_third_on(clock, monkeypatch):
+    crew = crew_of(2, [0, 1])
+    launching(crew, monkeypatch)
+    waited = []
+
+    for number in (2, 3, 4, 5):
+        bury(crew, number, exitcode=1)
+        crew.judge()
+        waited.append(round(max(0.0, crew.again_at - clock.s), 3))
+        clock.s = max(clock.s, crew.again_at)
+        crew.fill(birth=None, state=None)
+
+    assert waited == [0, 0, 0.1, 0.2]
+    [shortage] = crew.shortages  # of two failures after the second, one is said
+    assert "4242" in shortage.why
+
+
+def test_when_the_last_one_dies_the_others_do_not_wait_for_long(clock, monkeypatch):
+    crew = crew_of(2, [0, 1])
+    launching(crew, monkeypatch)
+    for number in range(2, 12):
+        bury(crew, number, exitcode=-9)
+        crew.judge()
+        clock.s = max(clock.s, crew.again_at) if number < 11 else clock.s
+        crew.fill(birth=None, state=None)
+    assert crew.again_at - clock.s == pytest.approx(12.8)
+
+    bury(crew, 1, exitcode=-9, answered=True)
+    crew.judge()
+
+    assert crew.again_at - clock.s == pytest.approx(1.0)
+
+
+def test_a_worker_that_answers_ends_the_pause_of_the_others(clock, monkeypatch):
+    crew = crew_of(3, [0, 1, 2])
+    launching(crew, monkeypatch)
+    for number in (2, 3, 4):
+        bury(crew, number, exitcode=1)
+        crew.judge()
+        if number < 4:
+            crew.fill(birth=None, state=None)
+    assert not crew.is_due()
+
+    crew.note_answer(crew.workers[5])
+
+    assert crew.is_due()
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """What the machine has left, and whether the kernel has killed for it."""
+    facts = SimpleNamespace(available=0, risen="the control group /sys/fs/cgroup/job")
+    monkeypatch.setattr(crew_module, "available_bytes", lambda: facts.available)
+    monkeypatch.setattr(
+        crew_module, "MemoryKills", lambda: SimpleNamespace(risen=lambda: facts.risen)
+    )
+    return facts
+
+
+def test_who_was_killed_for_want_of_memory_is_replaced_when_there_is_room(
+    clock, memory, monkeypatch
+):
+    crew = crew_of(2, [0, 1])
+    launches = launching(crew, monkeypatch)
+    memory.available = 300 << 20
+
+    bury(crew, 2, exitcode=-9, answered=True, peak=1 << 30)
+    crew.judge()
+    crew.fill(birth=None, state=None)
+
+    assert launches.tried == 0
+    [shortage] = crew.shortages
+    for fact in ("/sys/fs/cgroup/job", "4242", "1,024 MiB", "300 MiB", "724 MiB too few"):
+        assert fact in shortage.why
+    clock.s = crew.again_at
+    crew.fill(birth=None, state=None)
+    assert launches.tried == 0  # not yet, and it is not said again
+    assert len(crew.shortages) == 1
+    memory.available = 2 << 30
+    clock.s = crew.again_at
+    crew.fill(birth=None, state=None)
+    assert launches.tried == 1
+    assert crew.vacancies() == []
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "risen"), [(-9, ""), (-11, "the machine"), (1, "the machine")]
+)
+def test_other_deaths_ask_for_no_room(exitcode, risen, clock, memory, monkeypatch):
+    crew = crew_of(2, [0, 1])
+    launches = launching(crew, monkeypatch)
+    memory.risen = risen
+
+    bury(crew, 2, exitcode=exitcode, answered=True, peak=1 << 30)
+    crew.judge()
+    crew.fill(birth=None, state=None)
+
+    assert launches.tried == 1
+
+
+def test_with_nobody_left_a_start_is_tried_whatever_room_there_is(clock, memory, monkeypatch):
+    crew = crew_of(1, [0])
+    launches = launching(crew, monkeypatch)
+
+    bury(crew, 1, exitcode=-9, answered=True, peak=1 << 30)
+    crew.judge()
+    crew.fill(birth=None, state=None)
+
+    assert launches.tried == 1

@@ -1,35 +1,100 @@
-"""When to give up starting workers that die before their first batch."""
+"""When starts of workers that fail are put off, and when they are given up."""
 
 from __future__ import annotations
 
+import itertools
+import signal
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqloader.executors.process.consumer.starts import Starts
+from seqloader.executors.process.consumer.starts import Starts, is_kill
+
+FAILURES = st.lists(st.booleans(), max_size=40)
+"""Of each, whether it was a kill from elsewhere."""
 
 
-def test_the_third_death_in_a_row_is_the_last():
+def failed(*killed):
+    """Starts of which so many have failed in a row."""
     starts = Starts()
+    for one in killed:
+        starts.note_failure(killed=one)
+    return starts
 
-    assert [starts.died(), starts.died(), starts.died()] == [False, False, True]
+
+def test_two_failures_may_be_an_accident():
+    starts = failed(False, False)
+
+    assert not starts.gives_up(0)
+    assert starts.pause_s(0) == starts.pause_s(3) == 0
 
 
-def test_a_worker_that_answers_starts_the_count_anew():
-    starts = Starts()
-    starts.died()
-    starts.died()
+def test_the_third_worker_that_ends_by_itself_is_the_last_if_nobody_is_left():
+    starts = failed(False, False, False)
+
+    assert starts.gives_up(0)
+    assert not starts.gives_up(1)
+
+
+def test_a_kill_comes_from_elsewhere_so_a_fourth_start_is_tried():
+    assert not failed(True, True, True).gives_up(0)
+    assert not failed(*[True] * 9).gives_up(0)
+    assert failed(*[True] * 10).gives_up(0)
+
+
+@given(FAILURES, st.integers(1, 64))
+def test_while_a_worker_lives_nothing_is_given_up(kills, living):
+    assert not failed(*kills).gives_up(living)
+
+
+@given(FAILURES, st.integers(0, 3))
+def test_pauses_grow_to_a_bound_which_is_lower_where_the_consumer_waits(kills, living):
+    starts, pauses = Starts(), []
+    for killed in kills:
+        starts.note_failure(killed=killed)
+        pauses.append(starts.pause_s(living))
+
+    bound = Starts.LONGEST_PAUSE_S if living else Starts.LONGEST_ALONE_S
+    assert pauses == sorted(pauses)
+    assert all(pause <= bound for pause in pauses)
+    assert all(after in (2 * before, bound) for before, after in itertools.pairwise(pauses[2:]))
+
+
+@given(FAILURES, FAILURES)
+def test_a_worker_that_answers_starts_the_count_anew(before, after):
+    starts = failed(*before)
     starts.works()
+    for killed in after:
+        starts.note_failure(killed=killed)
 
-    assert [starts.died(), starts.died(), starts.died()] == [False, False, True]
+    anew = failed(*after)
+    assert starts.failed == anew.failed
+    assert starts.gives_up(0) == anew.gives_up(0)
+    assert starts.pause_s(1) == anew.pause_s(1)
 
 
-@given(st.lists(st.booleans()))
-def test_it_gives_up_exactly_when_the_last_three_events_are_deaths(deaths):
-    starts = Starts()
-    for seen, death in enumerate(deaths, 1):
-        if death:
-            assert starts.died() == (seen >= 3 and all(deaths[seen - 3 : seen]))
-        else:
-            starts.works()
-        if death and seen >= 3 and all(deaths[seen - 3 : seen]):
-            return
+def test_of_failures_that_go_on_ever_fewer_are_said():
+    starts, said = Starts(), []
+    for count in range(1, 60):
+        starts.note_failure()
+        if starts.is_said():
+            said.append(count)
+
+    assert said == [3, 6, 12, 24, 48]
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "kill"),
+    [
+        (-signal.SIGKILL, True),
+        (-signal.SIGTERM, True),
+        (-signal.SIGSEGV, False),
+        (-signal.SIGABRT, False),
+        (0, False),
+        (3, False),
+        (None, False),
+    ],
+)
+def test_only_signals_that_no_fault_raises_count_as_kills(exitcode, kill):
+    assert is_kill(exitcode) == kill

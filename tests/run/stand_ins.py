@@ -91,6 +91,9 @@ class Guest:
     def resume(self) -> None:
         self._call("resume")
 
+    def resized(self) -> None:
+        self._call("resized")
+
     def spoil(self) -> None:
         self._call("spoil")
 

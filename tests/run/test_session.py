@@ -94,7 +94,7 @@ def test_a_step_torn_by_an_interrupt_is_mended_by_whoever_enters_next(session, e
 
     assert session.state is SessionState.RUNNING
     assert executor.calls == ["start", "reset"]
-    assert guest.calls[1:] == ["complete", "resume"]
+    assert guest.calls[1:] == ["complete", "resume", "resized"]
 
 
 def test_a_step_torn_by_an_error_stops_everything(session, executor, guest):

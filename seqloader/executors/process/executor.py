@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from seqloader.randomness.drawn_values import Noticed
     from seqloader.randomness.seeding import Seeding
-    from seqloader.tickets import Death, Outcome, Ticket
+    from seqloader.tickets import Death, Outcome, Shortage, Ticket
 
 __all__ = ["ProcessExecutor"]
 
@@ -96,7 +96,7 @@ class ProcessExecutor:
         if self._forks:
             state = self._state = InheritedState()
             state.publish(sequence, in_place=True)
-            self._open()
+            self._open(first=True)
         else:
             self._start_fresh(sequence)
             self._sources = Sources(imported)
@@ -105,7 +105,7 @@ class ProcessExecutor:
         """Publish while the workers' interpreters start: writing a large Sequence takes as long."""
         state = self._state = StateFile()
         inherited = set(live_memories())
-        self._open()
+        self._open(first=True)
         pool = self._running()
         try:
             # Imported only now, like all that pickles: the interpreters are starting meanwhile.
@@ -118,13 +118,13 @@ class ProcessExecutor:
             raise
         if state.passed:
             pool.close()  # they have not inherited them, and have done nothing yet
-            self._open()
+            self._open(first=True)
         elif state.shared <= inherited or are_open_to_children():
             pool.traffic.open_gate((state.version, state.offset))
         else:
             self._replace_workers()
 
-    def _open(self) -> None:
+    def _open(self, *, first: bool = False) -> None:
         assert self._birth is not None and self._state is not None
         state = self._state
         # Assigned before it is opened: whatever interrupts the start, `reset` and `stop` find it.
@@ -136,7 +136,7 @@ class ProcessExecutor:
             birth=self._birth,
         )
         passed = state.passed | self._passed.numbers
-        pool.open((state.version, state.offset), state.fd, passed)
+        pool.open((state.version, state.offset), state.fd, passed, whole=first)
 
     def _running(self) -> Pool:
         assert self._pool is not None, "the executor is not started"
@@ -152,7 +152,7 @@ class ProcessExecutor:
         """Block until there may be something to collect."""
         self._running().wait(timeout_s)
 
-    def collect(self) -> list[Outcome | Death | Noticed]:
+    def collect(self) -> list[Outcome | Death | Shortage | Noticed]:
         """Outcomes and deaths since the last call."""
         return self._running().collect()
 
@@ -175,6 +175,12 @@ class ProcessExecutor:
             pool.traffic.follow((state.version, state.offset))
         else:
             self._replace_workers()
+
+    def resize(self, workers: int, tickets_ahead: int) -> None:
+        """Start others beside those at work, or let those too many leave after their batch."""
+        self.workers, self._tickets_ahead = workers, tickets_ahead
+        if self._pool is not None:
+            self._pool.resize(workers, tickets_ahead)
 
     def _can_be_opened(self) -> bool:
         """Whether workers that run can open shared arrays made since. Who drops privileges in

@@ -202,6 +202,10 @@ class Arenas:
         held = sum(view.held_bytes for view in self.views.values())
         return self._keep_batches * self._largest_bytes + held
 
+    def keep(self, batches: int) -> None:
+        """Memory of so many batches is kept from now on, beside those the consumer holds."""
+        self._keep_batches = batches
+
     def forget_sizes(self) -> None:
         """Another epoch: its batches may be smaller than the largest so far."""
         self._largest_bytes = 0

@@ -1,18 +1,35 @@
-"""The life of the worker processes: born into slots, watched, buried, replaced, awaited."""
+"""The life of the worker processes: born into slots, watched, buried, replaced, awaited.
+
+A smaller crew: who is in a slot too many is *leaving*. Its row of the table says so, and it ends by
+itself after the ticket that it works on; one that waits for a ticket is nudged. It keeps its slot
+until it has ended: where the crew grows again meanwhile, its successor waits for that.
+"""
 
 from __future__ import annotations
 
 import select
+import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from seqloader.errors import WorkerStartError
 from seqloader.executors.process.consumer.arena import ArenaView
-from seqloader.executors.process.consumer.starts import Starts, cannot_launch, died_too_often
+from seqloader.executors.process.consumer.starts import (
+    Starts,
+    cannot_launch,
+    died_too_often,
+    failed_start,
+    is_kill,
+    killed_for_memory,
+    no_room,
+)
 from seqloader.executors.process.consumer.worker import WorkerProcess
 from seqloader.executors.process.wire.blocks import make_sparse
 from seqloader.executors.process.wire.table import ROWS
 from seqloader.memory.descriptors import Descriptors
+from seqloader.memory.headroom import available_bytes
+from seqloader.memory.kills import MemoryKills
+from seqloader.tickets import Shortage
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,6 +39,9 @@ if TYPE_CHECKING:
     from seqloader.tickets import Death
 
 __all__ = ["Crew"]
+
+LEAST_WORKER_BYTES: Final = 64 << 20
+"""An interpreter with numpy; where it is not known what a worker had."""
 
 
 class Crew:
@@ -35,6 +55,9 @@ class Crew:
 
     Attributes:
         workers: those that are not buried.
+        is_shrinking: some of them are leaving.
+        again_at: when the next start is tried that was put off, on the monotonic clock; 0.0: none.
+        shortages: to be told.
         killed: they were all killed: deaths are our own, and nobody is replaced.
         ends: the part of the poll that watches over the workers. Asked for every batch.
     """
@@ -43,7 +66,16 @@ class Crew:
         self.size = size
         self.workers: dict[int, WorkerProcess] = {}
         self.killed = False
+        self.is_shrinking = False
         self.starts = Starts()
+        self.again_at = 0.0
+        self.shortages: list[Shortage] = []
+        self._memory_kills: MemoryKills | None = None
+        self._wanted_bytes = 0
+        self._killed_why = ""
+        self._waits = 0
+        self._failed: tuple[Death, bool, str] | None = None
+        """The last that ended before its first batch, not judged yet."""
         self._arenas = arenas
         self._stacks = stacks
         self._poll = poll
@@ -57,15 +89,37 @@ class Crew:
         taken = {worker.slot for worker in self.workers.values()}
         return [slot for slot in range(self.size) if slot not in taken]
 
-    def fill(self, birth: Birth, state: FirstState) -> None:
-        """Start a worker in every vacant slot, which loads `state` first."""
-        for slot in self.vacancies():
-            if self.killed:  # a stop came in the middle of a start
+    def fill(self, birth: Birth, state: FirstState, *, whole: bool = False) -> None:
+        """Start a worker in every vacant slot, which loads `state` first.
+
+        Raises:
+            WorkerStartError: the system refuses one, and the crew is to be `whole`, or nobody else
+                is there.
+        """
+        vacant = self.vacancies()
+        if not vacant:
+            self.again_at = 0.0  # the crew has been made smaller, and needs no more
+        for slot in vacant:
+            if self.killed or self._must_wait():  # a stop may come in the middle of a start
                 return
             try:
                 self._launch(slot, birth, state)
             except OSError as error:
-                raise cannot_launch(error) from error
+                self._do_without(error, whole=whole)
+
+    def _do_without(self, error: OSError, *, whole: bool) -> None:
+        """The system gave no process, or not what one needs."""
+        worker = self.workers[self._numbers]
+        self._forget(worker)
+        if worker.number in self._arenas.views:
+            self._arenas.forget(worker.number)
+        failure = cannot_launch(error)
+        if whole or not self.workers:
+            raise failure from error
+        self.starts.note_failure()
+        pause_s = max(self.starts.pause_s(len(self.workers)), Starts.FIRST_PAUSE_S)
+        said = self.starts.failed == 1 or self.starts.is_said()
+        self._put_off(pause_s, str(failure), said=said)
 
     def _launch(self, slot: int, birth: Birth, state: FirstState) -> None:
         number = self._numbers = self._numbers + 1
@@ -92,10 +146,67 @@ class Crew:
             worker.version = version
             worker.born_ns = time.monotonic_ns()
 
+    def watch_memory(self) -> None:
+        """Count kills for want of memory from now on. (Reading counts takes longer than all else
+        that a start does: so it is done while the first workers start.)"""
+        self._memory_kills = MemoryKills()
+
     def note_answer(self, worker: WorkerProcess) -> None:
         """The worker has answered a ticket, or said something of one, for the first time."""
         worker.answered = True
         self.starts.works()
+        self._wanted_bytes = 0
+        if self.again_at:
+            self.again_at = time.monotonic()  # starts succeed again: the others now
+
+    # --- starts that wait -------------------------------------------------------------------
+
+    def _put_off(self, pause_s: float, why: str, *, said: bool = True) -> None:
+        self.again_at = time.monotonic() + pause_s
+        if said:
+            staying = sum(not worker.leaving for worker in self.workers.values())
+            self.shortages.append(Shortage(staying, self.size, why, pause_s))
+
+    def is_due(self) -> bool:
+        """Whether a start that was put off may be tried now."""
+        return time.monotonic() >= self.again_at
+
+    def _must_wait(self) -> bool:
+        """Whether no worker may be started now; then it is known when one may."""
+        if self.again_at and not self.is_due():
+            return True
+        self.again_at = 0.0
+        return not self._has_room()
+
+    def _has_room(self) -> bool:
+        """Whether there is memory for one more, if one was killed for want of it. With nobody left
+        it is tried all the same: what there is may do."""
+        if not self._wanted_bytes or not self.workers:
+            return True
+        available = available_bytes()
+        if available is None or available >= self._wanted_bytes:
+            self._waits = 0
+            return True
+        self._waits += 1
+        pause_s = min(Starts.LONGEST_PAUSE_S, Starts.FIRST_PAUSE_S * 2.0 ** min(self._waits, 30))
+        why = no_room(self._killed_why, self._wanted_bytes, available)
+        self._put_off(pause_s, why, said=self._waits == 1)
+        return False
+
+    # --- size -------------------------------------------------------------------------------
+
+    def resize(self, size: int) -> None:
+        """There are so many slots from now on. Who is in one too many is to leave."""
+        self.size = size
+        for worker in self.workers.values():
+            if worker.slot >= size:
+                worker.leaving = self.is_shrinking = True
+
+    def leaving(self) -> dict[int, WorkerProcess]:
+        """Who is to leave, by number."""
+        found = {n: worker for n, worker in self.workers.items() if worker.leaving}
+        self.is_shrinking = bool(found)
+        return found
 
     # --- deaths -----------------------------------------------------------------------------
 
@@ -109,9 +220,6 @@ class Crew:
         Args:
             worker: it has ended.
             blamed: whether a ticket died with it, whose tries are counted elsewhere.
-
-        Raises:
-            WorkerStartError: too many have died before they had done anything.
         """
         self._poll.unregister(worker.watch)
         self.ends.unregister(worker.watch)
@@ -120,11 +228,38 @@ class Crew:
         self._arenas.forget(worker.number)
         start_errors = worker.start_errors()
         worker.close()
-        excused = blamed or worker.answered or worker.excused
-        if not excused and self.starts.died():
-            count = self.starts.in_a_row
-            raise died_too_often(count, death, ready=worker.ready, start_errors=start_errors)
+        if not (worker.overdue or worker.leaving):
+            self._note_memory(death)
+        if not (blamed or worker.answered or worker.excused or worker.leaving):
+            self.starts.note_failure(killed=is_kill(death.exitcode))
+            self._failed = death, worker.ready, start_errors
         return death
+
+    def _note_memory(self, death: Death) -> None:
+        kills = self._memory_kills
+        if kills and death.exitcode == -signal.SIGKILL and (where := kills.risen()):
+            needed = max(LEAST_WORKER_BYTES, death.peak_rss_bytes or 0)
+            self._wanted_bytes = max(self._wanted_bytes, needed)
+            self._killed_why = killed_for_memory(death, where)
+
+    def judge(self) -> None:
+        """Some were buried: say when their successors are started.
+
+        Raises:
+            WorkerStartError: too many have died before they had done anything, and nobody is left.
+        """
+        living = len(self.workers)
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            death, ready, start_errors = failed
+            if self.starts.gives_up(living):
+                count = self.starts.failed
+                raise died_too_often(count, death, ready=ready, start_errors=start_errors)
+            if pause_s := self.starts.pause_s(living):
+                why = failed_start(death, start_errors)
+                self._put_off(pause_s, why, said=self.starts.is_said())
+        if not living and self.again_at:
+            self.again_at = min(self.again_at, time.monotonic() + Starts.LONGEST_ALONE_S)
 
     def kill(self) -> None:
         """SIGKILL for all. Any thread, any signal handler."""
@@ -170,7 +305,10 @@ class Crew:
         """Assert what must hold between calls."""
         slots = [worker.slot for worker in self.workers.values()]
         assert len({*slots}) == len(slots), f"two workers in one slot: {slots}"
-        assert all(0 <= slot < self.size for slot in slots), (slots, self.size)
+        staying = [worker.slot for worker in self.workers.values() if not worker.leaving]
+        assert all(0 <= slot < self.size for slot in staying), (staying, self.size)
+        assert self.is_shrinking or len(staying) == len(slots), "some are leaving, unknown"
         assert all(0 < n <= self._numbers and w.number == n for n, w in self.workers.items())
-        assert self.killed or not self.vacancies(), f"vacant slots: {self.vacancies()}"
+        vacant = self.vacancies()
+        assert self.killed or self.again_at or not vacant, f"vacant slots: {vacant}"
         assert self.workers.keys() <= self._arenas.views.keys(), "a worker without an arena"

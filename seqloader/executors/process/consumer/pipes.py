@@ -54,6 +54,10 @@ class Pipes:
             os.set_blocking(self._wake_write, False)
         os.set_blocking(self.ticket_write, False)
         os.set_blocking(self.report_read, False)
+        self.enlarge(tickets_ahead)
+
+    def enlarge(self, tickets_ahead: int) -> None:
+        """Have room for so many tickets, if the system permits. It is never made smaller."""
         if tickets_ahead * RECORD_BYTES > READ_BYTES // 2:
             _enlarge(self.ticket_write)
             _enlarge(self.report_write)

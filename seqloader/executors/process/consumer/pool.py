@@ -20,7 +20,7 @@ from seqloader.executors.process.consumer.starts import cannot_launch
 from seqloader.executors.process.consumer.traffic import Told, Traffic
 from seqloader.executors.process.consumer.worker import reap_left_over
 from seqloader.memory.descriptors import Descriptors
-from seqloader.tickets import Death, Lost
+from seqloader.tickets import Death, Lost, Shortage
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -54,7 +54,7 @@ class Pool:
         self._ahead = ahead
         self._timed = timeout_s is not None
         self._poll = select.poll()
-        self.arenas = Arenas(ahead + 2 * workers + 1)
+        self.arenas = Arenas(_kept_batches(workers, ahead))
         self.crew = Crew(workers, self.arenas, self._poll, stacks=self._timed)
         self.traffic = Traffic(self.crew, self.arenas, self._poll, timeout_s, copy)
         self._deaths: list[Told] = []
@@ -68,11 +68,13 @@ class Pool:
 
     # --- start ------------------------------------------------------------------------------
 
-    def open(self, state: tuple[int, int], state_fd: int, passed: Collection[int] = ()) -> None:
+    def open(
+        self, state: tuple[int, int], state_fd: int, passed: Collection[int], *, whole: bool
+    ) -> None:
         """Make pipes and table, and start the workers, which load `state` first.
 
         Version 0: there is no state yet. They wait for `traffic.open_gate`. `passed`: the
-        descriptors of the user's that workers inherit.
+        descriptors of the user's that workers inherit. `whole`: fewer workers will not do.
         """
         reap_left_over()
         forks.watch(self)
@@ -84,14 +86,25 @@ class Pool:
         except OSError as error:
             raise cannot_launch(error) from error
         self._birth = self._birth._replace(settings=settings, settings_fd=settings_fd)
-        self._fill()
+        self._fill(whole=whole)
+        self.crew.watch_memory()
 
-    def _fill(self) -> None:
+    def _fill(self, *, whole: bool = False) -> None:
         try:
             self._filling = threading.get_ident()
-            self.crew.fill(self._birth, self.traffic.first_state())
+            self.crew.fill(self._birth, self.traffic.first_state(), whole=whole)
         finally:
             self._filling = 0
+
+    def resize(self, workers: int, ahead: int) -> None:
+        """So many workers from now on, and batches ahead: others are started now, or those too
+        many leave after the batch they compute."""
+        self._ahead = ahead
+        self.arenas.keep(_kept_batches(workers, ahead))
+        self.traffic.make_room(ahead)
+        self.crew.resize(workers)
+        self.traffic.dismiss(self.crew.leaving())
+        self._fill()
 
     # --- wait and collect -------------------------------------------------------------------
 
@@ -105,6 +118,9 @@ class Pool:
 
     def _sleep(self, timeout_s: float | None) -> None:
         limit_s = self.traffic.occupations.patience_s(timeout_s)
+        if self.crew.again_at:
+            left_s = max(0.0, self.crew.again_at - time.monotonic())
+            limit_s = left_s if limit_s is None else min(limit_s, left_s)
         self._poll.poll(None if limit_s is None else max(0, int(limit_s * 1000) + 1))
 
     def alarmed(self) -> bool:
@@ -112,7 +128,8 @@ class Pool:
 
         Reports that are left in the pipe until they are needed are read several at a time.
         """
-        return self._timed or bool(self.crew.ends.poll(0))
+        crew = self.crew
+        return self._timed or (bool(crew.again_at) and crew.is_due()) or bool(crew.ends.poll(0))
 
     def collect(self) -> list[Told]:
         """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
@@ -128,6 +145,12 @@ class Pool:
                 self.traffic.read(told)
             if self.traffic.ledger.unwritten:
                 self.traffic.write()
+        if self.crew.again_at and self.crew.is_due():
+            self._fill()
+        while self.crew.shortages:
+            told.append(self.crew.shortages.pop(0))
+        if self.crew.is_shrinking:
+            self.traffic.dismiss(self.crew.leaving())
         if self._timed:  # after the reports: who has answered is not late
             for number in self.traffic.occupations.overdue(time.monotonic_ns()):
                 self.crew.workers[number].kill_overdue()
@@ -135,11 +158,16 @@ class Pool:
 
     def _bury(self, dead: list[WorkerProcess], told: list[Told]) -> None:
         blamed = self.traffic.lost_with({worker.number for worker in dead}, told)
-        for worker in dead:
-            ticket = blamed.get(worker.number)
-            death = self.crew.bury(worker, blamed=ticket is not None)
-            told.append(death if ticket is None else Lost(ticket, death))
+        deaths = [(w, self.crew.bury(w, blamed=w.number in blamed)) for w in dead]
+        self.crew.judge()
         self._fill()
+        for worker, death in deaths:
+            ticket = blamed.get(worker.number)
+            if worker.overdue or not worker.leaving:
+                known = death._replace(replaced=not self.crew.again_at)
+                told.append(known if ticket is None else Lost(ticket, known))
+            elif ticket is not None:  # it was told to end, so its batch is not to blame
+                self.traffic.issue_again(ticket)
 
     # --- discard, stop ----------------------------------------------------------------------
 
@@ -154,8 +182,8 @@ class Pool:
             for told in self.collect():
                 if isinstance(told, ComputedBatch):
                     told.discard()
-                elif isinstance(told, (Death, Lost)):
-                    deaths.append(told if isinstance(told, Death) else told.death)
+                elif isinstance(told, (Death, Lost, Shortage)):
+                    deaths.append(told.death if isinstance(told, Lost) else told)
             traffic.ledger.unwritten.clear()  # what a death gave back
             in_time = deadline is None or time.monotonic() < deadline
             woken = traffic.pipes.awake or self.crew.killed
@@ -225,3 +253,8 @@ class Pool:
             return
         self.crew.check()
         self.traffic.check()
+
+
+def _kept_batches(workers: int, ahead: int) -> int:
+    """Batches whose memory is used again: those ahead, and two for each worker."""
+    return ahead + 2 * workers + 1

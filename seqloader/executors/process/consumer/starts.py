@@ -1,9 +1,10 @@
-"""Counts workers that die before their first batch: when to give up starting new ones. Pure."""
+"""Starts of workers that fail: when the next one is tried, and when none is any more. Pure."""
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, ClassVar
+import signal
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from seqloader.errors import WorkerStartError
 from seqloader.memory.memfile import FILE_SIZE_HINT
@@ -11,41 +12,79 @@ from seqloader.memory.memfile import FILE_SIZE_HINT
 if TYPE_CHECKING:
     from seqloader.tickets import Death
 
-__all__ = ["Starts", "cannot_launch", "died_too_often", "start_failure"]
+__all__ = [
+    "Starts",
+    "cannot_launch",
+    "died_too_often",
+    "failed_start",
+    "is_kill",
+    "killed_for_memory",
+    "no_room",
+    "start_failure",
+]
+
+MIB: Final = 1 << 20
+
+_KILLS: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that a process does not raise in itself by a fault."""
 
 
 class Starts:
-    """Deaths before a first batch, over all slots of a pool.
+    """Starts that failed, over all slots of a pool, since one has succeeded.
 
-    Three in a row with no batch in between mean that workers cannot work. While others do, a worker
-    may well be killed three times while it starts; but not for ever.
+    A start has failed when the system refused it, or when the worker ended before its first batch.
+    It has succeeded when the worker has answered a ticket.
+
+    While a worker lives, somebody may come to serve or does: then a failure costs a pause before
+    the next try, longer each time. With nobody left, the run is given up once failures are too
+    many; what ends by itself, or by a fault of its own, does so again, while a kill comes from
+    elsewhere and may have been the last.
     """
 
     LIMIT: ClassVar = 3
-    LIMIT_DESPITE_BATCHES: ClassVar = 12
+    """So many failures may be an accident."""
+    LIMIT_OF_KILLS: ClassVar = 10
+    """The same, where they were kills."""
+    FIRST_PAUSE_S: ClassVar = 0.1
+    LONGEST_PAUSE_S: ClassVar = 30.0
+    LONGEST_ALONE_S: ClassVar = 1.0
+    """With nobody left, the consumer waits for the next worker."""
 
     def __init__(self) -> None:
-        self._in_a_row = 0
-        self._never_worked = 0
+        self.failed = 0
+        self._by_themselves = 0
 
-    def died(self) -> bool:
-        """Note one such death, of a worker that held no ticket. True: give up."""
-        self._in_a_row += 1
-        self._never_worked += 1
-        return self._in_a_row >= self.LIMIT or self._never_worked >= self.LIMIT_DESPITE_BATCHES
-
-    @property
-    def in_a_row(self) -> int:
-        """How many there were, for messages."""
-        return max(self._in_a_row, self._never_worked)
-
-    def answered(self) -> None:
-        """Some worker has answered a ticket."""
-        self._in_a_row = 0
+    def note_failure(self, *, killed: bool = False) -> None:
+        """One more. `killed`: from elsewhere, by a signal."""
+        self.failed += 1
+        self._by_themselves += not killed
 
     def works(self) -> None:
         """A new worker has answered its first ticket."""
-        self._in_a_row = self._never_worked = 0
+        self.failed = self._by_themselves = 0
+
+    def gives_up(self, living: int) -> bool:
+        """Whether no further start is tried, with so many workers left."""
+        too_many = self._by_themselves >= self.LIMIT or self.failed >= self.LIMIT_OF_KILLS
+        return not living and too_many
+
+    def pause_s(self, living: int) -> float:
+        """How long the next start is put off, with so many workers left."""
+        beyond = self.failed - self.LIMIT
+        if beyond < 0:
+            return 0.0
+        longest_s = self.LONGEST_PAUSE_S if living else self.LONGEST_ALONE_S
+        return min(longest_s, self.FIRST_PAUSE_S * 2.0 ** min(beyond, 30))
+
+    def is_said(self) -> bool:
+        """Whether this failure is worth a warning, of those that cost a pause: ever fewer are."""
+        triples, rest = divmod(self.failed, self.LIMIT)
+        return not rest and triples > 0 and not triples & (triples - 1)
+
+
+def is_kill(exitcode: int | None) -> bool:
+    """Whether a worker that ended so was ended from elsewhere."""
+    return exitcode is not None and -exitcode in _KILLS
 
 
 def start_failure(slot: int, pid: int, error: BaseException) -> WorkerStartError:
@@ -77,10 +116,35 @@ def cannot_launch(error: OSError) -> WorkerStartError:
 def died_too_often(count: int, death: Death, *, ready: bool, start_errors: str) -> WorkerStartError:
     """Workers die, one after the other, before they have done anything."""
     when = "before its first batch" if ready else "before it was ready"
-    tail = f". The end of its standard error:\n{start_errors}" if start_errors else ""
     return WorkerStartError(
-        f"{count} workers in a row died {when}, the last (pid {death.pid}) {_how(death)}{tail}"
+        f"{count} workers in a row died {when}, the last (pid {death.pid}) {_how(death)}"
+        f"{_tail(start_errors)}"
     )
+
+
+def killed_for_memory(death: Death, where: str) -> str:
+    """The kernel has killed a worker for want of memory; `where`: the machine, or a group."""
+    return f"{where} was out of memory, and worker {death.slot} (pid {death.pid}) was killed for it"
+
+
+def no_room(why: str, wanted_bytes: int, available_bytes: int) -> str:
+    """There is not as much memory as a worker has had that was killed for want of it."""
+    return (
+        f"{why}. Another needs {wanted_bytes / MIB:,.0f} MiB; {available_bytes / MIB:,.0f} MiB can "
+        f"be had now, {(wanted_bytes - available_bytes) / MIB:,.0f} MiB too few: it is replaced "
+        "when there is room. Use fewer workers, or smaller batches"
+    )
+
+
+def failed_start(death: Death, start_errors: str) -> str:
+    """A worker has ended before its first batch, in words."""
+    return f"the last one (pid {death.pid}) died before its first batch {_how(death)}" + _tail(
+        start_errors
+    )
+
+
+def _tail(start_errors: str) -> str:
+    return f". The end of its standard error:\n{start_errors}" if start_errors else ""
 
 
 def _how(death: Death) -> str:

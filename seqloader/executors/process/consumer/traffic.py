@@ -32,21 +32,24 @@ from seqloader.executors.process.wire.table import (
     FIRST_OFFSET,
     FIRST_VERSION,
     FLOOR,
+    LEAVE,
+    ROW_WORDS,
     TABLE_BYTES,
     Table,
 )
 from seqloader.memory.descriptors import Descriptors
 from seqloader.randomness.drawn_values import Noticed
-from seqloader.tickets import Death, Outcome, Raised, Ticket
+from seqloader.tickets import Death, Outcome, Raised, Shortage, Ticket
 
 if TYPE_CHECKING:
     from seqloader.executors.process.consumer.arena import Arenas, ArenaView
     from seqloader.executors.process.consumer.crew import Crew
+    from seqloader.executors.process.consumer.worker import WorkerProcess
     from seqloader.executors.process.wire.settings import PoolSettings
 
 __all__ = ["Told", "Traffic"]
 
-Told = Outcome | Death | Noticed
+Told = Outcome | Death | Shortage | Noticed
 """What is handed out to the enqueuer."""
 RECORDS_AT_ONCE: Final = select.PIPE_BUF // TICKET.size
 ABOVE_EVERYTHING: Final = (1 << 64) - 1
@@ -137,6 +140,19 @@ class Traffic:
             table.close()
         self._gate = -1, -1
         self._descriptors.close()
+
+    def dismiss(self, leaving: dict[int, WorkerProcess]) -> None:
+        """Tell workers to leave after what they work on; who waits for a ticket need not wait."""
+        assert self._table is not None
+        for number in leaving:
+            self._table.words[number * ROW_WORDS + LEAVE] = 1
+        for number, serial in self.occupations.noted(leaving).items():
+            if not serial:
+                leaving[number].nudge()
+
+    def make_room(self, ahead: int) -> None:
+        """So many tickets may be on their way from now on."""
+        self.pipes.enlarge(ahead)
 
     # --- tickets ----------------------------------------------------------------------------
 
@@ -231,8 +247,6 @@ class Traffic:
                     decoder.discard(view, fields)
                 else:
                     told.append(ComputedBatch(ticket, worker.slot, fields, view, decoder))
-            if told:
-                crew.starts.answered()
             if len(data) < READ_BYTES:
                 break
 
@@ -277,6 +291,10 @@ class Traffic:
         again = [ticket for ticket in verdict.again if ticket is not EMPTY]
         self.ledger.unwritten.extendleft(reversed(again))
         return {n: ticket for n, ticket in verdict.blamed.items() if ticket is not EMPTY}
+
+    def issue_again(self, ticket: Ticket) -> None:
+        """Lost, and nobody is to blame: it is written again, first."""
+        self.ledger.unwritten.appendleft(ticket)
 
     def check(self) -> None:
         """Assert what must hold between calls."""

@@ -22,7 +22,11 @@ from typing import TYPE_CHECKING, Final
 
 from seqloader.executors.process.consumer.birth import duplicate
 from seqloader.executors.process.consumer.mp_objects import tracker_fd
-from seqloader.executors.process.wire.settings import STACK_SIGNAL, WorkerSettings
+from seqloader.executors.process.wire.settings import (
+    LEAVE_SIGNAL,
+    STACK_SIGNAL,
+    WorkerSettings,
+)
 from seqloader.memory.descriptors import Descriptors
 from seqloader.memory.fallbacks import without
 from seqloader.memory.shared_arrays import live_memories
@@ -48,6 +52,8 @@ class WorkerProcess:
         self.ready = False
         self.answered = False
         """Whether it has reported on a ticket: it can work."""
+        self.leaving = False
+        """Whether it is to leave: nobody takes its place."""
         self.excused = False
         """Whether it ended while it waited for the first state: that says nothing of others."""
         self.overdue = False
@@ -133,6 +139,15 @@ class WorkerProcess:
         size = os.fstat(self._capture).st_size
         start = max(0, size - TAIL_BYTES)
         return os.pread(self._capture, size - start, start).decode(errors="replace").strip()
+
+    def nudge(self) -> None:
+        """It is to leave, and waits for a ticket: so it need not wait. One that is still starting
+        has nothing that could be lost."""
+        if not self.ready:
+            self.kill()
+        elif self.pid > 0 and not self._gone:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, LEAVE_SIGNAL)
 
     def kill(self) -> None:
         """SIGKILL for the whole group. Any thread, any time, any number of times."""

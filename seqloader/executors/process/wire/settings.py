@@ -10,6 +10,7 @@ from seqloader.executors.process.wire.imports import Imports, begin
 
 __all__ = [
     "ENTRY",
+    "LEAVE_SIGNAL",
     "MARK",
     "STACK_SIGNAL",
     "Parent",
@@ -29,6 +30,11 @@ STACK_SIGNAL: Final = int(
 )
 """Asks a worker that is past its time for its stack. A real-time signal, because user code and
 libraries have their own uses for the two user signals."""
+
+LEAVE_SIGNAL: Final = int(
+    signal.SIGRTMIN + 5 if hasattr(signal, "SIGRTMIN") else getattr(signal, "SIGUSR1", 0)
+)
+"""Wakes a worker that waits for a ticket and is to leave."""
 
 
 class ScriptFacts(NamedTuple):

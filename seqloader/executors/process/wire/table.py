@@ -10,6 +10,7 @@ writer; reading and storing one is a single access.
     row      TAKEN         worker     serial of the ticket it works on; 0: none
              SINCE         worker     when it took it, CLOCK_MONOTONIC in ns; stored before TAKEN
              ACKNOWLEDGED  worker     it holds no mapping of a state older than this version
+             LEAVE         consumer   1: it is to leave after what it works on
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = [
     "FIRST_OFFSET",
     "FIRST_VERSION",
     "FLOOR",
+    "LEAVE",
     "ROWS",
     "ROW_WORDS",
     "SINCE",
@@ -42,6 +44,7 @@ FIRST_OFFSET: Final = 2
 TAKEN: Final = 0
 SINCE: Final = 1
 ACKNOWLEDGED: Final = 2
+LEAVE: Final = 3
 
 
 class Table:

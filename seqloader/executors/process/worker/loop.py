@@ -8,12 +8,17 @@ Rules
     R3  Every ticket taken is answered by one report, a thrown-away one too; or the worker dies.
     R4  A report is one write of one record.
     R5  A process that user code forked from here never answers: it leaves by `os._exit`.
+    R6  It leaves when its tickets end, or when its row says so: after the ticket that it works on,
+        or out of the wait for one, which a signal cuts short. Between reading a ticket and noting
+        it that signal may cut as well: then the ticket is lost as with a death, at no cost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import os
+import signal
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,9 +36,11 @@ from seqloader.executors.process.wire.records import (
     REPORT,
     TICKET,
 )
+from seqloader.executors.process.wire.settings import LEAVE_SIGNAL
 from seqloader.executors.process.wire.table import (
     ACKNOWLEDGED,
     FLOOR,
+    LEAVE,
     ROW_WORDS,
     SINCE,
     TAKEN,
@@ -46,6 +53,8 @@ from seqloader.randomness.drawn_values import Watch
 from seqloader.tickets import Ticket
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
     from seqloader.randomness.seeding import Seeding
 
@@ -55,6 +64,10 @@ LOADING_NS: Final = 120 * 10**9
 """Time that loading a new state may take beyond `timeout_s` before it counts as stuck."""
 SPARE_BYTES: Final = 65_536
 """Reserved at the start, so that a worker out of memory can still say so."""
+
+
+class _Leave(BaseException):
+    """Raised out of the wait for a ticket."""
 
 
 class Loop:
@@ -110,10 +123,20 @@ class Loop:
             self._row[ACKNOWLEDGED] = self._acknowledged
 
     def serve(self) -> None:
-        """Answer tickets until the pipe ends."""
+        """Answer tickets until the pipe ends, or this worker is to leave."""
+        signal.signal(LEAVE_SIGNAL, self._leave_if_idle)
+        with contextlib.suppress(_Leave):
+            self._serve()
+
+    def _leave_if_idle(self, signum: int, frame: FrameType | None) -> None:
+        # Nothing of the user's is cut short, nor a finalizer that runs between two bytecodes.
+        if frame is not None and frame.f_code is Loop._serve.__code__ and not self._row[TAKEN]:
+            raise _Leave
+
+    def _serve(self) -> None:
         read, unpack, now = os.read, TICKET.unpack, time.monotonic_ns
         tickets, row, floor = self._tickets, self._row, self._floor
-        while record := read(tickets, RECORD_BYTES):
+        while not row[LEAVE] and (record := read(tickets, RECORD_BYTES)):
             serial, epoch, position, index, attempt, padding, version, offset = unpack(record)
             started = now()
             row[SINCE] = started

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from seqloader.executors.process.wire.settings import STACK_SIGNAL
+from seqloader.executors.process.wire.settings import LEAVE_SIGNAL, STACK_SIGNAL
 from seqloader.executors.process.wire.tunables import sets_malloc
 
 __all__ = [
@@ -28,6 +28,7 @@ are written into warm pages again and again. More keeps memory that nobody uses.
 
 def prepare_signals(stack: int) -> None:
     """Signals that a worker ignores, unblocks or answers."""
+    signal.signal(LEAVE_SIGNAL, _carry_on)  # until the loop has an answer of its own
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         # A Ctrl-C is the user's process's affair. Not ignored: a tool that user code starts would
         # inherit that, and could not be interrupted. A handler ends with `exec`.
@@ -45,7 +46,7 @@ def prepare_signals(stack: int) -> None:
 
 
 def _carry_on(signum: int, frame: object) -> None:
-    """The answer to a Ctrl-C."""
+    """The answer to a Ctrl-C, and to more than that until there is a better one."""
 
 
 def keep_malloc_memory() -> None:
