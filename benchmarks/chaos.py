@@ -1,14 +1,15 @@
-"""Does an epoch survive workers that are killed at random?
+"""Does an epoch survive workers that are killed at random, in a pool that is resized at random?
 
-Varied      batch size; which workers are killed, how (SIGKILL, SIGSEGV) and when: at random
+Varied      batch size; which workers are killed, how (SIGKILL, SIGSEGV) and when, boots included;
+            between which batches the pool is resized, to 1-4 workers: at random
 Counted     kills, respawns, and trials in which a batch was lost, doubled, out of order or wrong,
             that raised, or that hung
-Held still  3 workers, max_queue_size=6; a trial is one epoch; 10 trials in one process, which is
-            watched from outside and killed from outside; its Sequence changes at every epoch end
+Held still  3 workers at first, max_queue_size=6; a trial is one epoch; 10 trials in one process,
+            which is watched and killed from outside; its Sequence changes at every epoch end
 Checked     every element of every batch, when it comes, and of some that are held until the epoch
             is over; that no worker is left when the process has ended
-Spared      more than one worker in a row from which no batch has come yet: three deaths in a row
-            before a first batch are an error, and rightly so
+Spared      more than four workers in a row from which no batch has come yet, and those by SIGKILL
+            only: ten kills with nobody left are an error, and three faults, and rightly so
 
 Run         python benchmarks/chaos.py --trials 200 --sizes 1KB,1MB,64MB
 
@@ -47,6 +48,7 @@ HUNG_S: Final = 60.0
 GONE_S: Final = 2.0
 LULL_S: Final = 0.12
 """Between two kills, on average."""
+NEW_IN_A_ROW: Final = 4
 EPOCH_STEP: Final = 1_000_000
 KINDS: Final = ("lost", "doubled", "disordered", "wrong", "raised", "hung", "left behind")
 
@@ -110,6 +112,8 @@ def one_epoch(
         if value // EPOCH_STEP != epoch or not (batch == value).all():
             faults.add("wrong")
         seen.append(value % EPOCH_STEP)
+        if rng.random() < 0.05:
+            enqueuer.resize(rng.randint(1, 4))
         if rng.random() < 0.1:
             held.append((value, batch))
     if any(not (batch == value).all() for value, batch in held):
@@ -139,16 +143,12 @@ class Killer:
         self._rng = rng
         self._killed: set[int] = set()
         self._working: set[int] = set()
-        self._spares_new = False
-        self._older: set[int] = set()
-        """Workers that there were when one was killed that had not worked yet: a first batch that
-        comes from one of them may have been computed before that."""
+        self._new_in_a_row = 0
 
     def works(self, pid: int) -> None:
         """A first batch has come from a worker."""
         self._working.add(pid)
-        if pid not in self._older:
-            self._spares_new = False
+        self._new_in_a_row = 0
 
     def lull_s(self) -> float:
         """How long until the next kill."""
@@ -169,16 +169,15 @@ class Killer:
 
     def _kill(self, worker: psutil.Process) -> None:
         new = worker.pid not in self._working
-        if new and self._spares_new:
+        if new and self._new_in_a_row == NEW_IN_A_ROW:
             return
+        signum = signal.SIGKILL if new else self._rng.choice((signal.SIGKILL, signal.SIGSEGV))
         try:
-            worker.send_signal(self._rng.choice((signal.SIGKILL, signal.SIGSEGV)))
+            worker.send_signal(signum)
         except psutil.NoSuchProcess:
             return
         self._killed.add(worker.pid)
-        if new:
-            self._spares_new = True
-            self._older = {other.pid for other in self.workers()}
+        self._new_in_a_row += new
         self.kills += 1
 
 
