@@ -145,8 +145,8 @@ class _Exchange:
             target=self.work, args=(slot, worker_init), name=f"seqloader-{slot}", daemon=True
         )
         if slot == len(self.threads):
-            self.at_work.append(None)
-            self.starting.append(True)
+            self.at_work[slot:] = [None]
+            self.starting[slot:] = [True]
             # Noted first, so that an interrupted start leaves no thread that `stop` does not know.
             self.threads.append(thread)
         else:
@@ -157,10 +157,10 @@ class _Exchange:
         try:
             thread.start()
         except RuntimeError as error:
-            if thread.ident is not None:
-                # It runs. An exception came asynchronously into Python's wait for that, and tore
-                # the lock of the wait: that is what should have been raised.
-                raise (error.__context__ or error) from None
+            if error.__context__ is not None:
+                # An exception came asynchronously into Python's wait until it runs, and tore the
+                # lock of that wait: it is what should have been raised.
+                raise error.__context__ from None
             self.left.add(thread)
             raise
 
@@ -246,7 +246,8 @@ class ThreadExecutor(Diagnostics):
         workers: How many threads.
         copy: Whether batches get memory of their own. Else they are the very objects that
             `__getitem__` returned, and may be views of the Sequence's arrays.
-        worker_init: Called once in each thread, with its slot, before its first batch.
+        worker_init: Called once in each thread, with its slot, before its first batch. A thread
+            that is started while another is leaving, after `resize`, has a slot beyond `workers`.
     """
 
     _exchange: _Exchange | None = None
@@ -354,7 +355,10 @@ class ThreadExecutor(Diagnostics):
         if (exchange := self._exchange) is None:
             return []
         found = []
-        for slot, task in enumerate(exchange.at_work):
+        for slot, thread in enumerate(exchange.threads):
+            task = exchange.at_work[slot]
+            if thread.ident is None:
+                continue  # its start was interrupted
             if exchange.starting[slot]:
                 found.append(f"worker thread {slot} is still starting")
             elif task is not None:
@@ -402,10 +406,10 @@ class ThreadExecutor(Diagnostics):
     def check(self) -> None:
         """Assert what holds at any time."""
         if (exchange := self._exchange) is not None:
-            assert len(exchange.at_work) == len(exchange.threads) == len(exchange.starting)
+            assert len(exchange.at_work) >= len(exchange.threads) <= len(exchange.starting)
             if not (exchange.failure or exchange.ending):
                 assert len(exchange.staying()) == self.workers, exchange.threads
-            for thread, task in zip(exchange.threads, exchange.at_work, strict=True):
+            for thread, task in zip(exchange.threads, exchange.at_work, strict=False):
                 assert thread not in exchange.left or task is None, thread
 
     def __del__(self) -> None:

@@ -36,18 +36,16 @@ def _group(file: str) -> str:
 
 
 def _counts() -> dict[str, int]:
-    """Innermost group first."""
-    found = {}
-    for folder, old in own_folders("memory"):
-        file = f"{folder}/{'memory.oom_control' if old else 'memory.events'}"
+    """Of the innermost group that counts: the outer ones count other groups' processes as well."""
+    files = [
+        f"{folder}/{'memory.oom_control' if old else 'memory.events'}"
+        for folder, old in own_folders("memory")
+    ]
+    for file in [*files, _MACHINE]:
         count = _oom_kill(file)
         if count is not None:
-            found[file] = count
-    if not found:
-        count = _oom_kill(_MACHINE)
-        if count is not None:
-            found[_MACHINE] = count
-    return found
+            return {file: count}
+    return {}
 
 
 def _oom_kill(file: str) -> int | None:

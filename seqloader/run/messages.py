@@ -104,9 +104,9 @@ def lost_warning(ticket: Ticket | None, death: Death, *, again: bool) -> str:
 def shortage_warning(shortage: Shortage) -> str:
     """Fewer workers than asked for go on."""
     return (
-        f"a worker cannot be replaced now: {shortage.why}. {shortage.workers} of {shortage.wanted} "
-        f"workers go on, nothing is lost, and it is tried again in {shortage.pause_s:.1f} s, then "
-        "less and less often"
+        f"{shortage.workers} of {shortage.wanted} workers go on, and nothing is lost. Another "
+        f"cannot be started now, which is tried again in {shortage.pause_s:.1f} s, then less and "
+        f"less often: {shortage.why}"
     )
 
 

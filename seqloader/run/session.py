@@ -32,7 +32,7 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from seqloader.errors import (
     ENDINGS,
@@ -87,6 +87,8 @@ class Session:
     def __init__(self, guest: Guest, options: Options) -> None:
         self.options = options
         self.workers = self._usual_workers = options.workers
+        self._given_queue = options.max_queue_size
+        """What was asked for, here or at a start; None: as many as suit the workers."""
         self.max_queue_size = _queue_size(self.workers, options.max_queue_size)
         _warn_of_misfits(options, self.workers, options.max_queue_size)
         self.state = SessionState.IDLE
@@ -165,6 +167,7 @@ class Session:
         if workers is not None or max_queue_size is not None:
             _warn_of_misfits(options, count, given)
         self.workers = count
+        self._given_queue = given
         self.max_queue_size = _queue_size(count, given)
         self._start()
 
@@ -202,22 +205,30 @@ class Session:
 
     def _resize(self, workers: int) -> None:
         count = checked_size(workers, self.options.executor)
-        executor, given = self.executor, self.options.max_queue_size
+        executor = self.executor
         if executor is None or self.stopping:
-            self.workers = self._usual_workers = count
-            self.max_queue_size = _queue_size(count, given)
+            self._resize_later(count)
             return
+        given = self._given_queue
         check_resizable(executor, self.workers, count)
         if given is not None and given < count:
             messages.issue(SeqloaderWarning(messages.idle_warning(count, given)))
         self.step()
-        self.workers = self._usual_workers = count
         self.max_queue_size = _queue_size(count, given)
+        self.workers = self._usual_workers = count
         self._fit(executor)
         self.guest.resized()
         self.done()
         if self.stopping:  # by a signal handler, in the middle
             self.give_way()
+
+    def _resize_later(self, count: int) -> None:
+        queue, own = _queue_size(count, self.options.max_queue_size), self.options.executor
+        if not isinstance(own, str):  # the user's, which is started with as many as it has
+            check_resizable(own, own.workers, count)
+            cast("Resizable", own).resize(count, queue)
+        self.workers = self._usual_workers = count
+        self.max_queue_size = queue
 
     def _fit(self, executor: Executor) -> None:
         if isinstance(executor, Resizable) and executor.workers != self.workers:

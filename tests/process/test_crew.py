@@ -21,7 +21,7 @@ def crew_of(size, slots):
     crew = Crew(size, arenas, select.poll(), stacks=False)
     for number, slot in enumerate(slots, 1):
         crew.workers[number] = SimpleNamespace(
-            number=number, slot=slot, watch=10 + number, leaving=False
+            number=number, slot=slot, watch=10 + number, leaving=False, answered=True
         )
         arenas.views[number] = SimpleNamespace(number=number, orphaned=False)
     crew._numbers = len(slots)
@@ -104,7 +104,13 @@ class Launches:
         crew = self.crew
         number = crew._numbers = crew._numbers + 1
         worker = crew.workers[number] = SimpleNamespace(
-            number=number, slot=slot, watch=10 + number, leaving=False, pid=0, close=lambda: None
+            number=number,
+            slot=slot,
+            watch=10 + number,
+            leaving=False,
+            answered=False,
+            pid=0,
+            close=lambda: None,
         )
         if self.refusals:
             self.refusals -= 1
@@ -158,7 +164,7 @@ def test_pauses_grow_while_the_system_refuses(clock, monkeypatch):
             clock.s = crew.again_at
 
     assert pauses == [0.1, 0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
-    assert len(crew.shortages) == 3  # the first, the third and the sixth are said
+    assert len(crew.shortages) == 4  # the first, the second, the fourth and the eighth are said
 
 
 def test_a_crew_that_was_made_smaller_meanwhile_waits_for_nobody(clock, monkeypatch):
@@ -173,15 +179,41 @@ def test_a_crew_that_was_made_smaller_meanwhile_waits_for_nobody(clock, monkeypa
     assert crew.again_at == 0
 
 
-@pytest.mark.parametrize(("whole", "slots"), [(False, []), (True, [0])])
-def test_a_refused_start_is_an_error_where_nobody_lives_or_all_are_wanted(
-    whole, slots, clock, monkeypatch
-):
-    crew = crew_of(2, slots)
+def test_a_refused_start_is_an_error_where_all_are_wanted(clock, monkeypatch):
+    crew = crew_of(2, [0])
     launching(crew, monkeypatch, refusals=1)
 
     with pytest.raises(WorkerStartError, match="no process"):
-        crew.fill(birth=None, state=None, whole=whole)
+        crew.fill(birth=None, state=None, whole=True)
+
+
+def test_with_nobody_left_the_tenth_refusal_is_an_error(clock, monkeypatch):
+    crew = crew_of(1, [])
+    launches = launching(crew, monkeypatch, refusals=20)
+
+    with pytest.raises(WorkerStartError, match="no process"):
+        for _ in range(20):
+            crew.fill(birth=None, state=None)
+            clock.s = crew.again_at
+
+    assert launches.tried == 10
+    assert clock.s < 100.0 + 6
+
+
+def test_after_a_pause_one_is_started_and_its_first_batch_brings_the_others(clock, monkeypatch):
+    crew = crew_of(5, [0])
+    launches = launching(crew, monkeypatch, refusals=3)
+    while launches.refusals:
+        crew.fill(birth=None, state=None)
+        clock.s = crew.again_at
+
+    crew.fill(birth=None, state=None)
+    assert len(crew.workers) == 2
+    crew.note_answer(crew.workers[max(crew.workers)])
+    assert crew.is_due()
+    crew.fill(birth=None, state=None)
+
+    assert crew.vacancies() == []
 
 
 def bury(crew, number, exitcode, *, answered=False, peak=None):

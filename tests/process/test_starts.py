@@ -26,26 +26,31 @@ def failed(*killed):
 def test_two_failures_may_be_an_accident():
     starts = failed(False, False)
 
-    assert not starts.gives_up(0)
+    assert not starts.gives_up(living=0, serving=0)
     assert starts.pause_s(0) == starts.pause_s(3) == 0
 
 
-def test_the_third_worker_that_ends_by_itself_is_the_last_if_nobody_is_left():
+def test_the_third_worker_that_ends_by_itself_is_the_last_if_nobody_serves():
     starts = failed(False, False, False)
 
-    assert starts.gives_up(0)
-    assert not starts.gives_up(1)
+    assert starts.gives_up(living=0, serving=0)
+    assert starts.gives_up(living=5, serving=0)
+    assert not starts.gives_up(living=5, serving=1)
 
 
 def test_a_kill_comes_from_elsewhere_so_a_fourth_start_is_tried():
-    assert not failed(True, True, True).gives_up(0)
-    assert not failed(*[True] * 9).gives_up(0)
-    assert failed(*[True] * 10).gives_up(0)
+    assert not failed(*[True] * 9).gives_up(living=0, serving=0)
+    assert failed(*[True] * 10).gives_up(living=0, serving=0)
+
+
+def test_while_others_are_still_starting_more_kills_are_borne_but_not_for_ever():
+    assert not failed(*[True] * 39).gives_up(living=50, serving=0)
+    assert failed(*[True] * 40).gives_up(living=50, serving=0)
 
 
 @given(FAILURES, st.integers(1, 64))
-def test_while_a_worker_lives_nothing_is_given_up(kills, living):
-    assert not failed(*kills).gives_up(living)
+def test_while_a_worker_serves_nothing_is_given_up(kills, serving):
+    assert not failed(*kills).gives_up(serving, serving)
 
 
 @given(FAILURES, st.integers(0, 3))
@@ -70,18 +75,23 @@ def test_a_worker_that_answers_starts_the_count_anew(before, after):
 
     anew = failed(*after)
     assert starts.failed == anew.failed
-    assert starts.gives_up(0) == anew.gives_up(0)
+    assert starts.gives_up(0, 0) == anew.gives_up(0, 0)
     assert starts.pause_s(1) == anew.pause_s(1)
 
 
-def test_of_failures_that_go_on_ever_fewer_are_said():
-    starts, said = Starts(), []
-    for count in range(1, 60):
-        starts.note_failure()
-        if starts.is_said():
-            said.append(count)
+@given(st.lists(st.integers(1, 9), max_size=40))
+def test_of_failures_that_go_on_ever_fewer_are_said(at_once):
+    starts, said, failures = Starts(), [], 0
+    for some in at_once:
+        for _ in range(some):
+            starts.note_failure()
+        failures += some
+        if starts.must_say():
+            said.append(failures)
 
-    assert said == [3, 6, 12, 24, 48]
+    assert said[:1] == at_once[:1]
+    assert all(after >= 2 * before for before, after in itertools.pairwise(said))
+    assert not at_once or failures < 2 * said[-1]
 
 
 @pytest.mark.parametrize(

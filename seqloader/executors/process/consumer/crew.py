@@ -1,8 +1,9 @@
 """The life of the worker processes: born into slots, watched, buried, replaced, awaited.
 
-A smaller crew: who is in a slot too many is *leaving*. Its row of the table says so, and it ends by
-itself after the ticket that it works on; one that waits for a ticket is nudged. It keeps its slot
-until it has ended: where the crew grows again meanwhile, its successor waits for that.
+A smaller crew: who is in a slot too many is *leaving*. Its row of the table says so, and it leaves
+after the ticket that it works on; one that waits for a ticket is nudged. It keeps its slot until it
+has left: where the crew grows again meanwhile, its successor waits for that. It says so itself, and
+then has *departed*: nobody waits for its end, which may take as long as user code likes.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ __all__ = ["Crew"]
 LEAST_WORKER_BYTES: Final = 64 << 20
 """An interpreter with numpy; where it is not known what a worker had."""
 
+DEPARTURE_S: Final = 5.0
+"""How long a worker that has left may take to end, as what user code does at an exit."""
+
 
 class Crew:
     """Worker processes, by number; a number is never used again.
@@ -55,7 +59,7 @@ class Crew:
 
     Attributes:
         workers: those that are not buried.
-        is_shrinking: some of them are leaving.
+        is_shrinking: some of them are leaving, or have left and not ended.
         again_at: when the next start is tried that was put off, on the monotonic clock; 0.0: none.
         shortages: to be told.
         killed: they were all killed: deaths are our own, and nobody is replaced.
@@ -72,7 +76,10 @@ class Crew:
         self.shortages: list[Shortage] = []
         self._memory_kills: MemoryKills | None = None
         self._wanted_bytes = 0
+        """Memory to be had before another start, since one was killed for want of it."""
         self._killed_why = ""
+        self._killed_before = 0
+        """The number of the last worker that was started before that."""
         self._waits = 0
         self._failed: tuple[Death, bool, str] | None = None
         """The last that ended before its first batch, not judged yet."""
@@ -81,6 +88,8 @@ class Crew:
         self._poll = poll
         self.ends = select.poll()
         self._numbers = 0
+        self._departed: dict[int, WorkerProcess] = {}
+        """Who has left, and only has to end."""
 
     # --- births -----------------------------------------------------------------------------
 
@@ -106,6 +115,8 @@ class Crew:
                 self._launch(slot, birth, state)
             except OSError as error:
                 self._do_without(error, whole=whole)
+            else:
+                self._put_off_others()
 
     def _do_without(self, error: OSError, *, whole: bool) -> None:
         """The system gave no process, or not what one needs."""
@@ -114,17 +125,20 @@ class Crew:
         if worker.number in self._arenas.views:
             self._arenas.forget(worker.number)
         failure = cannot_launch(error)
-        if whole or not self.workers:
+        self.starts.note_failure(killed=True)
+        living = len(self.workers)
+        if whole or self.starts.gives_up(living, self._serving()):
             raise failure from error
-        self.starts.note_failure()
-        pause_s = max(self.starts.pause_s(len(self.workers)), Starts.FIRST_PAUSE_S)
-        said = self.starts.failed == 1 or self.starts.is_said()
-        self._put_off(pause_s, str(failure), said=said)
+        pause_s = max(self.starts.pause_s(living), Starts.FIRST_PAUSE_S)
+        self._put_off(pause_s, str(failure), said=self.starts.must_say())
 
     def _launch(self, slot: int, birth: Birth, state: FirstState) -> None:
         number = self._numbers = self._numbers + 1
         if number > ROWS:
-            raise WorkerStartError(f"{ROWS} workers of one pool have died: something kills them")
+            raise WorkerStartError(
+                f"a pool has room for {ROWS} starts of workers, and all are used up: if something "
+                "kills them, see the warnings; if you resize very often, stop() and start() again"
+            )
         worker = self.workers[number] = WorkerProcess(number, slot)
         descriptors = Descriptors()
         try:
@@ -155,17 +169,30 @@ class Crew:
         """The worker has answered a ticket, or said something of one, for the first time."""
         worker.answered = True
         self.starts.works()
-        self._wanted_bytes = 0
+        if worker.number > self._killed_before:
+            self._wanted_bytes = self._waits = 0
         if self.again_at:
             self.again_at = time.monotonic()  # starts succeed again: the others now
 
     # --- starts that wait -------------------------------------------------------------------
 
-    def _put_off(self, pause_s: float, why: str, *, said: bool = True) -> None:
+    def _put_off(self, pause_s: float, why: str, *, said: bool) -> None:
         self.again_at = time.monotonic() + pause_s
         if said:
-            staying = sum(not worker.leaving for worker in self.workers.values())
-            self.shortages.append(Shortage(staying, self.size, why, pause_s))
+            self.shortages.append(Shortage(self._serving(), self.size, why, pause_s))
+
+    def _put_off_others(self) -> None:
+        """One was started. While starts fail, or memory is short, the others wait for what becomes
+        of it: its first batch brings them."""
+        pause_s = self.starts.pause_s(len(self.workers))
+        if self._wanted_bytes and self._serving():
+            pause_s = max(pause_s, Starts.LONGEST_ALONE_S)
+        if pause_s and self.vacancies():
+            self._put_off(pause_s, "", said=False)
+
+    def _serving(self) -> int:
+        """How many have answered a ticket, and stay."""
+        return sum(worker.answered and not worker.leaving for worker in self.workers.values())
 
     def is_due(self) -> bool:
         """Whether a start that was put off may be tried now."""
@@ -191,6 +218,9 @@ class Crew:
         pause_s = min(Starts.LONGEST_PAUSE_S, Starts.FIRST_PAUSE_S * 2.0 ** min(self._waits, 30))
         why = no_room(self._killed_why, self._wanted_bytes, available)
         self._put_off(pause_s, why, said=self._waits == 1)
+        if pause_s == Starts.LONGEST_PAUSE_S:
+            # What it had may have been pages of files, which the system takes back by itself.
+            self._wanted_bytes = max(LEAST_WORKER_BYTES, self._wanted_bytes // 2)
         return False
 
     # --- size -------------------------------------------------------------------------------
@@ -205,8 +235,25 @@ class Crew:
     def leaving(self) -> dict[int, WorkerProcess]:
         """Who is to leave, by number."""
         found = {n: worker for n, worker in self.workers.items() if worker.leaving}
-        self.is_shrinking = bool(found)
+        self.is_shrinking = bool(found or self._departed)
         return found
+
+    def see_off(self, worker: WorkerProcess) -> None:
+        """It has left: its slot is vacant, and it only has to end."""
+        del self.workers[worker.number]
+        self._arenas.forget(worker.number)
+        worker.kill_at = time.monotonic() + DEPARTURE_S
+        self._departed[worker.number] = worker
+
+    def end_departed(self) -> None:
+        """Reap those who have left and ended; kill those who take too long."""
+        for worker in list(self._departed.values()):
+            if _has_ended(worker):
+                self._poll.unregister(worker.watch)
+                self.ends.unregister(worker.watch)
+                self._forget(worker)
+            elif time.monotonic() > worker.kill_at:
+                worker.kill()
 
     # --- deaths -----------------------------------------------------------------------------
 
@@ -231,6 +278,7 @@ class Crew:
         if not (worker.overdue or worker.leaving):
             self._note_memory(death)
         if not (blamed or worker.answered or worker.excused or worker.leaving):
+            worker.failed = True
             self.starts.note_failure(killed=is_kill(death.exitcode))
             self._failed = death, worker.ready, start_errors
         return death
@@ -240,6 +288,7 @@ class Crew:
         if kills and death.exitcode == -signal.SIGKILL and (where := kills.risen()):
             needed = max(LEAST_WORKER_BYTES, death.peak_rss_bytes or 0)
             self._wanted_bytes = max(self._wanted_bytes, needed)
+            self._killed_before = self._numbers
             self._killed_why = killed_for_memory(death, where)
 
     def judge(self) -> None:
@@ -252,35 +301,38 @@ class Crew:
         failed, self._failed = self._failed, None
         if failed is not None:
             death, ready, start_errors = failed
-            if self.starts.gives_up(living):
+            if self.starts.gives_up(living, self._serving()):
                 count = self.starts.failed
                 raise died_too_often(count, death, ready=ready, start_errors=start_errors)
             if pause_s := self.starts.pause_s(living):
                 why = failed_start(death, start_errors)
-                self._put_off(pause_s, why, said=self.starts.is_said())
+                self._put_off(pause_s, why, said=self.starts.must_say())
         if not living and self.again_at:
             self.again_at = min(self.again_at, time.monotonic() + Starts.LONGEST_ALONE_S)
 
     def kill(self) -> None:
         """SIGKILL for all. Any thread, any signal handler."""
         self.killed = True
-        for worker in list(self.workers.values()):
+        for worker in self._everyone():
             worker.kill()
+
+    def _everyone(self) -> list[WorkerProcess]:
+        return [*self.workers.values(), *self._departed.values()]
 
     def await_end(self, deadline: float) -> None:
         """Reap what ends before the deadline."""
-        while self.workers:
+        while everyone := self._everyone():
             poll = select.poll()
-            for worker in list(self.workers.values()):
+            for worker in everyone:
                 if worker.watch < 0:  # its start was interrupted
                     self._forget(worker)
                 else:
                     poll.register(worker.watch, select.POLLIN)
-            if not self.workers:
-                return
             left_s = deadline - time.monotonic()
-            for worker in self.ended({fd for fd, _ in poll.poll(max(0, int(left_s * 1000)))}):
-                self._forget(worker)
+            ended = {fd for fd, _ in poll.poll(max(0, int(left_s * 1000)))}
+            for worker in everyone:
+                if worker.watch in ended:
+                    self._forget(worker)
             if left_s <= 0:
                 return
 
@@ -288,18 +340,20 @@ class Crew:
         if worker.pid > 0:
             worker.reap()
         worker.close()
-        del self.workers[worker.number]
+        self.workers.pop(worker.number, None)
+        self._departed.pop(worker.number, None)
 
     def release_lives(self) -> None:
         """Close the write ends of the life pipes, in a process that is not the consumer."""
-        for worker in self.workers.values():
+        for worker in self._everyone():
             worker.release_life()
 
     def close(self) -> None:
         """Close all descriptors of all workers; those that live are reaped another time."""
-        for worker in list(self.workers.values()):
+        for worker in self._everyone():
             worker.close()
         self.workers.clear()
+        self._departed.clear()
 
     def check(self) -> None:
         """Assert what must hold between calls."""
@@ -312,3 +366,9 @@ class Crew:
         vacant = self.vacancies()
         assert self.killed or self.again_at or not vacant, f"vacant slots: {vacant}"
         assert self.workers.keys() <= self._arenas.views.keys(), "a worker without an arena"
+
+
+def _has_ended(worker: WorkerProcess) -> bool:
+    poll = select.poll()
+    poll.register(worker.watch, select.POLLIN)
+    return bool(poll.poll(0))

@@ -106,6 +106,19 @@ class Pool:
         self.traffic.dismiss(self.crew.leaving())
         self._fill()
 
+    def _see_off(self, told: list[Told]) -> None:
+        """Who has left takes no ticket with it, and makes room for another; who has not is told
+        again."""
+        crew, traffic = self.crew, self.traffic
+        left = [worker for worker in crew.leaving().values() if worker.left]
+        if left:
+            traffic.lost_with({worker.number for worker in left}, told)
+            for worker in left:
+                crew.see_off(worker)
+            self._fill()
+        traffic.dismiss(crew.leaving())
+        crew.end_departed()
+
     # --- wait and collect -------------------------------------------------------------------
 
     def wait(self, timeout_s: float | None) -> None:
@@ -134,6 +147,7 @@ class Pool:
     def collect(self) -> list[Told]:
         """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
         told, self._deaths = self._deaths, []
+        traffic = self.traffic
         if self.crew.killed:  # these deaths are our own
             return told
         events = self._poll.poll(0)
@@ -142,17 +156,17 @@ class Pool:
             if dead:
                 self._bury(dead, told)
             else:
-                self.traffic.read(told)
-            if self.traffic.ledger.unwritten:
-                self.traffic.write()
+                traffic.read(told)
         if self.crew.again_at and self.crew.is_due():
             self._fill()
         while self.crew.shortages:
             told.append(self.crew.shortages.pop(0))
         if self.crew.is_shrinking:
-            self.traffic.dismiss(self.crew.leaving())
+            self._see_off(told)
+        if traffic.ledger.unwritten:
+            traffic.write()
         if self._timed:  # after the reports: who has answered is not late
-            for number in self.traffic.occupations.overdue(time.monotonic_ns()):
+            for number in traffic.occupations.overdue(time.monotonic_ns()):
                 self.crew.workers[number].kill_overdue()
         return told
 
@@ -164,8 +178,11 @@ class Pool:
         for worker, death in deaths:
             ticket = blamed.get(worker.number)
             if worker.overdue or not worker.leaving:
-                known = death._replace(replaced=not self.crew.again_at)
-                told.append(known if ticket is None else Lost(ticket, known))
+                known = death._replace(replaced=not (worker.leaving or self.crew.again_at))
+                if ticket is not None:
+                    told.append(Lost(ticket, known))
+                elif known.replaced or not worker.failed:  # else a shortage is said, now and then
+                    told.append(known)
             elif ticket is not None:  # it was told to end, so its batch is not to blame
                 self.traffic.issue_again(ticket)
 

@@ -35,16 +35,18 @@ class Starts:
     A start has failed when the system refused it, or when the worker ended before its first batch.
     It has succeeded when the worker has answered a ticket.
 
-    While a worker lives, somebody may come to serve or does: then a failure costs a pause before
-    the next try, longer each time. With nobody left, the run is given up once failures are too
-    many; what ends by itself, or by a fault of its own, does so again, while a kill comes from
-    elsewhere and may have been the last.
+    From the third on a failure costs a pause before the next try, longer each time. The run is
+    given up once failures are too many, and nobody serves: that is, none who has answered a ticket
+    is left. What ends by itself, or by a fault of its own, does so again, while a kill, or a
+    refusal, comes from elsewhere and may have been the last: of these, many are borne while others
+    are still starting.
     """
 
     LIMIT: ClassVar = 3
     """So many failures may be an accident."""
     LIMIT_OF_KILLS: ClassVar = 10
-    """The same, where they were kills."""
+    """The same, where they came from elsewhere and nobody is left, starting or serving."""
+    LIMIT_WHILE_OTHERS_START: ClassVar = 40
     FIRST_PAUSE_S: ClassVar = 0.1
     LONGEST_PAUSE_S: ClassVar = 30.0
     LONGEST_ALONE_S: ClassVar = 1.0
@@ -53,20 +55,24 @@ class Starts:
     def __init__(self) -> None:
         self.failed = 0
         self._by_themselves = 0
+        self._said = 0
+        """How many there were when a warning was last worth it."""
 
     def note_failure(self, *, killed: bool = False) -> None:
-        """One more. `killed`: from elsewhere, by a signal."""
+        """One more. `killed`: from elsewhere, by a signal, or by the system's refusal."""
         self.failed += 1
         self._by_themselves += not killed
 
     def works(self) -> None:
         """A new worker has answered its first ticket."""
-        self.failed = self._by_themselves = 0
+        self.failed = self._by_themselves = self._said = 0
 
-    def gives_up(self, living: int) -> bool:
+    def gives_up(self, living: int, serving: int) -> bool:
         """Whether no further start is tried, with so many workers left."""
-        too_many = self._by_themselves >= self.LIMIT or self.failed >= self.LIMIT_OF_KILLS
-        return not living and too_many
+        if serving:
+            return False
+        limit = self.LIMIT_WHILE_OTHERS_START if living else self.LIMIT_OF_KILLS
+        return self._by_themselves >= self.LIMIT or self.failed >= limit
 
     def pause_s(self, living: int) -> float:
         """How long the next start is put off, with so many workers left."""
@@ -76,10 +82,12 @@ class Starts:
         longest_s = self.LONGEST_PAUSE_S if living else self.LONGEST_ALONE_S
         return min(longest_s, self.FIRST_PAUSE_S * 2.0 ** min(beyond, 30))
 
-    def is_said(self) -> bool:
-        """Whether this failure is worth a warning, of those that cost a pause: ever fewer are."""
-        triples, rest = divmod(self.failed, self.LIMIT)
-        return not rest and triples > 0 and not triples & (triples - 1)
+    def must_say(self) -> bool:
+        """Whether the failures so far are worth another warning: when they are twice as many."""
+        if self.failed < max(1, 2 * self._said):
+            return False
+        self._said = self.failed
+        return True
 
 
 def is_kill(exitcode: int | None) -> bool:

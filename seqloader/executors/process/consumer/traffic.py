@@ -21,6 +21,7 @@ from seqloader.executors.process.wire.layouts import DEFINES
 from seqloader.executors.process.wire.records import (
     COMPUTED,
     FAILED,
+    LEFT,
     NOTICED,
     RAISED,
     READY,
@@ -34,7 +35,9 @@ from seqloader.executors.process.wire.table import (
     FLOOR,
     LEAVE,
     ROW_WORDS,
+    SERVES,
     TABLE_BYTES,
+    TAKEN,
     Table,
 )
 from seqloader.memory.descriptors import Descriptors
@@ -142,13 +145,18 @@ class Traffic:
         self._descriptors.close()
 
     def dismiss(self, leaving: dict[int, WorkerProcess]) -> None:
-        """Tell workers to leave after what they work on; who waits for a ticket need not wait."""
+        """Tell workers to leave after what they work on. Who waits for a ticket need not wait; who
+        takes none yet is still starting, and has nothing that could be lost."""
         assert self._table is not None
-        for number in leaving:
-            self._table.words[number * ROW_WORDS + LEAVE] = 1
-        for number, serial in self.occupations.noted(leaving).items():
-            if not serial:
-                leaving[number].nudge()
+        words = self._table.words
+        for number, worker in leaving.items():
+            words[number * ROW_WORDS + LEAVE] = 1
+            if words[number * ROW_WORDS + TAKEN]:
+                worker.nudged = False
+            elif words[number * ROW_WORDS + SERVES]:
+                worker.nudge()
+            else:
+                worker.kill()
 
     def make_room(self, ahead: int) -> None:
         """So many tickets may be on their way from now on."""
@@ -254,6 +262,9 @@ class Traffic:
         worker = self._crew.workers[report.worker]
         if report.kind == READY:
             worker.note_ready()
+            return
+        if report.kind == LEFT:
+            worker.left = True
             return
         data = self._take(report, view)
         if report.kind == NOTICED:

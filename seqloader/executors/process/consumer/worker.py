@@ -54,6 +54,14 @@ class WorkerProcess:
         """Whether it has reported on a ticket: it can work."""
         self.leaving = False
         """Whether it is to leave: nobody takes its place."""
+        self.nudged = False
+        """Whether it was woken for that, since it last had a ticket."""
+        self.left = False
+        """Whether it has left, and takes no ticket: it only has to end."""
+        self.kill_at = 0.0
+        """When it has had time enough for that, on the monotonic clock."""
+        self.failed = False
+        """Whether it ended before it had done anything."""
         self.excused = False
         """Whether it ended while it waited for the first state: that says nothing of others."""
         self.overdue = False
@@ -141,11 +149,9 @@ class WorkerProcess:
         return os.pread(self._capture, size - start, start).decode(errors="replace").strip()
 
     def nudge(self) -> None:
-        """It is to leave, and waits for a ticket: so it need not wait. One that is still starting
-        has nothing that could be lost."""
-        if not self.ready:
-            self.kill()
-        elif self.pid > 0 and not self._gone:
+        """It is to leave, and waits for a ticket: it need not wait. Once is enough."""
+        if not self.nudged and self.pid > 0 and not self._gone:
+            self.nudged = True
             with contextlib.suppress(OSError):
                 os.kill(self.pid, LEAVE_SIGNAL)
 

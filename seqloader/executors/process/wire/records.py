@@ -15,6 +15,7 @@ __all__ = [
     "DROPPED",
     "EMPTY_ATTEMPT",
     "FAILED",
+    "LEFT",
     "NOTICED",
     "RAISED",
     "READY",
@@ -49,13 +50,15 @@ FAILED: Final = 5
 
 NOTICED: Final = 6
 """Beside the answers: what a first batch may have drawn lies in a block (drawn_values.py)."""
+LEFT: Final = 7
+"""The worker was to leave, and takes no more tickets. Its last report."""
 
 
 class Report(NamedTuple):
     """What a worker says about one ticket."""
 
     serial: int
-    """Of the ticket; 0 for READY and NOTICED, and for FAILED before any ticket."""
+    """Of the ticket; 0 for READY, NOTICED and LEFT, and for FAILED before any ticket."""
     offset: int
     """Of the block in its arena, in bytes."""
     size: int

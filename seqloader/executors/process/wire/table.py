@@ -10,6 +10,7 @@ writer; reading and storing one is a single access.
     row      TAKEN         worker     serial of the ticket it works on; 0: none
              SINCE         worker     when it took it, CLOCK_MONOTONIC in ns; stored before TAKEN
              ACKNOWLEDGED  worker     it holds no mapping of a state older than this version
+             SERVES        worker     1: it takes tickets, or is about to
              LEAVE         consumer   1: it is to leave after what it works on
 """
 
@@ -26,6 +27,7 @@ __all__ = [
     "LEAVE",
     "ROWS",
     "ROW_WORDS",
+    "SERVES",
     "SINCE",
     "TABLE_BYTES",
     "TAKEN",
@@ -44,7 +46,8 @@ FIRST_OFFSET: Final = 2
 TAKEN: Final = 0
 SINCE: Final = 1
 ACKNOWLEDGED: Final = 2
-LEAVE: Final = 3
+SERVES: Final = 3
+LEAVE: Final = 4
 
 
 class Table:

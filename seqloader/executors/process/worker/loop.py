@@ -10,12 +10,12 @@ Rules
     R5  A process that user code forked from here never answers: it leaves by `os._exit`.
     R6  It leaves when its tickets end, or when its row says so: after the ticket that it works on,
         or out of the wait for one, which a signal cuts short. Between reading a ticket and noting
-        it that signal may cut as well: then the ticket is lost as with a death, at no cost.
+        it that signal may cut as well: then the ticket is lost as with a death, at no cost. Who
+        leaves so reports LEFT as the last: the consumer does not wait for its end.
 """
 
 from __future__ import annotations
 
-import contextlib
 import marshal
 import os
 import signal
@@ -30,6 +30,7 @@ from seqloader.executors.process.wire.records import (
     DROPPED,
     EMPTY_ATTEMPT,
     FAILED,
+    LEFT,
     NOTICED,
     RAISED,
     RECORD_BYTES,
@@ -42,6 +43,7 @@ from seqloader.executors.process.wire.table import (
     FLOOR,
     LEAVE,
     ROW_WORDS,
+    SERVES,
     SINCE,
     TAKEN,
 )
@@ -125,12 +127,22 @@ class Loop:
     def serve(self) -> None:
         """Answer tickets until the pipe ends, or this worker is to leave."""
         signal.signal(LEAVE_SIGNAL, self._leave_if_idle)
-        with contextlib.suppress(_Leave):
+        self._row[SERVES] = 1
+        try:
             self._serve()
+        except _Leave:
+            pass
+        finally:
+            # Not the default, by which a late signal would end the process. And the table of
+            # handlers keeps nothing of the user's alive until the interpreter's last moments.
+            signal.signal(LEAVE_SIGNAL, signal.SIG_IGN)
+        if self._row[LEAVE]:
+            self.report(0, LEFT)
 
     def _leave_if_idle(self, signum: int, frame: FrameType | None) -> None:
         # Nothing of the user's is cut short, nor a finalizer that runs between two bytecodes.
-        if frame is not None and frame.f_code is Loop._serve.__code__ and not self._row[TAKEN]:
+        row, is_ours = self._row, frame is not None and frame.f_code is _SERVING
+        if is_ours and row[LEAVE] and not row[TAKEN]:
             raise _Leave
 
     def _serve(self) -> None:
@@ -218,3 +230,6 @@ class Loop:
     def _leave_if_forked(self) -> None:
         if os.getpid() != self._pid:
             os._exit(0)
+
+
+_SERVING: Final = Loop._serve.__code__
