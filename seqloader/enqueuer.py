@@ -225,10 +225,12 @@ class OrderedEnqueuer(Generic[Batch]):
         nobody waits for that. Order, random numbers and saved states do not depend on it. Where
         `max_queue_size` was not given, it follows. Before `start()`, it says how many that starts.
 
+        With `start_method="fork"`, workers that are forked later see what was changed in place
+        since, and must not be forked once a library has begun to use threads or a GPU.
+
         Raises:
             RuntimeError: Batches are computed in the consumer.
             TypeError: An `Executor` of the user's own has a fixed number of workers.
-            WorkerStartError: Workers cannot start; the enqueuer is stopped.
         """
         self._run.session.resize(workers)
 

@@ -27,7 +27,7 @@ class Stats:
     retried: int
     """Tickets issued again because `__getitem__` raised or its worker died."""
     respawns: int
-    """Workers that died and were replaced."""
+    """Workers that died, without those that `resize` had told to leave."""
     waited_s: float
     """Seconds the consumer waited for batches."""
     nbytes: int

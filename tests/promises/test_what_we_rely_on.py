@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _abc  # type: ignore[import-not-found]
+import _thread
 import abc
 import argparse
 import copyreg
@@ -12,6 +13,7 @@ import enum
 import functools
 import gc
 import importlib
+import inspect
 import json
 import marshal
 import multiprocessing
@@ -746,3 +748,29 @@ def test_torch_has_the_calls_that_page_lock_memory():
         assert int(status) > 0
         assert calls.cudaGetErrorString(status)
         assert calls.cudaHostUnregister(4096) != calls.cudaError.success
+
+
+def test_a_trainer_is_told_by_that_method_where_it_begins():
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    pytest.importorskip("torch", reason="torch is not installed")
+
+    method = transformers.Trainer._init_training_state
+
+    assert [*inspect.signature(method).parameters] == [
+        "self", "max_steps", "num_update_steps_per_epoch", "num_train_epochs",
+        "resume_from_checkpoint", "trial",
+    ]  # fmt: skip
+    assert inspect.signature(method).return_annotation in ("tuple[int, int]", tuple[int, int])
+
+
+def test_a_thread_that_python_has_not_made_is_a_dummy():
+    asked, ended = [], threading.Event()
+
+    def ask():
+        asked.append(threading.current_thread())
+        ended.set()
+
+    _thread.start_new_thread(ask, ())
+    ended.wait()
+
+    assert isinstance(asked[0], threading._DummyThread)

@@ -15,7 +15,8 @@ One ticket, time going down
 Records
     ticket     64 bytes: serial, epoch, position, index, attempt, state version and offset
     report     64 bytes: serial, block, layout, kind; whatever is longer lies in the block
-    table      words of shared memory: the floor; per worker what it has taken, and since when
+    table      words of shared memory: the floor; per worker what it has taken, and since when,
+               and whether it is to leave
     arena      a worker's memory file, mapped once on each side; blocks, one word each
     state      the Sequence as published: immutable ranges of one memory file, mapped privately
     gate       a pipe that becomes readable when there is a first state; workers start before
@@ -40,9 +41,14 @@ Rules
     R9   A published state is never changed. Tickets carry the version they are to be computed with.
          Shared arrays (memory/shared_arrays.py) have files of their own, and are of no version.
 
+    R10  A worker that is to leave takes no ticket once it has seen that, and says LEFT as its last.
+         A ticket that went down with its leaving is written again, and nobody is to blame for it.
+         Nobody waits for its end.
+
 When it breaks
     sequence raises   RAISED report, the exception in a block; the worker lives on
     worker dies       its ticket is Lost (the enqueuer tries again); a new worker takes the slot
+    no new worker     fewer go on; the next start is tried after a pause (consumer/starts.py)
     worker is stuck   with timeout_s: asked for its stack, killed, as above
     memory runs out   MemoryError, RAISED like any other
     consumer dies     the life pipes hang up, the kernel kills the workers' groups and frees all
