@@ -36,6 +36,8 @@ class Death(NamedTuple):
     """What it was doing, if it passed the time limit and could still say so."""
     replaced: bool = True
     """Whether its successor was started at once."""
+    failed: bool = False
+    """Whether it ended before its first batch: if no successor is started, a `Shortage` tells."""
 
 
 class Shortage(NamedTuple):

@@ -239,8 +239,9 @@ class Epoch:
 
     def _note_death(self, ticket: Ticket | None, death: Death, *, again: bool) -> None:
         self._counters.respawns += 1
-        text = messages.lost_warning(ticket, death, again=again)
-        self.warnings.append(WorkerLostWarning(text))
+        if death.replaced or not death.failed:  # else a shortage is said, and not at each try
+            text = messages.lost_warning(ticket, death, again=again)
+            self.warnings.append(WorkerLostWarning(text))
         self._note_edits()
         if death.reason == "timeout":
             import logging  # not above: the first workers would wait for it

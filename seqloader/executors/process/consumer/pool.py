@@ -178,11 +178,9 @@ class Pool:
         for worker, death in deaths:
             ticket = blamed.get(worker.number)
             if worker.overdue or not worker.leaving:
-                known = death._replace(replaced=not (worker.leaving or self.crew.again_at))
-                if ticket is not None:
-                    told.append(Lost(ticket, known))
-                elif known.replaced or not worker.failed:  # else a shortage is said, now and then
-                    told.append(known)
+                replaced = not (worker.leaving or self.crew.again_at)
+                known = death._replace(replaced=replaced, failed=worker.failed)
+                told.append(known if ticket is None else Lost(ticket, known))
             elif ticket is not None:  # it was told to end, so its batch is not to blame
                 self.traffic.issue_again(ticket)
 
