@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -14,6 +16,7 @@ import pytest
 
 from seqloader import OrderedEnqueuer, Sequence, WorkerStartError, batch_context
 from seqloader.errors import SeqloaderWarning
+from seqloader.executors.thread import ThreadExecutor
 
 POOLS = {
     "spawn": {},
@@ -331,8 +334,6 @@ class Fixed:
     """An executor that cannot be resized: one of threads, without the method."""
 
     def __new__(cls):
-        from seqloader.executors.thread import ThreadExecutor
-
         methods = {n: v for n, v in vars(ThreadExecutor).items() if n not in ("resize", "__dict__")}
         return type("Fixed", (), methods)(1)
 
@@ -411,3 +412,78 @@ def test_a_stopped_enqueuer_keeps_the_size_it_was_given(make_any):
     enqueuer.resize(2)
 
     assert (enqueuer.workers, enqueuer.is_running()) == (2, False)
+
+
+class Lingers(Drawn):
+    """Its workers do not end before a gate is open: user code may take long at an exit."""
+
+    def __init__(self, gate):
+        super().__init__(40)
+        self.gate = gate
+
+    def __getitem__(self, index):
+        if not hasattr(sys, "lingers"):
+            sys.lingers = True
+            atexit.register(self.gate.pass_through, os.getpid())
+        return super().__getitem__(index)
+
+
+def test_nobody_waits_for_the_end_of_a_worker_that_has_left(make_any, gate):
+    enqueuer = make_any(Lingers(gate), workers=3, max_queue_size=4)
+    indices = []
+    for batch in enqueuer:
+        indices.append(batch[0])
+        # What was just issued wakes a worker that is told to leave in the same moment.
+        enqueuer.resize(1 if len(indices) % 4 == 0 else 3)
+    enqueuer.resize(1)
+    again = [batch[0] for batch in enqueuer]
+
+    assert indices == again == list(range(40))
+    assert gate.left() == set()
+    assert enqueuer.stats().respawns == 0
+    gate.open()
+
+
+class Writes(Drawn):
+    """Keeps a file open in the worker, as a cache or a log does, and closes it at the end."""
+
+    def __init__(self, folder):
+        super().__init__(60)
+        self.folder = folder
+
+    def __getitem__(self, index):
+        if not hasattr(sys, "kept_file"):
+            sys.kept_file = (self.folder / f"written-by-{os.getpid()}").open("w")
+        sys.kept_file.write("x")
+        return super().__getitem__(index)
+
+
+def test_who_leaves_ends_as_at_a_stop(make_any, tmp_path):
+    enqueuer = make_any(Writes(tmp_path), workers=4)
+    for batch in enqueuer:
+        enqueuer.resize(4 if batch[0] % 6 else 1)
+    enqueuer.stop()
+
+    sizes = [file.stat().st_size for file in tmp_path.glob("written-by-*")]
+    assert all(sizes)
+    assert 60 <= sum(sizes) <= 60 + enqueuer.max_queue_size
+
+
+def test_a_queue_that_was_asked_for_at_the_start_is_kept(pool, make_any):
+    enqueuer = make_any(Drawn(), workers=1, **pool)
+    enqueuer.start(max_queue_size=2)
+
+    enqueuer.resize(2)
+
+    assert enqueuer.max_queue_size == 2
+
+
+def test_an_executor_of_the_users_that_can_be_resized_starts_with_as_many(make_any):
+    executor = ThreadExecutor(1)
+    enqueuer = make_any(Drawn(4), executor=executor, workers=None)
+
+    enqueuer.resize(3)
+
+    with enqueuer:
+        assert (enqueuer.workers, executor.workers) == (3, 3)
+        assert len(list(enqueuer)) == 4
