@@ -328,6 +328,21 @@ def test_other_deaths_ask_for_no_room(exitcode, risen, clock, memory, monkeypatc
     assert launches.tried == 1
 
 
+def test_a_kill_for_want_of_memory_of_long_ago_says_nothing_of_one_of_now(clock, monkeypatch):
+    made = []
+
+    def counting():
+        made.append(clock.s)
+        return SimpleNamespace(risen=lambda: "")
+
+    monkeypatch.setattr(crew_module, "MemoryKills", counting)
+    crew = crew_of(1, [0])
+    for clock.s in (101.0, 129.0, 130.0, 131.0, 175.0):  # the ends of epochs
+        crew.watch_memory()
+
+    assert made == [100.0, 130.0, 175.0]
+
+
 def test_with_nobody_left_a_start_is_tried_whatever_room_there_is(clock, memory, monkeypatch):
     crew = crew_of(1, [0])
     launches = launching(crew, monkeypatch)

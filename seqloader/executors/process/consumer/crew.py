@@ -44,6 +44,8 @@ __all__ = ["Crew"]
 LEAST_WORKER_BYTES: Final = 64 << 20
 """An interpreter with numpy; where it is not known what a worker had."""
 
+RECOUNT_S: Final = 30.0
+
 DEPARTURE_S: Final = 5.0
 """How long a worker that has left may take to end, as what user code does at an exit."""
 
@@ -75,6 +77,7 @@ class Crew:
         self.again_at = 0.0
         self.shortages: list[Shortage] = []
         self._memory_kills: MemoryKills | None = None
+        self._recount_at = 0.0
         self._wanted_bytes = 0
         """Memory to be had before another start, since one was killed for want of it."""
         self._killed_why = ""
@@ -161,9 +164,13 @@ class Crew:
             worker.born_ns = time.monotonic_ns()
 
     def watch_memory(self) -> None:
-        """Count kills for want of memory from now on. (Reading counts takes longer than all else
-        that a start does: so it is done while the first workers start.)"""
-        self._memory_kills = MemoryKills()
+        """Count kills for want of memory from now on, if the last time was a while ago: one of long
+        ago says nothing of a worker that dies now. (Reading counts takes longer than all else that
+        a start does: so it is done while the first workers start.)"""
+        now = time.monotonic()
+        if now >= self._recount_at:
+            self._memory_kills = MemoryKills()
+            self._recount_at = now + RECOUNT_S
 
     def note_answer(self, worker: WorkerProcess) -> None:
         """The worker has answered a ticket, or said something of one, for the first time."""

@@ -208,6 +208,7 @@ class Pool:
             self._sleep(left_s if traffic.ledger.written else 0.01)
         self._deaths += deaths
         self.arenas.forget_sizes()
+        self.crew.watch_memory()
         return in_time or woken
 
     def wake(self) -> None:
