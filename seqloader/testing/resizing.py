@@ -37,7 +37,7 @@ class ResizableConformance(ExecutorTrial):
 
         gate.wait_arrived(3)
         assert executor.workers == 3
-        _let_go(executor, gate, AHEAD)
+        _open_gate(executor, gate, AHEAD)
 
     def test_more_workers_compute_beside_those_at_work(self, tmp_path: Path) -> None:
         executor, gate = self.start_gated(tmp_path, submitted=AHEAD)
@@ -46,7 +46,7 @@ class ResizableConformance(ExecutorTrial):
         _resize(executor, more)
 
         gate.wait_arrived(more)
-        _let_go(executor, gate, AHEAD)
+        _open_gate(executor, gate, AHEAD)
 
     def test_what_is_computed_by_those_too_many_is_answered(self, tmp_path: Path) -> None:
         executor, gate = self.start_gated(tmp_path, submitted=AHEAD)
@@ -56,7 +56,7 @@ class ResizableConformance(ExecutorTrial):
         _resize(executor, 1)
 
         assert gate.left() == set()  # nobody has waited for them
-        _let_go(executor, gate, AHEAD)
+        _open_gate(executor, gate, AHEAD)
 
     def test_a_pool_that_is_resized_all_the_time_answers_each_ticket_once(self) -> None:
         executor = self.start(Numbered())
@@ -88,7 +88,7 @@ class ResizableConformance(ExecutorTrial):
             executor.submit(ticket)
 
         again.wait_arrived(3)
-        _let_go(executor, again, AHEAD)
+        _open_gate(executor, again, AHEAD)
 
     def test_what_was_discarded_after_a_resize_is_not_answered(self, tmp_path: Path) -> None:
         executor, gate = self.start_gated(tmp_path, submitted=AHEAD)
@@ -109,7 +109,7 @@ def _resize(executor: Executor, workers: int) -> None:
     within(DEADLINE_S, lambda: resize(workers, AHEAD))
 
 
-def _let_go(executor: Executor, gate: Gate, count: int) -> None:
+def _open_gate(executor: Executor, gate: Gate, count: int) -> None:
     """Open the gate: every ticket is answered, once."""
     gate.open()
     indices = [outcome.ticket.index for outcome in collect(executor, count)]
