@@ -52,12 +52,13 @@ class Sick:
 
 
 class Taking:
-    """Takes batches from a stream, and checks that they come in order."""
+    """Takes batches from a stream, at first until every worker has worked; checks their order."""
 
     def __init__(self, enqueuer):
         self.stream = enqueuer.get()
         self.taken = 0
         self.pids = []
+        self.until(lambda: len(workers_of(enqueuer)) == enqueuer.workers)
 
     def until(self, condition):
         """Take until the condition holds."""
@@ -89,7 +90,6 @@ def test_workers_that_die_at_each_start_cost_a_warning_while_another_serves(how,
     enqueuer = OrderedEnqueuer(Pids(), workers=WORKERS, worker_init=sick)
     with enqueuer, worker_deaths() as caught:
         taking = Taking(enqueuer)
-        taking.until(lambda: len(workers_of(enqueuer)) == WORKERS)
         for slot in (1, 2):
             sick.file(slot).touch()
             kill(enqueuer, slot)
@@ -113,7 +113,6 @@ def test_the_run_ends_when_the_last_one_dies_and_no_other_starts(tmp_path):
     enqueuer = OrderedEnqueuer(Pids(), workers=2, worker_init=sick)
     with enqueuer, worker_deaths():
         taking = Taking(enqueuer)
-        taking.until(lambda: len(workers_of(enqueuer)) == 2)
         sick.file(1).touch()
         kill(enqueuer, 1)
         taking.until(lambda: len(list(tmp_path.glob("ended-*"))) >= FAILURES)
@@ -131,7 +130,6 @@ def test_a_start_that_the_program_fails_ends_the_run_at_once(tmp_path):
     enqueuer = OrderedEnqueuer(Pids(), workers=2, worker_init=sick)
     with enqueuer, worker_deaths():
         taking = Taking(enqueuer)
-        taking.until(lambda: len(workers_of(enqueuer)) == 2)
         sick.file(1).touch()
         kill(enqueuer, 1)
         with pytest.raises(WorkerStartError, match="no licence left"):
@@ -152,7 +150,6 @@ def test_where_no_process_can_be_had_fewer_go_on_until_there_is_one(monkeypatch)
     enqueuer = OrderedEnqueuer(Pids(), workers=WORKERS)
     with enqueuer, worker_deaths() as caught:
         taking = Taking(enqueuer)
-        taking.until(lambda: len(workers_of(enqueuer)) == WORKERS)
         refusing.append(True)
         kill(enqueuer, 1)
         kill(enqueuer, 2)
@@ -174,7 +171,6 @@ def test_a_worker_killed_for_want_of_memory_is_replaced_when_there_is_room(monke
     enqueuer = OrderedEnqueuer(Pids(), workers=2)
     with enqueuer, worker_deaths() as caught:
         taking = Taking(enqueuer)
-        taking.until(lambda: len(workers_of(enqueuer)) == 2)
         kill(enqueuer, 1)
         taking.until(lambda: workers_of(enqueuer).keys() == {0})
         for _ in range(100):

@@ -19,7 +19,7 @@ def failed(*killed):
     """Starts of which so many have failed in a row."""
     starts = Starts()
     for one in killed:
-        starts.note_failure(killed=one)
+        starts.note_failure(from_elsewhere=one)
     return starts
 
 
@@ -57,7 +57,7 @@ def test_while_a_worker_serves_nothing_is_given_up(kills, serving):
 def test_pauses_grow_to_a_bound_which_is_lower_where_the_consumer_waits(kills, living):
     starts, pauses = Starts(), []
     for killed in kills:
-        starts.note_failure(killed=killed)
+        starts.note_failure(from_elsewhere=killed)
         pauses.append(starts.pause_s(living))
 
     bound = Starts.LONGEST_PAUSE_S if living else Starts.LONGEST_ALONE_S
@@ -71,7 +71,7 @@ def test_a_worker_that_answers_starts_the_count_anew(before, after):
     starts = failed(*before)
     starts.works()
     for killed in after:
-        starts.note_failure(killed=killed)
+        starts.note_failure(from_elsewhere=killed)
 
     anew = failed(*after)
     assert starts.failed == anew.failed

@@ -45,6 +45,7 @@ LEAST_WORKER_BYTES: Final = 64 << 20
 """An interpreter with numpy; where it is not known what a worker had."""
 
 RECOUNT_S: Final = 30.0
+"""A kill for want of memory that is older may be forgotten."""
 
 DEPARTURE_S: Final = 5.0
 """How long a worker that has left may take to end, as what user code does at an exit."""
@@ -105,8 +106,8 @@ class Crew:
         """Start a worker in every vacant slot, which loads `state` first.
 
         Raises:
-            WorkerStartError: the system refuses one, and the crew is to be `whole`, or nobody else
-                is there.
+            WorkerStartError: the system refuses one, and the crew is to be `whole`; or it has
+                refused too many, and nobody serves.
         """
         vacant = self.vacancies()
         if not vacant:
@@ -128,7 +129,7 @@ class Crew:
         if worker.number in self._arenas.views:
             self._arenas.forget(worker.number)
         failure = cannot_launch(error)
-        self.starts.note_failure(killed=True)
+        self.starts.note_failure(from_elsewhere=True)
         living = len(self.workers)
         if whole or self.starts.gives_up(living, self._serving()):
             raise failure from error
@@ -286,7 +287,7 @@ class Crew:
             self._note_memory(death)
         if not (blamed or worker.answered or worker.excused or worker.leaving):
             worker.failed = True
-            self.starts.note_failure(killed=is_kill(death.exitcode))
+            self.starts.note_failure(from_elsewhere=is_kill(death.exitcode))
             self._failed = death, worker.ready, start_errors
         return death
 
@@ -302,7 +303,7 @@ class Crew:
         """Some were buried: say when their successors are started.
 
         Raises:
-            WorkerStartError: too many have died before they had done anything, and nobody is left.
+            WorkerStartError: too many have died before they had done anything, and nobody serves.
         """
         living = len(self.workers)
         failed, self._failed = self._failed, None

@@ -99,9 +99,8 @@ class Pool:
     def resize(self, workers: int, ahead: int) -> None:
         """So many workers from now on, and batches ahead: others are started now, or those too
         many leave after the batch they compute."""
-        self._ahead = ahead
         self.arenas.keep(_kept_batches(workers, ahead))
-        self.traffic.make_room(ahead)
+        self.traffic.pipes.enlarge(ahead)
         self.crew.resize(workers)
         self.traffic.dismiss(self.crew.leaving())
         self._fill()

@@ -44,9 +44,10 @@ class Starts:
 
     LIMIT: ClassVar = 3
     """So many failures may be an accident."""
-    LIMIT_OF_KILLS: ClassVar = 10
+    LIMIT_FROM_ELSEWHERE: ClassVar = 10
     """The same, where they came from elsewhere and nobody is left, starting or serving."""
     LIMIT_WHILE_OTHERS_START: ClassVar = 40
+    """The same, where others are still starting: they may come to serve."""
     FIRST_PAUSE_S: ClassVar = 0.1
     LONGEST_PAUSE_S: ClassVar = 30.0
     LONGEST_ALONE_S: ClassVar = 1.0
@@ -58,10 +59,10 @@ class Starts:
         self._said = 0
         """How many there were when a warning was last worth it."""
 
-    def note_failure(self, *, killed: bool = False) -> None:
-        """One more. `killed`: from elsewhere, by a signal, or by the system's refusal."""
+    def note_failure(self, *, from_elsewhere: bool = False) -> None:
+        """One more. `from_elsewhere`: a kill, or the system's refusal."""
         self.failed += 1
-        self._by_themselves += not killed
+        self._by_themselves += not from_elsewhere
 
     def works(self) -> None:
         """A new worker has answered its first ticket."""
@@ -71,7 +72,7 @@ class Starts:
         """Whether no further start is tried, with so many workers left."""
         if serving:
             return False
-        limit = self.LIMIT_WHILE_OTHERS_START if living else self.LIMIT_OF_KILLS
+        limit = self.LIMIT_WHILE_OTHERS_START if living else self.LIMIT_FROM_ELSEWHERE
         return self._by_themselves >= self.LIMIT or self.failed >= limit
 
     def pause_s(self, living: int) -> float:

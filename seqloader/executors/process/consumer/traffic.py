@@ -158,10 +158,6 @@ class Traffic:
             else:
                 worker.kill()
 
-    def make_room(self, ahead: int) -> None:
-        """So many tickets may be on their way from now on."""
-        self.pipes.enlarge(ahead)
-
     # --- tickets ----------------------------------------------------------------------------
 
     def submit(self, ticket: Ticket) -> None:
