@@ -11,7 +11,7 @@ import pytest
 from deaths import worker_deaths
 
 from seqloader import OrderedEnqueuer, Sequence, WorkerStartError
-from seqloader.executors.process.consumer import crew as crew_module
+from seqloader.executors.process.consumer import schedule as schedule_module
 from seqloader.executors.process.consumer.birth import Birth
 from seqloader.memory.kills import MemoryKills
 from seqloader.testing import DEADLINE_S
@@ -166,7 +166,7 @@ def test_where_no_process_can_be_had_fewer_go_on_until_there_is_one(monkeypatch)
 
 def test_a_worker_killed_for_want_of_memory_is_replaced_when_there_is_room(monkeypatch):
     available = [0]
-    monkeypatch.setattr(crew_module, "available_bytes", lambda: available[0])
+    monkeypatch.setattr(schedule_module, "available_bytes", lambda: available[0])
     monkeypatch.setattr(MemoryKills, "risen", lambda kills: "the machine")
     enqueuer = OrderedEnqueuer(Pids(), workers=2)
     with enqueuer, worker_deaths() as caught:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from seqloader import WorkerStartError
-from seqloader.executors.process.consumer import crew as crew_module
+from seqloader.executors.process.consumer import schedule as schedule_module
 from seqloader.executors.process.consumer.arena import Arenas
 from seqloader.executors.process.consumer.crew import Crew
 from seqloader.tickets import Death
@@ -25,7 +25,7 @@ def crew_of(size, slots):
         )
         arenas.views[number] = SimpleNamespace(number=number, orphaned=False)
     crew._numbers = len(slots)
-    crew.watch_memory()
+    crew.schedule.watch_memory()
     return crew
 
 
@@ -122,7 +122,7 @@ class Launches:
 def clock(monkeypatch):
     """The crew's clock, which the test sets."""
     now = SimpleNamespace(s=100.0)
-    monkeypatch.setattr(crew_module, "time", SimpleNamespace(monotonic=lambda: now.s))
+    monkeypatch.setattr(schedule_module, "time", SimpleNamespace(monotonic=lambda: now.s))
     return now
 
 
@@ -139,17 +139,17 @@ def test_a_refused_start_is_put_off_and_said_while_others_live(clock, monkeypatc
     crew.fill(birth=None, state=None)
 
     assert launches.tried == 1  # the second vacancy waits as well
-    [shortage] = crew.shortages
+    [shortage] = crew.schedule.shortages
     assert (shortage.workers, shortage.wanted) == (1, 3)
     assert "no process" in shortage.why
     crew.check()
     crew.fill(birth=None, state=None)
     assert launches.tried == 1
     clock.s += shortage.pause_s
-    assert crew.is_due()
+    assert crew.schedule.is_due()
     crew.fill(birth=None, state=None)
     assert crew.vacancies() == []
-    assert crew.again_at == 0
+    assert crew.schedule.again_at == 0
 
 
 def test_pauses_grow_while_the_system_refuses(clock, monkeypatch):
@@ -159,24 +159,24 @@ def test_pauses_grow_while_the_system_refuses(clock, monkeypatch):
 
     while crew.vacancies():
         crew.fill(birth=None, state=None)
-        if crew.again_at:
-            pauses.append(round(crew.again_at - clock.s, 3))
-            clock.s = crew.again_at
+        if crew.schedule.again_at:
+            pauses.append(round(crew.schedule.again_at - clock.s, 3))
+            clock.s = crew.schedule.again_at
 
     assert pauses == [0.1, 0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
-    assert len(crew.shortages) == 4  # the first, the second, the fourth and the eighth are said
+    assert len(crew.schedule.shortages) == 4  # the first, second, fourth and eighth are said
 
 
 def test_a_crew_that_was_made_smaller_meanwhile_waits_for_nobody(clock, monkeypatch):
     crew = crew_of(2, [0])
     launching(crew, monkeypatch, refusals=1)
     crew.fill(birth=None, state=None)
-    assert crew.again_at > 0
+    assert crew.schedule.again_at > 0
 
     crew.resize(1)
     crew.fill(birth=None, state=None)
 
-    assert crew.again_at == 0
+    assert crew.schedule.again_at == 0
 
 
 def test_a_refused_start_is_an_error_where_all_are_wanted(clock, monkeypatch):
@@ -194,7 +194,7 @@ def test_with_nobody_left_the_tenth_refusal_is_an_error(clock, monkeypatch):
     with pytest.raises(WorkerStartError, match="no process"):
         for _ in range(20):
             crew.fill(birth=None, state=None)
-            clock.s = crew.again_at
+            clock.s = crew.schedule.again_at
 
     assert launches.tried == 10
     assert clock.s < 100.0 + 6
@@ -205,12 +205,12 @@ def test_after_a_pause_one_is_started_and_its_first_batch_brings_the_others(cloc
     launches = launching(crew, monkeypatch, refusals=3)
     while launches.refusals:
         crew.fill(birth=None, state=None)
-        clock.s = crew.again_at
+        clock.s = crew.schedule.again_at
 
     crew.fill(birth=None, state=None)
     assert len(crew.workers) == 2
     crew.note_answer(crew.workers[max(crew.workers)])
-    assert crew.is_due()
+    assert crew.schedule.is_due()
     crew.fill(birth=None, state=None)
 
     assert crew.vacancies() == []
@@ -236,12 +236,12 @@ def test_deaths_before_a_first_batch_put_the_next_start_off_from_the_third_on(cl
     for number in (2, 3, 4, 5):
         bury(crew, number, exitcode=1)
         crew.judge()
-        waited.append(round(max(0.0, crew.again_at - clock.s), 3))
-        clock.s = max(clock.s, crew.again_at)
+        waited.append(round(max(0.0, crew.schedule.again_at - clock.s), 3))
+        clock.s = max(clock.s, crew.schedule.again_at)
         crew.fill(birth=None, state=None)
 
     assert waited == [0, 0, 0.1, 0.2]
-    [shortage] = crew.shortages  # of two failures after the second, one is said
+    [shortage] = crew.schedule.shortages  # of two failures after the second, one is said
     assert "4242" in shortage.why
 
 
@@ -251,14 +251,14 @@ def test_when_the_last_one_dies_the_others_do_not_wait_for_long(clock, monkeypat
     for number in range(2, 12):
         bury(crew, number, exitcode=-9)
         crew.judge()
-        clock.s = max(clock.s, crew.again_at) if number < 11 else clock.s
+        clock.s = max(clock.s, crew.schedule.again_at) if number < 11 else clock.s
         crew.fill(birth=None, state=None)
-    assert crew.again_at - clock.s == pytest.approx(12.8)
+    assert crew.schedule.again_at - clock.s == pytest.approx(12.8)
 
     bury(crew, 1, exitcode=-9, answered=True)
     crew.judge()
 
-    assert crew.again_at - clock.s == pytest.approx(1.0)
+    assert crew.schedule.again_at - clock.s == pytest.approx(1.0)
 
 
 def test_a_worker_that_answers_ends_the_pause_of_the_others(clock, monkeypatch):
@@ -269,20 +269,20 @@ def test_a_worker_that_answers_ends_the_pause_of_the_others(clock, monkeypatch):
         crew.judge()
         if number < 4:
             crew.fill(birth=None, state=None)
-    assert not crew.is_due()
+    assert not crew.schedule.is_due()
 
     crew.note_answer(crew.workers[5])
 
-    assert crew.is_due()
+    assert crew.schedule.is_due()
 
 
 @pytest.fixture
 def memory(monkeypatch):
     """What the machine has left, and whether the kernel has killed for it."""
     facts = SimpleNamespace(available=0, risen="the control group /sys/fs/cgroup/job")
-    monkeypatch.setattr(crew_module, "available_bytes", lambda: facts.available)
+    monkeypatch.setattr(schedule_module, "available_bytes", lambda: facts.available)
     monkeypatch.setattr(
-        crew_module, "MemoryKills", lambda: SimpleNamespace(risen=lambda: facts.risen)
+        schedule_module, "MemoryKills", lambda: SimpleNamespace(risen=lambda: facts.risen)
     )
     return facts
 
@@ -299,15 +299,15 @@ def test_who_was_killed_for_want_of_memory_is_replaced_when_there_is_room(
     crew.fill(birth=None, state=None)
 
     assert launches.tried == 0
-    [shortage] = crew.shortages
+    [shortage] = crew.schedule.shortages
     for fact in ("/sys/fs/cgroup/job", "4242", "1,024 MiB", "300 MiB", "724 MiB too few"):
         assert fact in shortage.why
-    clock.s = crew.again_at
+    clock.s = crew.schedule.again_at
     crew.fill(birth=None, state=None)
     assert launches.tried == 0  # not yet, and it is not said again
-    assert len(crew.shortages) == 1
+    assert len(crew.schedule.shortages) == 1
     memory.available = 2 << 30
-    clock.s = crew.again_at
+    clock.s = crew.schedule.again_at
     crew.fill(birth=None, state=None)
     assert launches.tried == 1
     assert crew.vacancies() == []
@@ -335,10 +335,10 @@ def test_a_kill_for_want_of_memory_of_long_ago_says_nothing_of_one_of_now(clock,
         made.append(clock.s)
         return SimpleNamespace(risen=lambda: "")
 
-    monkeypatch.setattr(crew_module, "MemoryKills", counting)
+    monkeypatch.setattr(schedule_module, "MemoryKills", counting)
     crew = crew_of(1, [0])
     for clock.s in (101.0, 129.0, 130.0, 131.0, 175.0):  # the ends of epochs
-        crew.watch_memory()
+        crew.schedule.watch_memory()
 
     assert made == [100.0, 130.0, 175.0]
 

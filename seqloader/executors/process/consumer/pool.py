@@ -87,7 +87,7 @@ class Pool:
             raise cannot_launch(error) from error
         self._birth = self._birth._replace(settings=settings, settings_fd=settings_fd)
         self._fill(whole=whole)
-        self.crew.watch_memory()
+        self.crew.schedule.watch_memory()
 
     def _fill(self, *, whole: bool = False) -> None:
         try:
@@ -130,8 +130,9 @@ class Pool:
 
     def _sleep(self, timeout_s: float | None) -> None:
         limit_s = self.traffic.occupations.patience_s(timeout_s)
-        if self.crew.again_at:
-            left_s = max(0.0, self.crew.again_at - time.monotonic())
+        again_at = self.crew.schedule.again_at
+        if again_at:
+            left_s = max(0.0, again_at - time.monotonic())
             limit_s = left_s if limit_s is None else min(limit_s, left_s)
         self._poll.poll(None if limit_s is None else max(0, int(limit_s * 1000) + 1))
 
@@ -140,8 +141,9 @@ class Pool:
 
         Reports that are left in the pipe until they are needed are read several at a time.
         """
-        crew = self.crew
-        return self._timed or (bool(crew.again_at) and crew.is_due()) or bool(crew.ends.poll(0))
+        schedule = self.crew.schedule
+        is_due = bool(schedule.again_at) and schedule.is_due()
+        return self._timed or is_due or bool(self.crew.ends.poll(0))
 
     def collect(self) -> list[Told]:
         """Everything that has come about: outcomes, and deaths of workers that held no ticket."""
@@ -156,10 +158,11 @@ class Pool:
                 self._bury(dead, told)
             else:
                 traffic.read(told)
-        if self.crew.again_at and self.crew.is_due():
+        schedule = self.crew.schedule
+        if schedule.again_at and schedule.is_due():
             self._fill()
-        while self.crew.shortages:
-            told.append(self.crew.shortages.pop(0))
+        while schedule.shortages:
+            told.append(schedule.shortages.pop(0))
         if self.crew.is_shrinking:
             self._see_off(told)
         if traffic.ledger.unwritten:
@@ -177,7 +180,7 @@ class Pool:
         for worker, death in deaths:
             ticket = blamed.get(worker.number)
             if worker.overdue or not worker.leaving:
-                replaced = not (worker.leaving or self.crew.again_at)
+                replaced = not (worker.leaving or self.crew.schedule.again_at)
                 known = death._replace(replaced=replaced, failed=worker.failed)
                 told.append(known if ticket is None else Lost(ticket, known))
             elif ticket is not None:  # it was told to end, so its batch is not to blame
@@ -207,7 +210,7 @@ class Pool:
             self._sleep(left_s if traffic.ledger.written else 0.01)
         self._deaths += deaths
         self.arenas.forget_sizes()
-        self.crew.watch_memory()
+        self.crew.schedule.watch_memory()
         return in_time or woken
 
     def wake(self) -> None:
