@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from seqloader.memory.kernel_files import read
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["own_folders", "read"]
+__all__ = ["own_folders"]
 
 _MOUNT = "/sys/fs/cgroup"
 _OWN = "/proc/self/cgroup"
@@ -37,9 +39,3 @@ def own_folders(controller: str) -> Iterator[tuple[str, bool]]:
         while folder.startswith(_MOUNT):  # up to the mount itself
             yield folder, bool(controllers)
             folder = os.path.dirname(folder)
-
-
-def read(file: str) -> str:
-    """The text of a small file."""
-    with open(file) as opened:
-        return opened.read()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 
-from seqloader.memory.cgroups import own_folders, read
+from seqloader.memory.cgroups import own_folders
+from seqloader.memory.kernel_files import read
 
 __all__ = ["cpu_quota", "cpus_by_affinity", "usable_cpus"]
 

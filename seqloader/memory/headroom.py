@@ -12,7 +12,8 @@ import os
 import sys
 from typing import Final, NamedTuple
 
-from seqloader.memory.cgroups import own_folders, read
+from seqloader.memory.cgroups import own_folders
+from seqloader.memory.kernel_files import read
 
 __all__ = ["available_bytes", "reserve"]
 
@@ -80,8 +81,8 @@ def _limits() -> list[_Limit]:
 
 
 def _meminfo_available() -> int | None:
-    with contextlib.suppress(OSError, ValueError), open("/proc/meminfo", "rb") as meminfo:
-        for line in meminfo:
-            if line.startswith(b"MemAvailable:"):
+    with contextlib.suppress(OSError, ValueError):
+        for line in read("/proc/meminfo").splitlines():
+            if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     return None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 
-from seqloader.memory.cgroups import own_folders, read
+from seqloader.memory.cgroups import own_folders
+from seqloader.memory.kernel_files import read
 
 __all__ = ["MemoryKills"]
 

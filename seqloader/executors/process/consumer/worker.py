@@ -29,6 +29,7 @@ from seqloader.executors.process.wire.settings import (
 )
 from seqloader.memory.descriptors import Descriptors
 from seqloader.memory.fallbacks import without
+from seqloader.memory.kernel_files import read
 from seqloader.memory.shared_arrays import live_memories
 from seqloader.tickets import Death
 
@@ -219,9 +220,9 @@ class WorkerProcess:
 
 def _our_peak_kib() -> int:
     # Not of `getrusage`: that has in it what was handed down to us.
-    with contextlib.suppress(OSError), open("/proc/self/status", "rb") as status:
-        for line in status:
-            if line.startswith(b"VmHWM:"):
+    with contextlib.suppress(OSError):
+        for line in read("/proc/self/status").splitlines():
+            if line.startswith("VmHWM:"):
                 return int(line.split()[1])
     return 0
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from seqloader.arrays import byte_bounds
 from seqloader.executors.process.wire.views import address_of
+from seqloader.memory.kernel_files import read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,11 +87,10 @@ def _lies_in(array: NDArray[Any], found: FileMap) -> bool:
 def _is_deleted(address: int) -> bool:
     """Whether the mapped file has lost its name, perhaps to another file that has it now."""
     try:
-        with open("/proc/self/maps", "rb") as maps:
-            for line in maps:
-                low, _, high = line.split(b" ", 1)[0].partition(b"-")
-                if int(low, 16) <= address < int(high, 16):
-                    return line.rstrip().endswith(b" (deleted)")
+        for line in read("/proc/self/maps").split("\n"):
+            low, _, high = line.partition(" ")[0].partition("-")
+            if high and int(low, 16) <= address < int(high, 16):
+                return line.rstrip().endswith(" (deleted)")
     except OSError:
         pass  # no such file on this platform: the name was looked up, that must do
     return False
