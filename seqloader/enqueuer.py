@@ -133,27 +133,27 @@ class OrderedEnqueuer(Generic[Batch]):
     @property
     def sequence(self) -> _Indexed[Batch]:
         """The Sequence; another one is used from the next epoch on."""
-        sequence: _Indexed[Batch] = self._run.sequence
+        sequence: _Indexed[Batch] = self._run.subject.sequence
         return sequence
 
     @sequence.setter
     def sequence(self, sequence: _Indexed[Batch]) -> None:
         check_sequence(sequence)
         self._check_order(sequence, self.shuffle)
-        self._run.replace_sequence(sequence)
+        self._run.subject.replace_sequence(sequence)
 
     @property
     def shuffle(self) -> bool:
         """Whether the order of the batches is permuted; a change counts from the next epoch on."""
-        return self._run.shuffle
+        return self._run.subject.shuffle
 
     @shuffle.setter
     def shuffle(self, shuffle: bool) -> None:
         self._check_order(self.sequence, shuffle)
-        self._run.shuffle = shuffle
+        self._run.subject.shuffle = shuffle
 
     def _check_order(self, sequence: Any, shuffle: bool) -> None:
-        _check_shuffle(sequence, shuffle, self.shard[1], self._run.seeding.reseed_globals)
+        _check_shuffle(sequence, shuffle, self.shard[1], self._run.subject.seeding.reseed_globals)
 
     @property
     def workers(self) -> int:
@@ -168,7 +168,7 @@ class OrderedEnqueuer(Generic[Batch]):
     @property
     def seed(self) -> int:
         """What order and random numbers derive from; drawn from the system if none was given."""
-        return self._run.seeding.seed
+        return self._run.subject.seeding.seed
 
     @property
     def shard(self) -> tuple[int, int]:
@@ -176,13 +176,13 @@ class OrderedEnqueuer(Generic[Batch]):
 
         With "auto", what is found now; inside an epoch, what was found when it began.
         """
-        shard = self._run.options_now().shard
+        shard = self._run.subject.options_now().shard
         return shard.id, shard.count
 
     @property
     def epoch(self) -> int:
         """Number of the epoch under way; between epochs, of the coming one."""
-        return self._run.number
+        return self._run.subject.number
 
     def is_running(self) -> bool:
         """Whether it was started and not stopped."""
@@ -193,7 +193,7 @@ class OrderedEnqueuer(Generic[Batch]):
         count = count_batches(self.sequence)
         if count is None:
             raise TypeError("an endless Sequence has no length")
-        return share_of(count, self._run.options_now())
+        return share_of(count, self._run.subject.options_now())
 
     def stats(self) -> Stats:
         """A snapshot of what has been done so far. Any thread."""
@@ -298,7 +298,7 @@ class OrderedEnqueuer(Generic[Batch]):
         its hooks run, and none of its batches is computed. An epoch of which nothing was delivered
         is none to end.
         """
-        self._run.leave_epoch()
+        self._run.end_epoch()
 
     # --- resume ---------------------------------------------------------------------------
 
@@ -372,7 +372,7 @@ class OrderedEnqueuer(Generic[Batch]):
 
         Workers see it from the next epoch on.
         """
-        self._run.must_refresh = True
+        self._run.subject.must_refresh = True
 
 
 def _check_shuffle(sequence: Any, shuffle: Any, shards: int, seeded: bool) -> None:

@@ -1,6 +1,6 @@
 """What happens inside the calls of the consumer: the batch due, awaited and handed over.
 
-Rules, beside those of session.py and run.py
+Rules, beside those of session.py and epochs.py
 
     R4  A batch is delivered by the last act of `__next__` (see iterators.py); until then it waits
         in the epoch's `handovers`, and whichever thread asks next gets it.
@@ -41,7 +41,8 @@ class Delivery:
     """Gives the batches of a run to whoever asks. One consumer at a time."""
 
     def __init__(self, run: Course) -> None:
-        self._run = run
+        self._run = run  # kept alive by whoever has an iterator: a session does not do it
+        self._epochs = run.epochs
         self._session = run.session
         self._warned_skip = False
 
@@ -52,16 +53,16 @@ class Delivery:
         return self._session.call(self._begin_loop)
 
     def _begin_loop(self) -> tuple[Epoch, int]:
-        run, session = self._run, self._session
+        epochs, session = self._epochs, self._session
         session.be_running()
-        epoch = run.epoch
+        epoch = epochs.epoch
         if epoch is not None and epoch.state is EpochState.SHOWN:
             epoch.becomes("take over")
         else:
-            run.end_epoch()
+            epochs.end_under_way()
             session.be_running()  # the hook may have stopped us
-            epoch = run.begin_epoch()
-        run.stream = None
+            epoch = epochs.begin()
+        epochs.stream = None
         return epoch, session.starts
 
     def join_stream(self) -> tuple[object, int]:
@@ -69,14 +70,14 @@ class Delivery:
         return self._session.call(self._join_stream)
 
     def _join_stream(self) -> tuple[object, int]:
-        run, session = self._run, self._session
+        epochs, session = self._epochs, self._session
         session.be_running()
-        if run.stream is None:
-            if run.epoch is not None and run.epoch.state is not EpochState.SHOWN:
-                run.end_epoch()
+        if epochs.stream is None:
+            if epochs.epoch is not None and epochs.epoch.state is not EpochState.SHOWN:
+                epochs.end_under_way()
                 session.be_running()
-            run.stream = object()
-        return run.stream, session.starts
+            epochs.stream = object()
+        return epochs.stream, session.starts
 
     # --- batches --------------------------------------------------------------------------
 
@@ -85,16 +86,16 @@ class Delivery:
         return self._session.call(self._peek)
 
     def _peek(self) -> Any:
-        run = self._run
+        epochs = self._epochs
         self._session.be_running()
-        before = run.epoch
+        before = epochs.epoch
         handover = None if before is None else before.handovers.waiting()
         if handover is None:
             handover = self._find_next(shown=True, stream=True)
             if handover is None:
                 raise EnqueuerStopped("stop() was called, in a hook, before there was a batch")
-            if run.epoch is not before and run.epoch is not None:
-                run.epoch.becomes("show")
+            if epochs.epoch is not before and epochs.epoch is not None:
+                epochs.epoch.becomes("show")
         return handover.batch
 
     def next_of_epoch(self, iterator: EpochClaim) -> Handover:
@@ -105,11 +106,11 @@ class Delivery:
             try:
                 me = session.enter()
                 epoch = iterator.epoch
-                if iterator.finished or self._run.epoch is not epoch or session.stopping:
+                if iterator.finished or self._epochs.epoch is not epoch or session.stopping:
                     self._refuse(iterator)
                     handover = None
                 else:
-                    self._run.consumer = me
+                    self._epochs.consumer = me
                     if epoch.state is not ASKED:
                         epoch.becomes("ask")
                     handover = self._find_for(stream=False)
@@ -128,7 +129,7 @@ class Delivery:
 
     def _has_next(self, iterator: EpochClaim) -> bool:
         epoch = iterator.epoch
-        if iterator.finished or self._run.epoch is not epoch:
+        if iterator.finished or self._epochs.epoch is not epoch:
             self._refuse(iterator)
             return False
         if epoch.handovers.waiting() is not None:
@@ -145,7 +146,7 @@ class Delivery:
 
     def _next_is_here(self, iterator: EpochClaim) -> bool:
         epoch, session = iterator.epoch, self._session
-        if iterator.finished or self._run.epoch is not epoch or session.stopping:
+        if iterator.finished or self._epochs.epoch is not epoch or session.stopping:
             self._refuse(iterator)
             return False
         window = epoch.window
@@ -180,7 +181,7 @@ class Delivery:
 
     def next_of_stream(self, iterator: StreamClaim) -> Handover:
         """The next batch for a `get()`; StopIteration once the enqueuer is stopped."""
-        run, session = self._run, self._session
+        epochs, session = self._epochs, self._session
         session.check_entry()
         with session.lock:
             handover = None
@@ -190,10 +191,10 @@ class Delivery:
                     session.give_way()
                 if session.is_running and iterator.start == session.starts:
                     self._check_stream(iterator)
-                    run.consumer = me
+                    epochs.consumer = me
                     handover = self._find_for(stream=True)
             except BaseException as error:
-                own = run.is_own_stop(error)
+                own = epochs.own_stop.is_ours(error)
                 session.leave(error)
                 if not own:
                     raise
@@ -202,7 +203,7 @@ class Delivery:
             return handover
 
     def _check_stream(self, iterator: StreamClaim) -> None:
-        if iterator.stream is not self._run.stream:
+        if iterator.stream is not self._epochs.stream:
             raise RuntimeError(
                 "this get() is stale: a later iter() or `for` has begun another epoch, and "
                 "there is one stream of batches at a time"
@@ -210,19 +211,19 @@ class Delivery:
 
     def _find_for(self, *, stream: bool) -> Handover | None:
         """The next batch, found now, or found before and never delivered; None: it is over."""
-        run = self._run
-        epoch = run.epoch
+        epochs = self._epochs
+        epoch = epochs.epoch
         handover = None if epoch is None else epoch.handovers.waiting()
         if handover is None:
             handover = self._find_next(shown=False, stream=stream)
             if handover is None:
                 return None
-            epoch = run.epoch
+            epoch = epochs.epoch
         if epoch is not None and epoch.state is not ASKED:
             epoch.becomes("ask")
         if not handover.counted:  # it may be found twice: shown, or interrupted
             handover.counted = True
-            run.counters.delivered += 1
+            epochs.counters.delivered += 1
         return handover
 
     def _find_next(self, *, shown: bool, stream: bool) -> Handover | None:
@@ -230,17 +231,17 @@ class Delivery:
 
         `shown`: nobody is given it yet, so that its epoch may still count as not begun.
         """
-        run = self._run
+        epochs = self._epochs
         while True:
-            epoch = run.epoch
+            epoch = epochs.epoch
             if epoch is None:
-                epoch = run.begin_epoch()
+                epoch = epochs.begin()
             over = epoch.window.finished
             if (over or not shown) and epoch.state is not ASKED:
                 epoch.becomes("ask")
             if over:
-                run.issue_warnings(epoch)
-                run.end_epoch()
+                epoch.issue_warnings()
+                epochs.end_under_way()
                 if not stream or self._session.executor is None:
                     return None
                 self._check_not_empty(epoch)
@@ -252,8 +253,8 @@ class Delivery:
 
     def _check_not_empty(self, epoch: Epoch) -> None:
         none = epoch.plan.count == 0 and not epoch.plan.first  # the rest of one may be empty
-        if none or self._run.empty_epochs >= 2:
-            why = messages.nothing_text(epoch.plan.length, self._run.options.shard.count)
+        if none or self._epochs.empty_epochs >= 2:
+            why = messages.nothing_text(epoch.plan.length, self._epochs.options.shard.count)
             if not none:
                 why = "every batch was None or skipped"
             self._session.shut_down()
@@ -262,7 +263,7 @@ class Delivery:
             )
 
     def _await_due(self, epoch: Epoch) -> None:
-        run, session, window = self._run, self._session, epoch.window
+        epochs, session, window = self._epochs, self._session, epoch.window
         executor = session.executor
         assert executor is not None
         waited_s = 0.0
@@ -270,9 +271,9 @@ class Delivery:
         while True:
             if session.stopping:  # looked at before deaths are judged: stop() may have killed
                 session.give_way()
-                run.raise_stopped(epoch)
+                raise epochs.own_stop.cutting(epoch.number)
             if epoch.warnings:
-                run.issue_warnings(epoch)
+                epoch.issue_warnings()
             session.state = STEP[session.state]
             if not window.wanted:
                 window.wanted = True
@@ -283,26 +284,26 @@ class Delivery:
             epoch.receive()
             session.state = DONE[session.state]
             if epoch.warnings:
-                run.issue_warnings(epoch)
+                epoch.issue_warnings()
             if window.due in window.arrived:
                 return
-            if waited_s >= run.patience_s and not warned:
+            if waited_s >= epochs.patience_s and not warned:
                 warned = True
                 self._warn_slow(epoch, waited_s)
             begun = time.monotonic()
             try:
-                executor.wait(None if warned else run.patience_s - waited_s)
+                executor.wait(None if warned else epochs.patience_s - waited_s)
             except ERRORS as error:
                 if self._has_failed(error):
                     session.shut_down()
                 raise
             finally:
                 step_s = time.monotonic() - begun
-                run.counters.waited_s += step_s
+                epochs.counters.waited_s += step_s
             waited_s += step_s
 
     def _warn_slow(self, epoch: Epoch, waited_s: float) -> None:
-        ticket, options, workers = epoch.due_ticket(), self._run.options, self._session.workers
+        ticket, options, workers = epoch.due_ticket(), self._epochs.options, self._session.workers
         known = diagnostics_of(self._session.executor)
         where = messages.whereabouts(known.holder(ticket), known.busy(), workers)
         hint = messages.limit_hint(options.executor, workers, options.timeout_s)
@@ -311,12 +312,12 @@ class Delivery:
     def _has_failed(self, error: BaseException) -> bool:
         """Whether this came out of `wait` because the executor cannot go on."""
         return isinstance(error, WorkerStartError) or not isinstance(
-            self._run.options.executor, str
+            self._epochs.options.executor, str
         )
 
     def _hand_over(self, epoch: Epoch) -> Handover | None:
         """Take the batch due out of the window; None where it is left out."""
-        session, window, counters = self._session, epoch.window, self._run.counters
+        session, window, counters = self._session, epoch.window, self._epochs.counters
         session.state = STEP[session.state]
         position = window.due
         answer = window.hand_over()
@@ -341,9 +342,9 @@ class Delivery:
         """Raise the error in place of its batch; with on_error="skip" count and warn once."""
         answer = left_out.pop()
         error = as_raisable(epoch.error_of(answer))
-        if self._run.options.on_error == "skip" and isinstance(error, Exception):
+        if self._epochs.options.on_error == "skip" and isinstance(error, Exception):
             if epoch.skips_once(answer.ticket.position):
-                self._run.counters.skipped += 1
+                self._epochs.counters.skipped += 1
             if not self._warned_skip:
                 self._warned_skip = True
                 epoch.warnings.append(SeqloaderWarning(messages.skip_warning(answer, error)))

@@ -113,6 +113,11 @@ class Epoch:
         left = self.window.left
         return None if left is None else left + (self.handovers.undelivered is not None)
 
+    def issue_warnings(self) -> None:
+        """Issue what it has to say, where an exception can lose nothing."""
+        while self.warnings:
+            messages.issue(self.warnings.popleft())
+
     def check(self) -> None:
         """Assert what holds between any two calls."""
         self.window.check()

@@ -1,7 +1,8 @@
 """What the parts of a run ask of each other, and nothing else. (What a session asks: guest.py.)
 
-    enqueuer -> delivery, jumps -> run -> session
-                                   run <- session, as its guest
+    enqueuer -> delivery --------------> epochs -> session, subject
+             -> jumps -> relocation ---> epochs
+             -> run    <- session, as its guest
 
 Each is tested alone with stand-ins for the others (tests/run).
 """
@@ -12,24 +13,37 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
 
     from seqloader.run.epoch import Epoch
     from seqloader.run.options import Options
-    from seqloader.run.resume.place import Place, PlaceStore
+    from seqloader.run.own_stop import OwnStop
+    from seqloader.run.resume.place import Place
     from seqloader.run.session import Session
+    from seqloader.run.subject import Subject
     from seqloader.stats import Counters
 
-__all__ = ["Course", "EpochClaim", "Jumpable", "StreamClaim"]
+__all__ = [
+    "Brought",
+    "Course",
+    "EpochClaim",
+    "Jumpable",
+    "Relocatable",
+    "StreamClaim",
+    "Turns",
+    "UnderWay",
+]
 
 
-class Course(Protocol):
-    """What the delivery of batches asks of a run."""
+class UnderWay(Protocol):
+    """Who knows which epoch is under way."""
 
-    options: Options
-    session: Session
     epoch: Epoch | None
     """The one under way."""
+
+
+class Turns(UnderWay, Protocol):
+    """What the delivery of batches asks of the epochs."""
+
     stream: object
     """Shared by all `get()`s of one stream; None while batches go to a `for`."""
     consumer: int
@@ -37,44 +51,36 @@ class Course(Protocol):
     empty_epochs: int
     """Epochs in a row that held no batch."""
     counters: Counters
+    own_stop: OwnStop
     patience_s: float
     """How long the consumer waits for one batch before it says so, once."""
 
-    def begin_epoch(self) -> Epoch:
+    @property
+    def options(self) -> Options:
+        """As of now."""
+
+    def begin(self) -> Epoch:
         """Begin the coming epoch: its hook, its length, its plan, its first tickets."""
 
-    def end_epoch(self) -> None:
+    def end_under_way(self) -> None:
         """End the epoch under way, if there is one: nothing is computed any more, then the hook."""
 
-    def issue_warnings(self, epoch: Epoch) -> None:
-        """Issue what the epoch has to say, where an exception can lose nothing."""
 
-    def raise_stopped(self, epoch: Epoch) -> NoReturn:
-        """Our own `stop()` cut the epoch short."""
+class Relocatable(UnderWay, Protocol):
+    """What a relocation asks of the epochs."""
 
-    def is_own_stop(self, error: BaseException) -> bool:
-        """Whether it was `raise_stopped` that raised it. Asked once."""
+    stream: object
+    empty_epochs: int
+
+    def stop_computing(self, epoch: Epoch) -> None:
+        """Throw away what was computed ahead, and wait until nothing is being computed."""
+
+    def take_away(self, epoch: Epoch) -> None:
+        """It is not under way any more."""
 
 
-class Jumpable(Protocol):
-    """What a jump asks of a run."""
-
-    sequence: Any
-    shuffle: bool
-    options: Options
-    session: Session
-    epoch: Epoch | None
-    store: PlaceStore
-    counters: Counters
-    must_refresh: bool
-    """Whether the Sequence was changed, and workers must be sent it."""
-    hooked: Any
-    """The Sequence whose hooks have run."""
-    broken: Any
-    """A Sequence on which hooks were run again, and not to the end: it computes no batch."""
-
-    def settle_shard(self) -> None:
-        """With `shard="auto"`, keep to what is found now."""
+class Brought(Protocol):
+    """What a jump asks of a relocation."""
 
     def quietly(self, judge: Callable[[], Any], undo: Callable[[], object] | None = None) -> Any:
         """The judgement, while nothing is computed; where it is an error, all goes on as before."""
@@ -85,6 +91,31 @@ class Jumpable(Protocol):
 
     def skip(self, place: Place) -> None:
         """Stand at the same place, with more to be skipped."""
+
+
+class Course(Protocol):
+    """The run, as the delivery of batches knows it."""
+
+    session: Session
+
+    @property
+    def epochs(self) -> Turns:
+        """Begun and ended."""
+
+
+class Jumpable(Protocol):
+    """The run, as jumps know it."""
+
+    subject: Subject
+    session: Session
+
+    @property
+    def epochs(self) -> UnderWay:
+        """Asked which is under way."""
+
+    @property
+    def relocation(self) -> Brought:
+        """What brings the run elsewhere."""
 
 
 class EpochClaim(Protocol):

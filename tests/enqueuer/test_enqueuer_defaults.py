@@ -67,7 +67,7 @@ DEFAULTS = {"workers": None, "use_multiprocessing": True, "max_queue_size": None
 
 
 def choice(enqueuer):
-    options = enqueuer._run.options
+    options = enqueuer._run.subject.options
     named = options.workers, enqueuer.use_multiprocessing, options.max_queue_size
     return dict(zip(DEFAULTS, named, strict=True))
 
@@ -128,7 +128,7 @@ def test_whoever_names_an_executor_is_not_contradicted_by_the_sequence():
 
     enqueuer = OrderedEnqueuer(sequence, executor="process", timeout_s=5)
 
-    assert enqueuer._run.options.executor == "process"
+    assert enqueuer._run.subject.options.executor == "process"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from sequences_for_tests import Faults, Held, Holes, Numbers, RandomKilledOnce
 
 from seqloader import SlowBatchWarning, Stats, WorkerLostWarning
-from seqloader.run.run import Run
+from seqloader.run.epochs import Epochs
 
 
 def test_stats_before_start_are_zero(make):
@@ -145,7 +145,7 @@ def test_seconds_waited_are_counted(make_any, gate):
 @pytest.fixture
 def impatient(monkeypatch):
     """impatient(): from now on the consumer says after 0.05 s what it would after a minute."""
-    return lambda: monkeypatch.setattr(Run, "patience_s", 0.05)
+    return lambda: monkeypatch.setattr(Epochs, "patience_s", 0.05)
 
 
 def wait_for_the_warning(call, gate, monkeypatch):

@@ -41,7 +41,7 @@ def _invariants() -> Iterator[None]:
         patch.setattr(Run, "__init__", noting)
         yield
     for run in made:
-        if not hasattr(run, "store"):  # its construction was interrupted
+        if not hasattr(run, "relocation"):  # its construction was interrupted
             continue
         if run.session.lock.acquire(blocking=False):  # else a thread that was left is inside
             try:

@@ -23,7 +23,7 @@ from seqloader import (
     SlowBatchWarning,
     WorkerLostWarning,
 )
-from seqloader.run.run import Run
+from seqloader.run.epochs import Epochs
 from seqloader.testing import Gate, within
 
 
@@ -253,7 +253,7 @@ def test_slow_batch_warning_made_an_error_loses_no_batch(tmp_path, monkeypatch):
     with OrderedEnqueuer(Gated(4, 1, gate), workers=2) as enqueuer:
         iterator = iter(enqueuer)
         batches = [int(next(iterator)[0])]
-        monkeypatch.setattr(Run, "patience_s", 0.05)
+        monkeypatch.setattr(Epochs, "patience_s", 0.05)
         with warnings.catch_warnings():
             warnings.simplefilter("error", SlowBatchWarning)
             with pytest.raises(SlowBatchWarning, match="batch 1"):

@@ -1,4 +1,4 @@
-"""Stand-ins for what the parts of a run have: an executor, a guest."""
+"""Stand-ins for what the parts of a run have: an executor, a guest, a Sequence; an interrupt."""
 
 from __future__ import annotations
 
@@ -6,9 +6,35 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from seqloader import OrderedEnqueuer
+from seqloader import OrderedEnqueuer, Sequence
 from seqloader.randomness.seeding import Seeding
 from seqloader.run.options import Options
+
+
+class Interrupt(BaseException):
+    """What a signal handler raises."""
+
+
+class Hooked(Sequence[int]):
+    """Three batches, and a list of its hooks."""
+
+    def __init__(self) -> None:
+        self.hooks: list[str] = []
+        self.raising: BaseException | None = None
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int, /) -> int:
+        return index
+
+    def on_epoch_begin(self) -> None:
+        self.hooks.append("begin")
+        if self.raising is not None:
+            raise self.raising
+
+    def on_epoch_end(self) -> None:
+        self.hooks.append("end")
 
 
 class Executor:

@@ -13,6 +13,7 @@ from seqloader.order import Plan
 from seqloader.run.delivery import Delivery
 from seqloader.run.epoch import Epoch
 from seqloader.run.iterators import EpochIterator, StreamIterator
+from seqloader.run.own_stop import OwnStop
 from seqloader.run.session import Session
 from seqloader.run.states import EpochState
 from seqloader.stats import Counters
@@ -49,6 +50,8 @@ class Course(Guest):
         super().__init__()
         self.options = options(executor)
         self.session = Session(self, self.options)
+        self.epochs = self
+        self.own_stop = OwnStop()
         self.epoch: Any = None
         self.stream: object = None
         self.consumer = 0
@@ -57,13 +60,13 @@ class Course(Guest):
         self.ended = 0
         self.length = 3
 
-    def begin_epoch(self) -> Epoch:
+    def begin(self) -> Epoch:
         assert self.session.executor is not None
         plan = Plan(self.length, epoch=self.ended)
         self.epoch = Epoch(plan, self.session.executor, self.options, self.counters, limit=10)
         return self.epoch
 
-    def end_epoch(self) -> None:
+    def end_under_way(self) -> None:
         epoch, self.epoch = self.epoch, None
         if epoch is not None:
             if epoch.is_delivered:
@@ -74,15 +77,6 @@ class Course(Guest):
     def forget(self) -> None:
         super().forget()
         self.epoch = None
-
-    def issue_warnings(self, epoch: Epoch) -> None:
-        assert not epoch.warnings
-
-    def raise_stopped(self, epoch: Epoch) -> Any:
-        raise EnqueuerStopped("cut")
-
-    def is_own_stop(self, error: BaseException) -> bool:
-        return isinstance(error, EnqueuerStopped)
 
 
 @pytest.fixture

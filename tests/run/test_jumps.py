@@ -12,9 +12,9 @@ from seqloader import ResumeError, Sequence
 from seqloader.order import Cursor, Ranges
 from seqloader.randomness.seeding import Seeding
 from seqloader.run.resume.jumps import Jumps
-from seqloader.run.resume.place import Place, PlaceStore
+from seqloader.run.resume.place import Place
 from seqloader.run.session import Session
-from seqloader.stats import Counters
+from seqloader.run.subject import Subject
 
 
 class Ten(Sequence[int]):
@@ -43,22 +43,13 @@ class Stateful(Ten):
 class Jumpable(Guest):
     """A run that writes down where it was brought."""
 
-    shuffle = False
     epoch = None
 
     def __init__(self, sequence: Any) -> None:
         super().__init__()
-        self.sequence = sequence
-        self.options = options(Executor())
-        self.session = Session(self, self.options)
-        self.store = PlaceStore(Place(Cursor(), Seeding(0, True)))
-        self.counters = Counters()
-        self.must_refresh = False
-        self.hooked: Any = None
-        self.broken: Any = None
-
-    def settle_shard(self) -> None:
-        pass
+        self.subject = Subject(sequence, False, options(Executor()))
+        self.session = Session(self, self.subject.options)
+        self.epochs = self.relocation = self
 
     def quietly(self, judge: Callable[[], Any], undo: Any = None) -> Any:
         try:
@@ -69,12 +60,12 @@ class Jumpable(Guest):
             raise
 
     def bring(self, place: Place, then: Any = None) -> None:
-        self.store.put(place)
+        self.subject.store.put(place)
         if then is not None:
             then()
 
     def skip(self, place: Place) -> None:
-        self.store.put(place)
+        self.subject.store.put(place)
 
 
 def made(sequence: Any) -> tuple[Jumps, Jumpable]:
@@ -84,46 +75,46 @@ def made(sequence: Any) -> tuple[Jumps, Jumpable]:
 
 def test_what_is_saved_is_loaded_elsewhere():
     jumps, run = made(Stateful())
-    run.store.put(Place(Cursor(3, 4), Seeding(0, True)))
-    run.sequence.value, run.counters.skipped = 8, 2
+    run.subject.store.put(Place(Cursor(3, 4), Seeding(0, True)))
+    run.subject.sequence.value, run.subject.counters.skipped = 8, 2
     there, other = made(Stateful())
 
     there.load_state_dict(jumps.state_dict(), strict=True)
 
-    assert (other.store.place.cursor, other.sequence.value) == (Cursor(3, 4), 8)
-    assert (other.counters.skipped, other.must_refresh) == (2, True)
+    assert (other.subject.store.place.cursor, other.subject.sequence.value) == (Cursor(3, 4), 8)
+    assert (other.subject.counters.skipped, other.subject.must_refresh) == (2, True)
     assert there.state_dict() == jumps.state_dict()
 
 
 @pytest.mark.parametrize("change", [{"seed": 5}, {"sequence": {"value": -1}}])
 def test_a_state_that_is_refused_leaves_everything_as_it_was(change):
     jumps, run = made(Stateful())
-    run.sequence.value = 6
-    here = run.store.place
+    run.subject.sequence.value = 6
+    here = run.subject.store.place
     state = {**jumps.state_dict(), **change, "epoch": 2}
 
     with pytest.raises(ResumeError):
         jumps.load_state_dict(state, strict=True)
 
-    assert run.store.place is here
-    assert run.sequence.value == 6
+    assert run.subject.store.place is here
+    assert run.subject.sequence.value == 6
 
 
 def test_a_seek_stands_at_the_position_and_knows_how_many_there_are():
     jumps, run = made(Ten())
     jumps.seek(2, 7)
-    assert run.store.place == Place(Cursor(2, 7), Seeding(0, True))
+    assert run.subject.store.place == Place(Cursor(2, 7), Seeding(0, True))
 
     with pytest.raises(ResumeError, match="the epoch has 10"):
         jumps.seek(2, 11)
-    assert run.store.place == Place(Cursor(2, 7), Seeding(0, True))
+    assert run.subject.store.place == Place(Cursor(2, 7), Seeding(0, True))
 
 
 def test_a_skip_adds_to_what_is_skipped_of_the_coming_epoch():
     jumps, run = made(Ten())
     jumps.skip([3, 4], None)
     jumps.skip([5], None)
-    assert run.store.place.cursor.skipped[0] == Ranges.of([3, 4, 5])
+    assert run.subject.store.place.cursor.skipped[0] == Ranges.of([3, 4, 5])
 
     with pytest.raises(ValueError, match="has no position 10"):
         jumps.skip([10], None)

@@ -1,6 +1,6 @@
 """Jumps: saving where a run stands, and bringing it elsewhere.
 
-Rules, beside those of run.py
+Rules, beside those of epochs.py and relocation.py
     R9  A state is judged before anything is changed. To judge it, the Sequence itself is given its
         part; if the state is refused, it gets back what it was. Nothing computes meanwhile, and
         whoever saves sees the Sequence as it was. Only hooks that are run again cannot be taken
@@ -39,13 +39,16 @@ class Jumps:
     """What brings a run elsewhere."""
 
     def __init__(self, run: Jumpable) -> None:
-        self._run = run
+        self._subject = run.subject
+        self._session = run.session
+        self._epochs = run.epochs
+        self._relocation = run.relocation
         self._warned_hooks = False
 
     def state_dict(self) -> dict[str, Any]:
         """Where the run stands. Any thread."""
-        run, sequence = self._run, self._run.sequence
-        place = run.store.read(sequence)
+        subject, sequence = self._subject, self._subject.sequence
+        place = subject.store.read(sequence)
         at_begin, length, cursor = place.at_begin, place.length, place.cursor
         if not overrides_hook(sequence, "on_epoch_begin") and _alike(at_begin, place.now):
             at_begin = ABSENT
@@ -53,10 +56,10 @@ class Jumps:
             cursor=cursor.at(cursor.epoch, place.position, cursor.first),
             seed=place.seeding.seed,
             seeded=place.seeding.reseed_globals,
-            shard=run.options.shard,
+            shard=subject.options.shard,
             length=known_length(sequence) if length is ABSENT else length,
-            shuffle=run.shuffle if place.plan is None else place.plan.shuffle,
-            skipped_by_errors=run.counters.skipped,
+            shuffle=subject.shuffle if place.plan is None else place.plan.shuffle,
+            skipped_by_errors=subject.counters.skipped,
             sequence=copied(place.now),
             sequence_at_begin=copied(at_begin),
         ).write()
@@ -66,12 +69,13 @@ class Jumps:
     def load_state_dict(self, state: Any, strict: bool, replay: bool = False) -> None:
         """Go on where `state` was saved."""
         saved = SavedState.read(state)
-        self._run.session.call(lambda: self._load(saved, strict, replay))
+        self._session.call(lambda: self._load(saved, strict, replay))
 
     def _load(self, saved: SavedState, strict: bool, replay: bool) -> None:
-        run, store, sequence = self._run, self._run.store, self._run.sequence
-        run.settle_shard()
-        cursor = saved.cursor_on(run.options.shard, run.options.remainder)
+        subject, store = self._subject, self._subject.store
+        sequence = subject.sequence
+        subject.settle_shard()
+        cursor = saved.cursor_on(subject.options.shard, subject.options.remainder)
         here = store.place
         before = take_state(sequence) if carries_state(sequence) else ABSENT
 
@@ -82,20 +86,20 @@ class Jumps:
                 store.put(here)
 
         def arrive() -> None:
-            run.must_refresh = True
-            run.counters.skipped = saved.skipped_by_errors
+            subject.must_refresh = True
+            subject.counters.skipped = saved.skipped_by_errors
             if replay:
-                run.broken = None
+                subject.broken = None
 
         if replay:
             self._check_replay(saved)
         try:
             store.freeze(sequence)
-            found = run.quietly(lambda: self._try_on(saved, strict, replay), undo)
+            found = self._relocation.quietly(lambda: self._try_on(saved, strict, replay), undo)
             at_begin = copied(saved.sequence_at_begin) if found.taken else ABSENT
             seeding = self._seeding_of(saved)
             place = Place(cursor, seeding, at_begin=at_begin, loaded=saved, strict=strict)
-            run.bring(place, arrive)
+            self._relocation.bring(place, arrive)
         except BaseException:
             undo()
             raise
@@ -107,84 +111,84 @@ class Jumps:
 
     def _seeding_of(self, saved: SavedState) -> Seeding:
         """A seed of the enqueuer's own comes first."""
-        options = self._run.options
+        options = self._subject.options
         given = options if options.seeded else saved
         return Seeding(given.seed, given.seeded)
 
     def _try_on(self, saved: SavedState, strict: bool, replay: bool) -> Fit:
-        run, options = self._run, self._run.options
+        subject, options = self._subject, self._subject.options
         seed = options.seed if options.seeded else None
         if replay:
-            differences = saved.differences(seed=seed, shuffle=run.shuffle)
+            differences = saved.differences(seed=seed, shuffle=subject.shuffle)
             if differences and strict:
                 raise refusal(differences)
             self._replay(saved)
-        found = fit(saved, run.sequence, run.shuffle, options, seed=seed)
+        found = fit(saved, subject.sequence, subject.shuffle, options, seed=seed)
         if found.differences and strict:
             raise refusal(found.differences)
         return found
 
     def _check_replay(self, saved: SavedState) -> None:
         """Whether hooks can be run again on this Sequence, which must not have seen any."""
-        run, sequence = self._run, self._run.sequence
+        subject, sequence = self._subject, self._subject.sequence
         kind = type(sequence).__qualname__
         if saved.sequence is not ABSENT and unsaved_hooks(sequence) is None:
             raise ValueError(
                 f"{kind} has state_dict(), and the state holds what its hooks have done: with "
                 "replay_hooks=True it would be done twice. Leave it out"
             )
-        if sequence is run.hooked or sequence is run.broken:
+        if sequence is subject.hooked or sequence is subject.broken:
             raise ResumeError(
                 f"replay_hooks=True needs a Sequence made anew, and hooks of this {kind} have run "
                 "already: make another one, and an enqueuer for it"
             )
 
     def _replay(self, saved: SavedState) -> None:
-        run = self._run
-        run.broken = run.hooked = run.sequence
+        subject = self._subject
+        subject.broken = subject.hooked = subject.sequence
         try:
-            replay_hooks(run.sequence, self._seeding_of(saved), saved.cursor.epoch)
+            replay_hooks(subject.sequence, self._seeding_of(saved), saved.cursor.epoch)
         except BaseException:
-            run.session.shut_down()
+            self._session.shut_down()
             raise
 
     # --- a place by its numbers -----------------------------------------------------------
 
     def seek(self, epoch: int, position: int) -> None:
         """Go on at this position of this epoch."""
-        self._run.session.call(lambda: self._seek(epoch, position))
+        self._session.call(lambda: self._seek(epoch, position))
 
     def _seek(self, epoch: int, position: int) -> None:
-        run, place = self._run, self._run.store.place
-        run.settle_shard()
+        subject, place = self._subject, self._subject.place
+        subject.settle_shard()
         here = place.next
         cursor = here.at(epoch, position, here.first if epoch == here.epoch else 0)
-        run.quietly(lambda: self._count_at(cursor))
-        run.bring(Place(cursor, place.seeding))
+        self._relocation.quietly(lambda: self._count_at(cursor))
+        self._relocation.bring(Place(cursor, place.seeding))
         if epoch != here.epoch:
             self._warn_of_hooks(epoch)
 
     def _count_at(self, cursor: Cursor) -> int | None:
-        run = self._run
-        seed = run.store.place.seeding.seed
-        return count_at(cursor, seed, run.sequence, run.shuffle, run.options)
+        subject = self._subject
+        seed = subject.place.seeding.seed
+        return count_at(cursor, seed, subject.sequence, subject.shuffle, subject.options)
 
     # --- what is left out -----------------------------------------------------------------
 
     def skip(self, positions: Iterable[Any], epoch: int | None) -> None:
         """Do not deliver these positions of an epoch; None: of the one under way or coming."""
         wanted = Ranges.of(positions)
-        self._run.session.call(lambda: self._skip(wanted, epoch))
+        self._session.call(lambda: self._skip(wanted, epoch))
 
     def _skip(self, wanted: Ranges, epoch: int | None) -> None:
-        self._run.settle_shard()
-        place = self._run.store.place
+        self._subject.settle_shard()
+        place = self._subject.place
         number = place.next.epoch if epoch is None else epoch
         self._check_skip(wanted, number)
-        self._run.skip(place.skipping(number, wanted))
+        self._relocation.skip(place.skipping(number, wanted))
 
     def _check_skip(self, wanted: Ranges, number: int) -> None:
-        here, epoch = self._run.store.place.next, self._run.epoch
+        here, epoch = self._subject.place.next, self._epochs.epoch
         if number < here.epoch:
             raise ValueError(f"epoch {number} is over: epoch {here.epoch} is under way or coming")
         wanted = wanted - here.skipped.get(number, NOTHING)
@@ -208,17 +212,17 @@ class Jumps:
             raise ValueError(f"epoch {number} has no position {last}: it has {count} on this shard")
 
     def _check_later_skip(self, number: int) -> None:
-        epoch = self._run.epoch
+        epoch = self._epochs.epoch
         if epoch is not None and epoch.plan.count is not None:
             return
-        if count_batches(self._run.sequence) is None:
+        if count_batches(self._subject.sequence) is None:
             raise ValueError(
                 f"epoch {number} of an endless Sequence begins where the one before it will be "
                 "left, so its positions mean nothing yet: skip them when it comes"
             )
 
     def _warn_of_hooks(self, epoch: int) -> None:
-        unsaved = unsaved_hooks(self._run.sequence)
+        unsaved = unsaved_hooks(self._subject.sequence)
         if epoch and unsaved is not None and not self._warned_hooks:
             self._warned_hooks = True
             messages.issue(SeqloaderWarning(messages.hooks_warning(*unsaved, epoch)))

@@ -1,0 +1,90 @@
+"""What a run is about: the Sequence, how it is asked for, and where the run stands in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from seqloader.errors import ResumeError
+from seqloader.order import Cursor
+from seqloader.randomness.drawn_orders import draw_orders
+from seqloader.randomness.seeding import Seeding
+from seqloader.run.our_shard import options_now, settled
+from seqloader.run.resume.place import Place, PlaceStore
+from seqloader.sequence.interface import overrides_hook, run_hook
+from seqloader.stats import Counters
+
+if TYPE_CHECKING:
+    from seqloader.run.options import Options
+
+__all__ = ["Subject"]
+
+
+class Subject:
+    """One Sequence and what is known of it. It starts, computes and stops nothing."""
+
+    def __init__(self, sequence: Any, shuffle: bool, options: Options) -> None:
+        self.sequence = sequence
+        self.shuffle = shuffle
+        self.options = options
+        self.store = PlaceStore(Place(Cursor(), Seeding(options.seed, options.seeded)))
+        self.counters = Counters()
+        self.must_refresh = False
+        """Whether the Sequence was changed, and workers must be sent it."""
+        self.hooked: Any = None
+        """The Sequence whose hooks have run."""
+        self.broken: Any = None
+        """A Sequence on which hooks were run again, and not to the end: it computes no batch."""
+
+    @property
+    def place(self) -> Place:
+        """Where the run stands."""
+        return self.store.place
+
+    @property
+    def seeding(self) -> Seeding:
+        """What order and random numbers come from."""
+        return self.store.place.seeding
+
+    @property
+    def number(self) -> int:
+        """Number of the epoch under way; between epochs, of the coming one."""
+        return self.store.place.next.epoch
+
+    def replace_sequence(self, sequence: Any) -> None:
+        """Another one is used from the next epoch on. What was saved of the old is not its own."""
+        self.sequence = sequence
+        self.hooked = self.broken = None
+        self.store.forget_states()
+
+    def options_now(self) -> Options:
+        """The options; with `shard="auto"` what is found now, if no epoch depends on it."""
+        return options_now(self.options, self.place)
+
+    def settle_shard(self) -> None:
+        """With `shard="auto"`, keep to what is found now."""
+        self.options = settled(self.options, self.place, self.sequence, self.shuffle)
+
+    def settle_order(self, *, begins: bool = False) -> None:
+        """Have orders drawn that each worker would else draw for itself."""
+        draw_orders(self.sequence, self.seeding, self.number, begins=begins)
+
+    def check_whole(self) -> None:
+        """Refuse a Sequence on which hooks were run again, and not to the end."""
+        if self.broken is not None and self.broken is self.sequence:
+            raise ResumeError(
+                "load_state_dict(state, replay_hooks=True) failed, and has left the "
+                f"{type(self.sequence).__qualname__} somewhere between two epochs: make another"
+            )
+
+    def may_have_changed(self) -> bool:
+        """Whether the Sequence may not be what the workers have, with nothing bound anew in it."""
+        names = ("on_epoch_begin", "on_epoch_end")
+        return self.must_refresh or any(overrides_hook(self.sequence, name) for name in names)
+
+    def run_hook(self, name: str, sequence: Any, epoch: int) -> None:
+        """Run a hook of a Sequence (the one that this epoch began with) under its random numbers,
+        if it may do anything."""
+        if overrides_hook(sequence, name):
+            self.hooked = sequence
+            self.store.freeze(self.sequence)
+            self.seeding.hook(epoch, lambda: run_hook(sequence, name), name=name)
