@@ -15,6 +15,8 @@ def as_integer(value: Any) -> int | None:
 
     True and False pass for 1 and 0 in Python; where a number is asked for they are a mistake.
     """
+    if type(value) is int:  # nearly always
+        return value
     if isinstance(value, (bool, np.bool_)):
         return None
     try:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Death, Outcome, Shortage, Ticket
 
-__all__ = ["Executor", "Resizable", "SharesGenerators", "turn_of"]
+__all__ = ["Executor", "Resizable", "SharesGenerators", "takes_turns", "turn_of"]
 
 
 @runtime_checkable
@@ -122,6 +122,15 @@ class Resizable(Protocol):
 
         `tickets_ahead`: how many tickets are in flight or uncollected from now on, at most.
         """
+
+
+def takes_turns(executor: Any) -> bool:
+    """Whether its workers compute one at a time now (R6).
+
+    Asked at every epoch: `isinstance` with a Protocol would take longer than all else that is asked
+    then.
+    """
+    return hasattr(executor, "takes_turns") and bool(executor.takes_turns())
 
 
 def turn_of(executor: Any) -> AbstractContextManager[object]:

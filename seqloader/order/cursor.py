@@ -38,7 +38,7 @@ class Cursor(NamedTuple):
 
     def at(self, epoch: int, position: int = 0, first: int = 0) -> Cursor:
         """Elsewhere in the same run."""
-        return self._replace(epoch=epoch, position=position, first=first)
+        return Cursor(epoch, position, first, self.skipped, self.left_out)
 
     def skipping(self, epoch: int, positions: Ranges) -> Cursor:
         """The same place, with more to be skipped."""

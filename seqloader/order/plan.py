@@ -6,9 +6,9 @@ keeps nothing, and takes the same memory for any length.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -80,6 +80,14 @@ class Plan:
     remainder: Remainder = "uneven"
     left_out: Ranges = NOTHING
 
+    # Follow from the rest, and are found once: an epoch asks for them again and again.
+    remaining: int | None = field(init=False, repr=False, compare=False)
+    """Batches from `first` on that all shards together deliver; None: endless."""
+    padding_from: int | None = field(init=False, repr=False, compare=False)
+    """The first position on this shard that would repeat a batch; None: endless."""
+    count: int | None = field(init=False, repr=False, compare=False)
+    """Positions on this shard; None: endless."""
+
     def __post_init__(self) -> None:
         check_seed(self.seed)
         checked_integer("epoch", self.epoch, 0)
@@ -100,22 +108,22 @@ class Plan:
         if self.left_out:
             relevant = self.left_out.within(self.first, self.length)
             object.__setattr__(self, "left_out", relevant)
+        self._find_counts()
 
-    @property
-    def count(self) -> int | None:
-        """Positions on this shard; None: endless."""
-        remaining, shards = self.remaining, self.shard.count
-        if remaining is None or self.remainder == "uneven":
-            return self.padding_from
-        return remaining // shards if self.remainder == "drop" else -(-remaining // shards)
+    def __reduce__(self) -> Any:
+        return Plan, tuple(getattr(self, one.name) for one in fields(self) if one.init)
 
-    @property
-    def padding_from(self) -> int | None:
-        """The first position on this shard that would repeat a batch; None: endless."""
-        remaining = self.remaining
-        if remaining is None:
-            return None
-        return max(0, -((self.shard.id - remaining) // self.shard.count))
+    def _find_counts(self) -> None:
+        remaining = padding_from = count = None
+        if self.length is not None:
+            shards = self.shard.count
+            remaining = self.length - self.first - len(self.left_out)
+            count = padding_from = max(0, -((self.shard.id - remaining) // shards))
+            if self.remainder != "uneven":
+                count = remaining // shards + (self.remainder == "pad" and remaining % shards > 0)
+        object.__setattr__(self, "remaining", remaining)
+        object.__setattr__(self, "padding_from", padding_from)
+        object.__setattr__(self, "count", count)
 
     @property
     def real_at_the_end(self) -> int | None:
@@ -127,11 +135,6 @@ class Plan:
         if remaining is None or count is None:
             return None
         return min(shards, remaining - (count - 1) * shards) if count else 0
-
-    @property
-    def remaining(self) -> int | None:
-        """Batches from `first` on that all shards together deliver; None: endless."""
-        return None if self.length is None else self.length - self.first - len(self.left_out)
 
     def index(self, position: int) -> int:
         """Return the index due at `position`. IndexError where there is none."""

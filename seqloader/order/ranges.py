@@ -37,6 +37,7 @@ class Ranges:
                 merged.append((start, stop))
         self.pairs = tuple(merged)
         self._starts = [start for start, _ in merged]
+        self._count = sum(stop - start for start, stop in merged)
 
     @classmethod
     def of(cls, positions: Iterable[Any]) -> Ranges:
@@ -74,7 +75,7 @@ class Ranges:
         return f"Ranges({list(self.pairs)})"
 
     def __len__(self) -> int:
-        return sum(stop - start for start, stop in self.pairs)
+        return self._count
 
     def after(self, number: int) -> int:
         """The first number from `number` on that is not in the set."""

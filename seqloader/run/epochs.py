@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from seqloader.errors import SeqloaderWarning, SlowBatchWarning
 from seqloader.executors.diagnostics import diagnostics_of
-from seqloader.executors.protocol import SharesGenerators
+from seqloader.executors.protocol import takes_turns
 from seqloader.randomness.drawn_values import Disagreements
 from seqloader.run import messages
 from seqloader.run.epoch import Epoch
@@ -94,13 +94,14 @@ class Epochs:
         try:
             store.beginning(sequence)
             number = subject.number
-            subject.run_hook("on_epoch_begin", sequence, number)
+            has_begin = subject.run_hook("on_epoch_begin", sequence, number)
             count = count_batches(subject.sequence)
             subject.settle_order(begins=True)
             if session.stopping:
                 raise self.own_stop.while_beginning(number)
             plan, cursor = planned_at(subject.place, count, subject.shuffle, subject.options)
-            executor.load(subject.sequence, in_place=subject.may_have_changed())
+            in_place = has_begin or subject.may_have_changed()
+            executor.load(subject.sequence, in_place=in_place)
             epoch = Epoch(
                 plan,
                 executor,
@@ -114,8 +115,7 @@ class Epochs:
             )
             if fill:
                 epoch.fill()
-            in_turn = isinstance(executor, SharesGenerators) and executor.takes_turns()
-            if in_turn and not self._warned_turns:
+            if not self._warned_turns and takes_turns(executor):
                 self._warned_turns = True
                 epoch.warnings.append(SeqloaderWarning(messages.turns_warning()))
             # After `load`: the workers compute with what the Sequence was when the epoch began.

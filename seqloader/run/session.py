@@ -8,9 +8,9 @@ Actors
 
 Rules
     R1  Every step that changes something runs between `step()` and `done()`; the wait does not. An
-        error that leaves a torn step stops everything (R6 of epochs.py). Who enters and finds a torn
-        state was preceded by an exception that came asynchronously, or by one that looks as if it
-        had (a KeyboardInterrupt that user code raises): it resets the executor and goes on after
+        error that leaves a torn step stops everything (R6 of epochs.py). Who enters and finds a
+        torn state was preceded by an exception that came asynchronously, or by one that looks as if
+        it had (a KeyboardInterrupt that user code raises): it resets the executor and goes on after
         the last batch delivered.
     R2  `stop()` says that it is there, sets its flag, and only then reads which executor runs; a
         start takes the flag down, names its executor, and only then looks whether a `stop()` is

@@ -77,14 +77,16 @@ class Subject:
             )
 
     def may_have_changed(self) -> bool:
-        """Whether the Sequence may not be what the workers have, with nothing bound anew in it."""
-        names = ("on_epoch_begin", "on_epoch_end")
-        return self.must_refresh or any(overrides_hook(self.sequence, name) for name in names)
+        """Whether the Sequence may not be what the workers have, although nothing was bound anew in
+        it and no `on_epoch_begin` has run."""
+        return self.must_refresh or overrides_hook(self.sequence, "on_epoch_end")
 
-    def run_hook(self, name: str, sequence: Any, epoch: int) -> None:
-        """Run a hook of a Sequence (the one that this epoch began with) under its random numbers,
-        if it may do anything."""
-        if overrides_hook(sequence, name):
-            self.hooked = sequence
-            self.store.freeze(self.sequence)
-            self.seeding.hook(epoch, lambda: run_hook(sequence, name), name=name)
+    def run_hook(self, name: str, sequence: Any, epoch: int) -> bool:
+        """Run a hook of a Sequence (the one that this epoch began with) under its random numbers.
+        False: there is none that may do anything."""
+        if not overrides_hook(sequence, name):
+            return False
+        self.hooked = sequence
+        self.store.freeze(self.sequence)
+        self.seeding.hook(epoch, lambda: run_hook(sequence, name), name=name)
+        return True

@@ -27,21 +27,20 @@ def bindings(sequence: Any) -> Bindings:
     attribute there.
     """
     found = _own_bindings(sequence)
-    seen = {id(sequence)}
-    level = [("", sequence)]
-    for _ in range(_DEPTH):
-        level = [
-            (f"{path}.{name}", part)
-            for path, whole in level
-            for name, part in wrapped_by(whole)
-            if id(part) not in seen
-        ]
-        if not level:
-            break
-        for path, part in level:
-            seen.add(id(part))
-            found[path] = part
-            found.update((f"{path}.{name}", value) for name, value in _own_bindings(part).items())
+    wrapped = [(f".{name}", part) for name, part in wrapped_by(sequence) if part is not sequence]
+    if wrapped:  # hardly ever
+        seen = {id(sequence)}
+        for _ in range(_DEPTH):
+            for path, part in wrapped:
+                seen.add(id(part))
+                found[path] = part
+                found |= {f"{path}.{name}": value for name, value in _own_bindings(part).items()}
+            wrapped = [
+                (f"{path}.{name}", inner)
+                for path, part in wrapped
+                for name, inner in wrapped_by(part)
+                if id(inner) not in seen
+            ]
     return found
 
 
@@ -65,7 +64,12 @@ def _in_slot(obj: Any, name: str) -> Any:
 
 def same_bindings(before: Bindings, now: Bindings) -> bool:
     """Whether no attribute was bound anew, added or removed."""
-    return before.keys() == now.keys() and all(value is before[name] for name, value in now.items())
+    if before.keys() != now.keys():
+        return False
+    for name, value in now.items():  # noqa: SIM110 - all() would take twice as long
+        if value is not before[name]:
+            return False
+    return True
 
 
 def rebind(sequence: Any, before: Bindings) -> None:

@@ -258,12 +258,11 @@ def declares_num_batches(obj: object, *, on_instance: bool = True) -> bool:
 
     A torch dataset may happen to have an attribute of this name; it says nothing there.
     """
-    if not _is_sequence_like(obj):
-        return False
     definer = _definer(type(obj), "num_batches")
-    if definer is not None and not _is_stub(definer):
-        return True
-    return on_instance and "num_batches" in getattr(obj, "__dict__", ())
+    declared = definer is not None and not _is_stub(definer)
+    if not declared and not (on_instance and "num_batches" in getattr(obj, "__dict__", ())):
+        return False  # asked first: most say nothing
+    return _is_sequence_like(obj)
 
 
 def _is_sequence_like(obj: object) -> bool:
@@ -272,7 +271,10 @@ def _is_sequence_like(obj: object) -> bool:
 
 def _definer(kind: type, name: str) -> type | None:
     """The class that gives `kind` its attribute `name`."""
-    return next((base for base in kind.__mro__ if name in base.__dict__), None)
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            return base
+    return None
 
 
 def _is_stub(kind: type) -> bool:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from seqloader.executors.process.consumer.change import (
+    LARGE_BYTES,
     LARGE_LENGTH,
     Kept,
     is_flat,
-    is_large,
     same_bytes,
 )
+from seqloader.executors.process.consumer.sending import pickle_part
 from seqloader.sequence.bindings import bindings, same_bindings
 
 
@@ -129,10 +130,14 @@ def test_only_exact_and_long_containers_are_large():
     class Mine(list):
         pass
 
-    assert is_large([0] * LARGE_LENGTH)
-    assert not is_large([0] * (LARGE_LENGTH - 1))
-    assert not is_large(Mine([0] * LARGE_LENGTH))
-    assert not is_large("x" * LARGE_LENGTH)
+    def is_sent_by_itself(value):
+        return bool(pickle_part(value).externals)
+
+    assert is_sent_by_itself([0] * LARGE_LENGTH)
+    assert not is_sent_by_itself([0] * (LARGE_LENGTH - 1))
+    assert not is_sent_by_itself(Mine([0] * LARGE_LENGTH))
+    assert is_sent_by_itself("x" * LARGE_BYTES)
+    assert not is_sent_by_itself("x" * (LARGE_BYTES - 1))
 
 
 CONTAINERS = {

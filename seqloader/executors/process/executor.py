@@ -192,7 +192,7 @@ class ProcessExecutor:
         self._open()
 
     def _reclaim(self) -> None:
-        if self._state is not None:
+        if self._state is not None and self._state.keeps_older:
             self._state.reclaim(self._running().traffic.occupations.acknowledged())
 
     def discard(self, timeout_s: float | None = None) -> bool:

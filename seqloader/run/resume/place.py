@@ -83,7 +83,7 @@ class Place(NamedTuple):
     def between_epochs(self, before: Place) -> Place:
         """No epoch is under way; `before` is the place before that epoch began."""
         if self.plan is None:  # none was
-            return self._replace(cursor=self.next, coming=None)
+            return self
         if self.coming is None:  # it is as if it had not begun
             return before._replace(cursor=self.cursor)
         return Place(self.coming, self.seeding)
@@ -94,17 +94,12 @@ class PlaceStore:
 
     def __init__(self, place: Place) -> None:
         self._lock = threading.RLock()
-        self._place = self._before = place
-        """`_before`: what it was before the epoch under way began."""
-
-    @property
-    def place(self) -> Place:
-        """Where the run stands."""
-        return self._place
+        self.place = self._before = place
+        """Where the run stands. `_before`: what it was before the epoch under way began."""
 
     def check(self) -> None:
         """Assert what holds between any two calls."""
-        place = self._place
+        place = self.place
         assert (place.plan is None) == (place.handovers is None), "half an epoch is under way"
         assert place.coming is None or place.plan is not None, f"{place.coming} comes after nothing"
         if place.handovers is not None:
@@ -113,68 +108,68 @@ class PlaceStore:
     def read(self, sequence: Any) -> Place:
         """The place, with the Sequence's state. Any thread."""
         with self._lock:
-            place = self._place
+            place = self.place
             if place.now is ABSENT and carries_state(sequence):
                 place = place._replace(now=take_state(sequence))
             return place
 
     def put(self, place: Place) -> None:
         """The run stands elsewhere: one store."""
-        self._place = place
+        self.place = place
 
     def forget_states(self) -> None:
         """The Sequence is another one now."""
         with self._lock:
-            self._place = self._place._replace(at_begin=ABSENT, now=ABSENT)
+            self.place = self.place._replace(at_begin=ABSENT, now=ABSENT)
             self._before = self._before._replace(at_begin=ABSENT, now=ABSENT)
 
     def freeze(self, sequence: Any) -> None:
         """A hook is about to run, or the Sequence about to be given another state."""
         if carries_state(sequence):
             with self._lock:
-                if self._place.now is ABSENT:
-                    self._place = self._place._replace(now=take_state(sequence))
+                if self.place.now is ABSENT:
+                    self.place = self.place._replace(now=take_state(sequence))
 
     def beginning(self, sequence: Any) -> None:
         """An epoch is about to begin."""
         self.settle()
         with self._lock:
-            place = self._before = self._place
+            place = self._before = self.place
             if not carries_state(sequence):
                 return
-            self._place = place._replace(now=take_state(sequence))
+            self.place = place._replace(now=take_state(sequence))
             if place.at_begin is not ABSENT:
                 give_state(sequence, place.at_begin)
 
     def begun(self, cursor: Cursor, plan: Plan, handovers: Handovers, sequence: Any) -> bool:
         """An epoch has begun; returns whether that changed the Sequence."""
         with self._lock:
-            place = self._place
+            place = self.place
             changed = self._put_back(sequence)
             at_begin = place.now if place.at_begin is ABSENT else place.at_begin
-            self._place = Place(cursor, place.seeding, None, plan, handovers, at_begin)
+            self.place = Place(cursor, place.seeding, None, plan, handovers, at_begin)
             return changed
 
     def failed(self, sequence: Any) -> None:
         """The epoch did not begin."""
         with self._lock:
             self._put_back(sequence)
-            self._place = self._before
+            self.place = self._before
 
     def _put_back(self, sequence: Any) -> bool:
         """Whether the Sequence stood as before a resumed epoch; it does no more."""
-        resumed = self._before.at_begin is not ABSENT and self._place.now is not ABSENT
+        resumed = self._before.at_begin is not ABSENT and self.place.now is not ABSENT
         if resumed and carries_state(sequence):
-            give_state(sequence, self._place.now)
+            give_state(sequence, self.place.now)
         return resumed
 
     def ended(self, first: int) -> None:
         """The epoch under way has ended, and its hook may run; the next one begins at `first` of
         the global order."""
-        cursor = self._place.cursor
-        self._place = self._place._replace(coming=cursor.at(cursor.epoch + 1, first=first))
+        cursor = self.place.cursor
+        self.place = self.place._replace(coming=cursor.at(cursor.epoch + 1, first=first))
 
     def settle(self) -> None:
         """No epoch is under way, and no hook is due."""
         with self._lock:
-            self._place = self._place.between_epochs(self._before)
+            self.place = self.place.between_epochs(self._before)

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 __all__ = [
+    "LARGE_FROM",
     "Kept",
     "is_flat",
-    "is_large",
     "same_bytes",
 ]
 
@@ -32,7 +34,11 @@ LARGE_BYTES: Final = 1 << 16
 
 _CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset})
 _TEXTS: Final = frozenset({bytes, str})
-_LARGE_TYPES: Final = _CONTAINERS | _TEXTS
+LARGE_FROM: Final[Mapping[type, int]] = {
+    **dict.fromkeys(_CONTAINERS, LARGE_LENGTH),
+    **dict.fromkeys(_TEXTS, LARGE_BYTES),
+}
+"""Exact type -> length from which an object of it may be worth sending by itself."""
 
 _IMMUTABLE: Final[frozenset[type]] = frozenset(
     {
@@ -46,14 +52,6 @@ _PATHS: Final = ("PosixPath", "PurePosixPath")
 
 _DEPTH: Final = 4
 """How deep tuples may lie in tuples in a flat container."""
-
-
-def is_large(value: Any) -> bool:
-    """Whether it is of a type and size that may be worth sending by itself. Called very often."""
-    kind = type(value)
-    return kind in _LARGE_TYPES and len(value) >= (
-        LARGE_LENGTH if kind in _CONTAINERS else LARGE_BYTES
-    )
 
 
 def is_flat(value: Any) -> bool:

@@ -41,6 +41,8 @@ class InheritedState:
             rebind(self._sequence, self._bound)
         return self._sequence
 
+    keeps_older = False
+
     def reclaim(self, acknowledged: object) -> None:
         """Workers own what they inherited: there is nothing to give back."""
 

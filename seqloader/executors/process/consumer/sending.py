@@ -21,7 +21,7 @@ import numpy as np
 
 from seqloader.arrays import is_plain
 from seqloader.errors import ERRORS, as_raisable
-from seqloader.executors.process.consumer.change import Kept, is_flat, is_large
+from seqloader.executors.process.consumer.change import LARGE_FROM, Kept, is_flat
 from seqloader.executors.process.consumer.mp_objects import PassedDescriptors, reduce_shared
 from seqloader.executors.process.wire import foreign
 from seqloader.executors.process.wire.culprit import find_culprit
@@ -126,9 +126,11 @@ class _StatePickler(DefinitionPickler):
         state = self._state
         if state.blind_to and id(obj) in state.blind_to:
             return 0
-        if is_large(obj):
-            return state.external(obj)
-        return (state.number_of(obj),) if type(obj) is SharedMemory else None
+        kind = type(obj)
+        large_from = LARGE_FROM.get(kind)
+        if large_from is not None:
+            return state.external(obj) if len(obj) >= large_from else None
+        return (state.number_of(obj),) if kind is SharedMemory else None
 
 
 class _State:

@@ -50,6 +50,8 @@ _CHUNK_BYTES: Final = 1 << 24
 `posix_fallocate` first is no faster, and `write` says ENOSPC by itself."""
 _COMPARED_BYTES: Final = 1 << 19
 """Read at once for comparing: stays in the processor's cache."""
+_FEW_BYTES: Final = 4096
+"""Compared without an array to read into: most heads are so small, and asked about every epoch."""
 
 _NO_SPAN: Final = Span(0, 0)
 _NO_MANIFEST: Final = Manifest(0, _NO_SPAN, (), ())
@@ -121,6 +123,11 @@ class StateFile:
     def passed(self) -> frozenset[int]:
         """The user's own descriptors that the current state refers to, for workers to inherit."""
         return self._passed.numbers
+
+    @property
+    def keeps_older(self) -> bool:
+        """Whether it has something of older versions, for `reclaim` to give back."""
+        return len(self._in_use) > 1
 
     @property
     def nbytes(self) -> int:
@@ -291,6 +298,8 @@ class _Draft:
         """Whether the span of an earlier version holds exactly `data`."""
         if span.nbytes != data.nbytes:
             return False
+        if span.nbytes <= _FEW_BYTES:
+            return os.pread(self._fd, span.nbytes, span.offset) == data.data
         buffer = np.empty(min(_COMPARED_BYTES, span.nbytes), np.uint8)
         for start in range(0, span.nbytes, _COMPARED_BYTES):
             now = data[start : start + _COMPARED_BYTES]

@@ -19,7 +19,7 @@ import operator
 import pickle
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -115,15 +115,23 @@ def _take_slots(cls: type, own: dict[str, Any]) -> list[str] | None:
     return slots if "__slots__" in own else None
 
 
-def _set_by_others(meta: type) -> set[str]:
+def _set_by_others(meta: type) -> Set[str]:
     """Names of which `type.__setattr__` would set something else than an entry of the class's
     dict: descriptors of the metaclass. They are given to `type.__new__` instead."""
+    return _OF_TYPE if meta is type else _data_descriptors(meta)
+
+
+def _data_descriptors(meta: type) -> set[str]:
     return {
         key
         for base in meta.__mro__
         for key, value in base.__dict__.items()
         if hasattr(type(value), "__set__") and key not in _SETTABLE
     }
+
+
+_OF_TYPE: Final = frozenset(_data_descriptors(type))
+"""Which cannot be changed."""
 
 
 def _meta_of(cls: type) -> type:

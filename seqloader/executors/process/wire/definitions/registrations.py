@@ -10,8 +10,10 @@ from __future__ import annotations
 import _abc  # type: ignore[import-not-found]
 import abc
 import copyreg
+import operator
 import weakref
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from seqloader.executors.process.wire.definitions import script
@@ -25,12 +27,24 @@ __all__ = ["register_with", "registered", "registered_with", "with_reductions"]
 def with_reductions(obj: Any) -> Any:
     """What to pickle in place of `obj`, to be `obj` in a worker that knows the script's reductions;
     `obj` itself if there are none."""
-    found = [
+    global _without_script
+    table = list(chain.from_iterable(copyreg.dispatch_table.items()))
+    if len(table) == len(_without_script) and all(map(operator.is_, table, _without_script)):
+        return obj  # at nearly every epoch
+    found: list[Any] = [
         (kind, reduce)
-        for kind, reduce in list(copyreg.dispatch_table.items())
+        for kind, reduce in zip(table[::2], table[1::2], strict=True)
         if any(script.is_of_script(getattr(one, "__module__", None)) for one in (kind, reduce))
     ]
-    return _WithReductions(found, obj) if found else obj
+    if found:
+        return _WithReductions(found, obj)
+    _without_script = table
+    return obj
+
+
+_without_script: list[Any] = []
+"""The kinds and reductions of Python's table when it was last looked through, if none was the
+script's. Of what module they are does not change."""
 
 
 class _WithReductions:
