@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 ExecutorName: TypeAlias = Literal["process", "thread", "inline"]
-StartMethod: TypeAlias = Literal["spawn", "fork"]
+StartMethod: TypeAlias = Literal["spawn", "zygote", "fork"]
 OnError: TypeAlias = Literal["raise", "skip"]
 
 EXECUTORS: Final[tuple[str, ...]] = get_args(ExecutorName)

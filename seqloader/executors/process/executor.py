@@ -7,7 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import WorkerStartError
-from seqloader.executors.process.consumer.birth import Birth, check_startable, forked_entry
+from seqloader.executors.process.consumer.birth import (
+    Birth,
+    can_bear,
+    check_startable,
+    forked_entry,
+)
 from seqloader.executors.process.consumer.imported import (
     Sources,
     imported_files,
@@ -29,6 +34,7 @@ from seqloader.randomness.seeds import hash_seed
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from seqloader.executors.process.consumer.zygote import Zygote
     from seqloader.randomness.drawn_values import Noticed
     from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Death, Outcome, Shortage, Ticket
@@ -51,7 +57,8 @@ class ProcessExecutor:
     Args:
         workers: how many worker processes.
         tickets_ahead: how many tickets the caller has in flight or uncollected, at most.
-        start_method: "spawn" (a fresh interpreter) or "fork" (state is inherited).
+        start_method: "spawn" (a fresh interpreter), "zygote" (forks of one that has imported what
+            the Sequence needs), or "fork" (of this process; state is inherited).
         timeout_s: seconds one ticket may take before its worker is killed; None: no limit.
         worker_init: called as `worker_init(slot)` in each worker, after the Sequence was loaded.
         worker_env: environment variables of the workers, over all others.
@@ -74,6 +81,8 @@ class ProcessExecutor:
         self.workers = workers
         self._tickets_ahead = tickets_ahead
         self._forks = start_method == "fork"
+        self._zygotes = start_method == "zygote"
+        """Whether workers are borne by one, as far as is known."""
         self._timeout_s = timeout_s
         self._worker_init = worker_init
         self._worker_env = dict(worker_env or {})
@@ -120,7 +129,7 @@ class ProcessExecutor:
             pool.close()  # they have not inherited them, and have done nothing yet
             self._open(first=True)
         elif state.shared <= inherited or are_open_to_children():
-            pool.traffic.open_gate((state.version, state.offset))
+            pool.publish((state.version, state.offset), state.modules)
         else:
             self._replace_workers()
 
@@ -134,9 +143,19 @@ class ProcessExecutor:
             timeout_s=self._timeout_s,
             copy=self._copy,
             birth=self._birth,
+            zygote=self._make_zygote(),
         )
         passed = state.passed | self._passed.numbers
-        pool.open((state.version, state.offset), state.fd, passed, whole=first)
+        place = state.version, state.offset
+        pool.open(place, state.fd, passed, state.modules, whole=first)
+
+    def _make_zygote(self) -> Zygote | None:
+        if not (self._zygotes and can_bear()):
+            return None
+        # Not above: who does not use one need not wait for it.
+        from seqloader.executors.process.consumer.zygote import Zygote
+
+        return Zygote()
 
     def _running(self) -> Pool:
         assert self._pool is not None, "the executor is not started"
@@ -154,7 +173,18 @@ class ProcessExecutor:
 
     def collect(self) -> list[Outcome | Death | Shortage | Noticed]:
         """Outcomes and deaths since the last call."""
-        return self._running().collect()
+        pool = self._running()
+        told = pool.collect()
+        if self._zygotes and pool.crew.zygote is not None and pool.crew.zygote.why_not:
+            self._note_fresh(pool.crew.zygote.why_not)
+        return told
+
+    def _note_fresh(self, why: str) -> None:
+        import logging
+
+        self._zygotes = False  # first: it is said once, whatever a handler does
+        text = "workers are fresh interpreters, and not forks of a zygote: %s"
+        logging.getLogger("seqloader").info(text, why)
 
     def alarmed(self) -> bool:
         """Whether a worker has ended, or may be past its time."""

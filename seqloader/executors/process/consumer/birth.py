@@ -17,6 +17,7 @@ Note [no endless start]
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import importlib
 import os
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from seqloader.errors import WorkerStartError
 from seqloader.executors.process.wire.settings import ENTRY, MARK, PoolSettings, WorkerSettings
 from seqloader.executors.process.wire.tunables import add_tunables
+from seqloader.memory.fallbacks import without
 from seqloader.memory.shared_arrays import make_private
 
 if TYPE_CHECKING:
@@ -38,7 +40,16 @@ if TYPE_CHECKING:
 
     from seqloader.memory.descriptors import Descriptors
 
-__all__ = ["Birth", "FirstState", "check_startable", "duplicate", "forked_entry"]
+__all__ = [
+    "Birth",
+    "FirstState",
+    "arm_life",
+    "can_bear",
+    "check_startable",
+    "duplicate",
+    "forked_entry",
+    "is_open",
+]
 
 BOOTSTRAP: Final = (
     "import sys,os,marshal;"
@@ -84,6 +95,13 @@ def check_startable() -> None:
         )
 
 
+def can_bear() -> bool:
+    """Whether this system has what a zygote needs, and this process its standard descriptors: else
+    the socket would get one of their numbers."""
+    has_all = sys.platform == "linux" and hasattr(os, "pidfd_open") and not without("pidfd")
+    return has_all and all(map(is_open, (0, 1, 2)))
+
+
 def _executable() -> str:
     """What a worker is run with; empty: nobody says."""
     # Other than what Python says only by `multiprocessing.set_executable`, which imports this.
@@ -115,11 +133,12 @@ class Birth(NamedTuple):
     def bear(self, born: list[int], own: WorkerSettings) -> None:
         """Make a process, which works as `own` says; its number is put into `born`."""
         if self.inherit is None:
-            self._spawn(born, own)
+            self.spawn(born, own)
         else:
             self._fork(born, own)
 
-    def _spawn(self, born: list[int], own: WorkerSettings) -> None:
+    def spawn(self, born: list[int], own: WorkerSettings) -> None:
+        """Make a fresh interpreter, which works as `own` says, also where workers are forked."""
         pool, settings = self.settings, self.settings_fd
         executable = _executable()
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
@@ -134,13 +153,16 @@ class Birth(NamedTuple):
         command = [executable, *flags, "-P", "-c", BOOTSTRAP, str(settings), *own.arguments()]
         actions: list[tuple[Any, ...]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, own.capture, 2),
             # Onto itself: open in the child, while it stays closed on exec here.
             *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(passed)),
             *((os.POSIX_SPAWN_CLOSE, fd) for fd in strangers if fd not in beyond),
         ]
-        if not _is_open(1):
-            actions.append((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0))
+        errors = own.errors if own.capture < 0 else own.capture
+        for fd, source in ((1, 1 if is_open(1) else -1), (2, errors)):
+            if source < 0:
+                actions.append((os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0))
+            elif source != fd:
+                actions.append((os.POSIX_SPAWN_DUP2, source, fd))
         environment = {**os.environ, **self.environment, MARK: "1"}
         add_tunables(environment)
         start = functools.partial(
@@ -210,10 +232,23 @@ def _inheritable() -> list[int]:
 
 def duplicate(fd: int, owner: Descriptors) -> int:
     """A duplicate of `fd` that `owner` closes; -1 where there is none to duplicate."""
-    return owner.duplicate(fd) if _is_open(fd) else -1
+    return owner.duplicate(fd) if is_open(fd) else -1
 
 
-def _is_open(fd: int) -> bool:
+def arm_life(life: int, pid: int) -> None:
+    """Have the process group of `pid` killed when the write end of its life pipe is closed.
+
+    By the consumer, so that the worker's own children die as well, and from now on; the rules are
+    in the worker's side of it, worker/life.py.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(life, fcntl.F_SETOWN, -pid)
+        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def is_open(fd: int) -> bool:
+    """Whether there is such a descriptor."""
     try:
         os.fstat(fd)
     except OSError:

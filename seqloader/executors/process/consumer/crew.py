@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from seqloader.executors.process.consumer.arena import Arenas
     from seqloader.executors.process.consumer.birth import Birth, FirstState
+    from seqloader.executors.process.consumer.zygote import Zygote
     from seqloader.tickets import Death
 
 __all__ = ["Crew"]
@@ -46,6 +47,7 @@ class Crew:
     Attributes:
         workers: those that are not buried.
         is_shrinking: some of them are leaving, or have left and not ended.
+        zygote: who bears the workers, if it can; None: they are born as the pool's birth says.
         schedule: when vacant slots get their workers.
         killed: they were all killed: deaths are our own, and nobody is replaced.
         ends: the part of the poll that watches over the workers. Asked for every batch.
@@ -56,6 +58,8 @@ class Crew:
         self.workers: dict[int, WorkerProcess] = {}
         self.killed = False
         self.is_shrinking = False
+        self.zygote: Zygote | None = None
+        self._watches_zygote = False
         self.schedule = Schedule()
         self._arenas = arenas
         self._stacks = stacks
@@ -82,6 +86,8 @@ class Crew:
         schedule, vacant = self.schedule, self.vacancies()
         if not vacant:
             schedule.clear()  # the crew has been made smaller, and needs no more
+        if self._awaits_zygote():
+            return
         for slot in vacant:
             # A stop may come in the middle of a start.
             if self.killed or not schedule.may_start(self._strength()):
@@ -93,6 +99,49 @@ class Crew:
             else:
                 if self.vacancies():
                     schedule.note_start(self._strength())
+
+    def _awaits_zygote(self) -> bool:
+        """Whether workers are born only when the zygote has said whether it can bear them."""
+        zygote = self.zygote
+        if zygote is None or not zygote.is_awaited:
+            return False
+        if time.monotonic() >= zygote.deadline:
+            self._forget_zygote("its imports take too long")
+            return False
+        self.schedule.again_at = zygote.deadline  # at the latest
+        return True
+
+    def hears_zygote(self, descriptors: Collection[int]) -> bool:
+        """Whether it has something to say, by these descriptors of the consumer's wait."""
+        zygote = self.zygote
+        return self._watches_zygote and zygote is not None and zygote.fileno() in descriptors
+
+    def note_zygote(self) -> None:
+        """Its descriptor is readable: it can bear workers, or cannot."""
+        zygote = self.zygote
+        assert zygote is not None
+        if zygote.is_awaited:
+            self.schedule.again_at = 0.0
+        zygote.note()
+        if zygote.is_gone:
+            self._forget_zygote(zygote.why_not)
+
+    def _forget_zygote(self, why: str) -> None:
+        """Fresh interpreters from now on. It may have to reap no more than what it has borne."""
+        zygote = self.zygote
+        assert zygote is not None
+        zygote.give_up(why)
+        if self._watches_zygote:
+            self._watches_zygote = False
+            self._poll.unregister(zygote.fileno())
+            self.ends.unregister(zygote.fileno())
+
+    def watch_zygote(self) -> None:
+        """See in the consumer's wait what it says, and its end."""
+        assert self.zygote is not None
+        self._watches_zygote = True
+        self._poll.register(self.zygote.fileno(), select.POLLIN)
+        self.ends.register(self.zygote.fileno(), select.POLLIN)
 
     def _do_without(self, error: OSError, *, whole: bool) -> None:
         """The system gave no process, or not what one needs."""
@@ -117,7 +166,7 @@ class Crew:
             arena_fd = descriptors.memory("seqloader-arena")
             arena_bytes = make_sparse(arena_fd, 2 * self.size)
             self._arenas.add(ArenaView(number, arena_fd, arena_bytes, self._arenas.freed))
-            worker.launch(birth, state, (arena_fd, arena_bytes), stacks=self._stacks)
+            worker.launch(birth, self.zygote, state, (arena_fd, arena_bytes), stacks=self._stacks)
         finally:
             descriptors.close()
         self._poll.register(worker.watch, select.POLLIN)
@@ -245,11 +294,15 @@ class Crew:
         """Close the write ends of the life pipes, in a process that is not the consumer."""
         for worker in self._everyone():
             worker.release_life()
+        if self.zygote is not None:
+            self.zygote.release()
 
     def close(self) -> None:
         """Close all descriptors of all workers; those that live are reaped another time."""
         for worker in self._everyone():
             worker.close()
+        if self.zygote is not None:
+            self.zygote.close()
         self.workers.clear()
         self._departed.clear()
 

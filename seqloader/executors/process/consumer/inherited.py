@@ -15,6 +15,7 @@ class InheritedState:
     fd: Final = -1
     offset: Final = 0
     passed: Final[frozenset[int]] = frozenset()
+    modules: Final[frozenset[str]] = frozenset()
     shared: Final[frozenset[Any]] = frozenset()
 
     def __init__(self) -> None:

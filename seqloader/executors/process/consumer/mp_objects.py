@@ -137,7 +137,7 @@ def as_parent() -> Parent:
     this = process.current_process()
     method = get_start_method(allow_none=True)
     directory: str | None = process.ORIGINAL_DIR  # type: ignore[attr-defined]
-    return Parent(this.name, bytes(this.authkey), method, directory)
+    return Parent(this.name, os.getpid(), bytes(this.authkey), method, directory)
 
 
 def tracker_fd() -> int:

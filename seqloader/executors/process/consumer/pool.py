@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from seqloader.executors.process.consumer import forks
 from seqloader.executors.process.consumer.arena import Arenas
+from seqloader.executors.process.consumer.birth import duplicate
 from seqloader.executors.process.consumer.crew import Crew
 from seqloader.executors.process.consumer.decode import ComputedBatch
 from seqloader.executors.process.consumer.starts import cannot_launch
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from seqloader.executors.process.consumer.birth import Birth
     from seqloader.executors.process.consumer.worker import WorkerProcess
+    from seqloader.executors.process.consumer.zygote import Zygote
 
 __all__ = ["Pool"]
 
@@ -40,6 +42,7 @@ class Pool:
         timeout_s: seconds one ticket may take; None: no limit.
         copy: batches with private arrays instead of views.
         birth: of the workers; descriptors are filled in here.
+        zygote: is to bear them; None: fresh interpreters, or forks of this process.
 
     Attributes:
         crew: the workers.
@@ -48,7 +51,14 @@ class Pool:
     """
 
     def __init__(
-        self, workers: int, ahead: int, *, timeout_s: float | None, copy: bool, birth: Birth
+        self,
+        workers: int,
+        ahead: int,
+        *,
+        timeout_s: float | None,
+        copy: bool,
+        birth: Birth,
+        zygote: Zygote | None = None,
     ) -> None:
         self._pid = os.getpid()
         self._ahead = ahead
@@ -56,6 +66,7 @@ class Pool:
         self._poll = select.poll()
         self.arenas = Arenas(_kept_batches(workers, ahead))
         self.crew = Crew(workers, self.arenas, self._poll, stacks=self._timed)
+        self.crew.zygote = zygote
         self.traffic = Traffic(self.crew, self.arenas, self._poll, timeout_s, copy)
         self._deaths: list[Told] = []
         """Noticed while tickets were discarded, to be told of by the next `collect`."""
@@ -69,12 +80,19 @@ class Pool:
     # --- start ------------------------------------------------------------------------------
 
     def open(
-        self, state: tuple[int, int], state_fd: int, passed: Collection[int], *, whole: bool
+        self,
+        state: tuple[int, int],
+        state_fd: int,
+        passed: Collection[int],
+        modules: Collection[str] = (),
+        *,
+        whole: bool,
     ) -> None:
         """Make pipes and table, and start the workers, which load `state` first.
 
-        Version 0: there is no state yet. They wait for `traffic.open_gate`. `passed`: the
-        descriptors of the user's that workers inherit. `whole`: fewer workers will not do.
+        Version 0: there is no state yet. They wait for `publish`. `passed`: the descriptors of the
+        user's that workers inherit. `modules`: what a zygote is to import for the state. `whole`:
+        fewer workers will not do.
         """
         reap_left_over()
         forks.watch(self)
@@ -86,8 +104,28 @@ class Pool:
         except OSError as error:
             raise cannot_launch(error) from error
         self._birth = self._birth._replace(settings=settings, settings_fd=settings_fd)
+        if self.crew.zygote is not None:
+            self._launch_zygote(self.crew.zygote)
+            if state[0]:
+                self.crew.zygote.prepare(modules)
         self._fill(whole=whole)
         self.crew.schedule.watch_memory()
+
+    def _launch_zygote(self, zygote: Zygote) -> None:
+        passed = Descriptors()
+        try:
+            zygote.launch(self._birth, duplicate(2, passed))
+            self.crew.watch_zygote()
+        except OSError as error:
+            zygote.give_up(f"{error}")
+        finally:
+            passed.close()
+
+    def publish(self, state: tuple[int, int], modules: Collection[str]) -> None:
+        """The first state is there: workers that wait for it may load it."""
+        self.traffic.open_gate(state)
+        if self.crew.zygote is not None:
+            self.crew.zygote.prepare(modules)
 
     def _fill(self, *, whole: bool = False) -> None:
         try:
@@ -153,7 +191,11 @@ class Pool:
             return told
         events = self._poll.poll(0)
         if events:
-            dead = self.crew.ended({fd for fd, _ in events})
+            seen = {fd for fd, _ in events}
+            if self.crew.hears_zygote(seen):
+                self.crew.note_zygote()
+                self._fill()
+            dead = self.crew.ended(seen)
             if dead:
                 self._bury(dead, told)
             else:

@@ -57,6 +57,8 @@ class Pickled(NamedTuple):
     buffers: list[NDArray[np.uint8]]
     externals: list[Kept]
     shared: list[SharedMemory]
+    modules: frozenset[str]
+    """What has to be imported to load it."""
 
 
 def pickle_state(
@@ -161,9 +163,11 @@ class _State:
     def take_apart(self, obj: Any) -> Pickled:
         """Take an object apart. Once only."""
         head = io.BytesIO()
-        _StatePickler(head, self).dump(obj)
+        pickler = _StatePickler(head, self)
+        pickler.dump(obj)
         data = np.frombuffer(head.getbuffer(), np.uint8)
-        return Pickled(data, self._buffers, self._externals, list(self._shared))
+        shared = list(self._shared)
+        return Pickled(data, self._buffers, self._externals, shared, pickler.modules())
 
     def find_regions(self) -> Regions:
         """The regions that arrays pickled here share: to be pickled again with them."""

@@ -94,12 +94,14 @@ class StateFile:
 
     Attributes:
         fd: the file, for workers to inherit. Valid until `close()`.
+        modules: what has to be imported to load the states so far.
     """
 
     def __init__(self) -> None:
         self._descriptors = Descriptors()
         self.fd = self._descriptors.memory("seqloader-state")
         self._current = _Version()
+        self.modules: frozenset[str] = frozenset()
         self._passed = PassedDescriptors()
         self._in_use: dict[int, _InUse] = {}
         """Of the versions that a worker may still hold, and of the current one."""
@@ -184,6 +186,7 @@ class StateFile:
                 os.ftruncate(self.fd, before.end)
             raise
         self._passed.forget_others()
+        self.modules |= pickled.modules
         return self._current.manifest is not before.manifest
 
     def reclaim(self, acknowledged: Iterable[int]) -> None:

@@ -12,7 +12,6 @@ Rules
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
@@ -20,7 +19,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from seqloader.executors.process.consumer.birth import duplicate
+from seqloader.executors.process.consumer.birth import arm_life, duplicate
 from seqloader.executors.process.consumer.mp_objects import tracker_fd
 from seqloader.executors.process.wire.settings import (
     LEAVE_SIGNAL,
@@ -35,8 +34,9 @@ from seqloader.tickets import Death
 
 if TYPE_CHECKING:
     from seqloader.executors.process.consumer.birth import Birth, FirstState
+    from seqloader.executors.process.consumer.zygote import Zygote
 
-__all__ = ["WorkerProcess", "reap_left_over"]
+__all__ = ["WorkerProcess", "reap_later", "reap_left_over"]
 
 STACK_WAIT_S: Final = 1.0
 """How long a worker past its time may take to write its stack before it is killed."""
@@ -80,6 +80,8 @@ class WorkerProcess:
         self._born: list[int] = []
         self._gone = False
         self._parent = os.getpid()
+        self._zygote: Zygote | None = None
+        """Whose child it is; None: ours."""
         self._peak_handed_down = 0
         """KiB: the most memory that the consumer had had when it made the process."""
 
@@ -89,12 +91,19 @@ class WorkerProcess:
         return self._born[0] if self._born else 0
 
     def launch(
-        self, birth: Birth, state: FirstState, arena: tuple[int, int], *, stacks: bool
+        self,
+        birth: Birth,
+        zygote: Zygote | None,
+        state: FirstState,
+        arena: tuple[int, int],
+        *,
+        stacks: bool,
     ) -> None:
         """Start the process.
 
         Args:
             birth: what all workers are born with.
+            zygote: who bears it, if it can.
             state: what it loads first.
             arena: descriptor and size of its arena file.
             stacks: whether it may be asked for its stack.
@@ -117,24 +126,19 @@ class WorkerProcess:
             ends = (life, death, errors, self._capture, self._stack, tracker)
             memories = live_memories() if fresh else []  # held open until it has them
             shared = tuple(memory.fd for memory in memories if not memory.private)
-            settings = WorkerSettings(self.number, self.slot, *state, *arena, *ends, shared)
-            birth.bear(self._born, settings)
-            self._peak_handed_down = _our_peak_kib()
+            settings = WorkerSettings(self.number, self.slot, *state, *arena, *ends, -1, shared)
+            self._zygote = zygote
+            if zygote is None or not zygote.bear(self._born, settings):
+                self._zygote = None
+                birth.bear(self._born, settings)
+                self._peak_handed_down = _our_peak_kib()
             if death < 0:
                 self.watch = own.add(os.pidfd_open, self.pid)
-            self._arm(life)
+            arm_life(life, self.pid)
             own.close_one(life)
             own.close_one(death)
         finally:
             passed.close()
-
-    def _arm(self, life: int) -> None:
-        # Armed by the consumer, so that the worker's own children die as well, and from now on;
-        # the rules are in the worker's side of it, worker/life.py.
-        with contextlib.suppress(OSError, AttributeError):
-            fcntl.fcntl(life, fcntl.F_SETOWN, -self.pid)
-            fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
-            fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
 
     def note_ready(self) -> None:
         """The worker has reported READY; it has given standard error back."""
@@ -158,11 +162,19 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """SIGKILL for the whole group. Any thread, any time, any number of times."""
-        if self.pid > 0 and not self._gone:
+        if self.pid > 0 and not self._gone and self._has_its_number():
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
             with contextlib.suppress(OSError):  # a forked child may not lead its group yet
                 os.kill(self.pid, signal.SIGKILL)
+
+    def _has_its_number(self) -> bool:
+        # Rule R2; where who bore it has gone, the system has reaped it.
+        if self._zygote is None or not self._zygote.is_gone or self.watch < 0:
+            return True
+        poll = select.poll()
+        poll.register(self.watch, select.POLLIN)
+        return not poll.poll(0)
 
     def kill_overdue(self) -> None:
         """Ask for the stack, keep what is written, and kill."""
@@ -190,19 +202,28 @@ class WorkerProcess:
         """Collect the exit status of a process that has ended; kills what it left behind."""
         self.kill()
         exitcode: int | None = None
-        peak: int | None = None
+        peak = 0
+        status = self._await_status()
+        if status is not None:
+            exitcode = os.waitstatus_to_exitcode(status[0])
+            # Linux hands a process's peak down to those that it makes, and counts in batches. What
+            # is not clearly above says nothing of the worker: a training's must not pass for it.
+            if status[1] > 1.05 * self._peak_handed_down:
+                peak = status[1] * (1 if sys.platform == "darwin" else 1024)
+        self._gone = True
+        reason = "timeout" if self.overdue else "died"
+        return Death(self.slot, self.pid, exitcode, peak or None, reason, self.stack_text)
+
+    def _await_status(self) -> tuple[int, int] | None:
+        """Wait status and peak memory, as the system counts it; None: nobody knows."""
+        if self._zygote is not None:
+            return self._zygote.reap(self.pid)
         # Where the child was reaped elsewhere; and at the interpreter's end, when `wait4` cannot
         # import what it needs for the usage any more.
         with contextlib.suppress(ChildProcessError, ImportError):
             _, status, usage = os.wait4(self.pid, 0)
-            exitcode = os.waitstatus_to_exitcode(status)
-            # Linux hands a process's peak down to those that it makes, and counts in batches. What
-            # is not clearly above says nothing of the worker: a training's must not pass for it.
-            if usage.ru_maxrss > 1.05 * self._peak_handed_down:
-                peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        self._gone = True
-        reason = "timeout" if self.overdue else "died"
-        return Death(self.slot, self.pid, exitcode, peak or None, reason, self.stack_text)
+            return status, usage.ru_maxrss
+        return None
 
     def release_life(self) -> None:
         """Close the write end of the life pipe."""
@@ -211,8 +232,9 @@ class WorkerProcess:
     def close(self) -> None:
         """Close every descriptor, which ends a worker that is still alive. Idempotent. A process
         that was not reaped is reaped at a later start."""
-        if self.pid > 0 and not self._gone and os.getpid() == self._parent:
-            _unreaped.append(self.pid)
+        ours = os.getpid() == self._parent and self._zygote is None
+        if self.pid > 0 and not self._gone and ours:
+            reap_later(self.pid)
         self._gone = True
         self._life = self.watch = self._capture = self._stack = -1
         self._descriptors.close()
@@ -229,6 +251,11 @@ def _our_peak_kib() -> int:
 
 _unreaped: list[int] = []
 """Processes that were killed where nobody could wait for them."""
+
+
+def reap_later(pid: int) -> None:
+    """Reap a killed child of ours some time."""
+    _unreaped.append(pid)
 
 
 def reap_left_over() -> None:

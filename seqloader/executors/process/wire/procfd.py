@@ -11,7 +11,7 @@ import os
 
 from seqloader.memory.fallbacks import without
 
-__all__ = ["are_open_to_children", "open_parents"]
+__all__ = ["are_open_to_children", "open_of"]
 
 
 def are_open_to_children() -> bool:
@@ -27,6 +27,6 @@ def are_open_to_children() -> bool:
         return False
 
 
-def open_parents(fd: int) -> int:
-    """Open for reading what the parent process has open as `fd`."""
-    return os.open(f"/proc/{os.getppid()}/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+def open_of(pid: int, fd: int) -> int:
+    """Open for reading what the process has open as `fd`."""
+    return os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)

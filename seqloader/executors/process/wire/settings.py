@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import marshal
 import signal
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from seqloader.executors.process.wire.imports import Imports, begin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "ENTRY",
@@ -52,6 +55,7 @@ class Parent(NamedTuple):
     """The consumer, as multiprocessing tells its children of it."""
 
     name: str
+    pid: int
     authkey: bytes
     start_method: str | None
     """None: not chosen yet."""
@@ -124,6 +128,8 @@ class WorkerSettings(NamedTuple):
     """Where the stack of a worker past its time is written; -1: no time limit."""
     tracker: int
     """Of multiprocessing's resource tracker; -1: the consumer has none, or it is there by fork."""
+    control: int
+    """Where a zygote is told whom to bear; -1: this is a worker."""
     shared: tuple[int, ...] = ()
     """The memory of all shared arrays that the consumer has; by fork, they are just there."""
     strangers: tuple[int, ...] = ()
@@ -132,7 +138,23 @@ class WorkerSettings(NamedTuple):
     def descriptors(self) -> tuple[int, ...]:
         """Those of the fields that are descriptors; -1 where there is none."""
         ends = self.gate, self.arena, self.life, self.death, self.errors, self.capture, self.stack
-        return *ends, self.tracker, *self.shared
+        return *ends, self.tracker, self.control, *self.shared
+
+    def taking(self, descriptors: Iterable[int]) -> WorkerSettings:
+        """The same with other numbers, for those of its descriptors that it has, in order."""
+        numbers = iter(descriptors)
+        names = "gate", "arena", "life", "death", "errors", "capture", "stack", "tracker"
+        taken: dict[str, Any] = {name: next(numbers) for name in names if getattr(self, name) >= 0}
+        return self._replace(**taken, shared=tuple(next(numbers) for _ in self.shared))
+
+    def pack(self) -> bytes:
+        """For `unpack`."""
+        return marshal.dumps([*self[:-2], tuple(self.shared), tuple(self.strangers)])
+
+    @classmethod
+    def unpack(cls, data: bytes) -> WorkerSettings:
+        """From what `pack` made."""
+        return cls._make(marshal.loads(data))
 
     def arguments(self) -> list[str]:
         """As command-line arguments for `parse`."""

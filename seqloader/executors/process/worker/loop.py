@@ -91,7 +91,9 @@ class Loop:
         self._row = words[own.number * ROW_WORDS : (own.number + 1) * ROW_WORDS]
         self.arena = Arena(own.arena, own.arena_bytes)
         self._encoder = Encoder(self.arena)
-        self._loader = None if pool.state < 0 else StateLoader(pool.state, own.shared)
+        self._loader: StateLoader | None = None
+        if pool.state >= 0:
+            self._loader = StateLoader(pool.state, own.shared, pool.parent.pid)
         self._seeding = seeding
         self._computing: Computing | None = None
         self._watch = Watch()

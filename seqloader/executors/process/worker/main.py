@@ -38,7 +38,6 @@ __all__ = ["enter", "run"]
 def enter(settings: list[Any], arguments: list[str]) -> None:
     """Entry of a fresh interpreter; the bootstrap has seen to what it imports."""
     gc.freeze()  # numpy and what is ours, and nothing of the user's yet: it stays
-    gc.enable()
     os.environ.pop(MARK, None)
     remove_tunables(os.environ)
     pool = PoolSettings.of(settings)
@@ -53,6 +52,11 @@ def enter(settings: list[Any], arguments: list[str]) -> None:
             os.close(fd)
     sys.argv[:] = pool.argv
     script.install(pool.script)
+    if own.control >= 0:
+        from seqloader.executors.process.worker.zygote import become_worker
+
+        own = become_worker(pool, own)
+    gc.enable()
     run(pool, own, None, None)
 
 

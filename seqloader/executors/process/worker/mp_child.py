@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -41,10 +40,17 @@ def be_child(parent: Parent, slot: int, life: int, tracker: int) -> None:
         "multiprocessing.resource_tracker": lambda module: _share_tracker(module, tracker),
         "multiprocessing.shared_memory": _attach_untracked,
     }
-    atexit.register(_end_tracker)  # before multiprocessing's, so that it comes after
+    again = _Importer.current is not None  # a zygote was one before it became this worker
+    if again:
+        sys.meta_path.remove(_Importer.current)
+    else:
+        atexit.register(_end_tracker)  # before multiprocessing's, so that it comes after
     for name in [name for name in changes if name in sys.modules]:
-        changes.pop(name)(sys.modules[name])
-    sys.meta_path.insert(0, _Importer(changes))
+        change = changes.pop(name)
+        if not (again and change is _attach_untracked):  # which is done for all children
+            change(sys.modules[name])
+    _Importer.current = _Importer(changes)
+    sys.meta_path.insert(0, _Importer.current)
 
 
 def be_forked_child() -> None:
@@ -81,6 +87,8 @@ def _end_tracker() -> None:
 
 class _Importer:
     """Finds the modules as others do, and has each changed once it is imported."""
+
+    current: Any = None
 
     def __init__(self, changes: dict[str, Callable[[Any], None]]) -> None:
         self._changes = changes
@@ -120,7 +128,7 @@ def _name(process: Any, parent: Parent, slot: int, life: int) -> None:
     this._name = f"SeqloaderWorker-{slot}"
     this._identity = (slot + 1,)
     this._config["daemon"] = False  # it may have children of its own
-    process._parent_process = process._ParentProcess(parent.name, os.getppid(), life)
+    process._parent_process = process._ParentProcess(parent.name, parent.pid, life)
     process.ORIGINAL_DIR = parent.directory
 
 

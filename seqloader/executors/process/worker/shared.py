@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from seqloader.executors.process.wire.procfd import open_parents
+from seqloader.executors.process.wire.procfd import open_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,9 +23,11 @@ class SharedFiles:
 
     Args:
         inherited: descriptors of all that the consumer had when this worker was started.
+        consumer: its process id; 0: it is the parent.
     """
 
-    def __init__(self, inherited: Iterable[int] = ()) -> None:
+    def __init__(self, inherited: Iterable[int] = (), consumer: int = 0) -> None:
+        self._consumer = consumer or os.getppid()
         self._open = {_identity(fd): fd for fd in inherited}
 
     def map(self, files: Sequence[SharedFile]) -> list[Any]:
@@ -35,7 +37,7 @@ class SharedFiles:
             os.close(self._open.pop(identity))
         for identity, file in wanted.items():
             if identity not in self._open:
-                self._open[identity] = _open(file)
+                self._open[identity] = _open(self._consumer, file)
         if not files:
             return []
         from seqloader.memory.shared_arrays import map_privately  # most Sequences do not need it
@@ -50,9 +52,9 @@ def _identity(fd: int) -> tuple[int, int]:
     return facts.st_dev, facts.st_ino
 
 
-def _open(file: SharedFile) -> int:
+def _open(consumer: int, file: SharedFile) -> int:
     try:
-        fd = open_parents(file.fd)
+        fd = open_of(consumer, file.fd)
     except OSError as error:
         raise _unreachable(file, str(error)) from error
     if _identity(fd) != (file.device, file.inode):

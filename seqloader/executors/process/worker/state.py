@@ -52,11 +52,12 @@ class StateLoader:
     Args:
         fd: of the state file.
         shared: descriptors of shared arrays that this process has inherited.
+        consumer: its process id; 0: it is the parent.
     """
 
-    def __init__(self, fd: int, shared: Iterable[int] = ()) -> None:
+    def __init__(self, fd: int, shared: Iterable[int] = (), consumer: int = 0) -> None:
         self._fd = fd
-        self._shared = SharedFiles(shared)
+        self._shared = SharedFiles(shared, consumer)
         self._version = 0
         self._mapped: list[tuple[int, weakref.ref[mmap.mmap]]] = []
         self._externals: dict[Span, Any] = {}

@@ -61,6 +61,10 @@ class DefinitionPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._scope = scope or Scope()
         self._reducers: dict[type, Reducer | None] = {}
 
+    def modules(self) -> frozenset[str]:
+        """What has to be imported to load what was pickled."""
+        return frozenset(self._scope.modules)
+
     def reducer_override(self, obj: Any) -> Any:
         """How `obj` travels where pickle's and cloudpickle's own way will not do."""
         reduced = self._first(obj)

@@ -43,8 +43,10 @@ class Scope:
         """By the id of a namespace: itself, and what stands for it in the pickle."""
         self.cells: dict[int, CellType] = {}
         """Those that a function fills which is sent, by their ids. Kept alive."""
+        self.modules: set[str] = set()
+        """What a worker imports anyhow."""
         self._packages: set[str] = set()
-        """Packages that a worker imports anyhow."""
+        """The packages of these."""
 
     def is_imported(self, obj: Any, name: object) -> bool:
         """Whether a worker finds `obj` under that name by importing its module."""
@@ -61,6 +63,7 @@ class Scope:
 
     def note_package(self, module: str) -> None:
         """Note that a worker imports the module."""
+        self.modules.add(module)
         self._packages.add(module.partition(".")[0])
 
     def namespace_of(self, namespace: dict[str, Any]) -> dict[str, Any] | str | None:
