@@ -8,6 +8,7 @@ then has *departed*: nobody waits for its end, which may take as long as user co
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from typing import TYPE_CHECKING, Final
@@ -86,30 +87,22 @@ class Crew:
         schedule, vacant = self.schedule, self.vacancies()
         if not vacant:
             schedule.clear()  # the crew has been made smaller, and needs no more
-        if self._awaits_zygote():
-            return
         for slot in vacant:
             # A stop may come in the middle of a start.
-            if self.killed or not schedule.may_start(self._strength()):
+            if self.killed or self._must_wait() or not schedule.may_start(self._strength()):
                 return
             try:
                 self._launch(slot, birth, state)
             except OSError as error:
-                self._do_without(error, whole=whole)
+                self._do_without(self.workers[self._numbers], error, whole=whole)
             else:
                 if self.vacancies():
                     schedule.note_start(self._strength())
 
-    def _awaits_zygote(self) -> bool:
-        """Whether workers are born only when the zygote has said whether it can bear them."""
-        zygote = self.zygote
-        if zygote is None or not zygote.is_awaited:
-            return False
-        if time.monotonic() >= zygote.deadline:
-            self._forget_zygote("its imports take too long")
-            return False
-        self.schedule.again_at = zygote.deadline  # at the latest
-        return True
+    def _must_wait(self) -> bool:
+        """Whether the zygote can be asked for nobody now: it is not told yet what to import, or has
+        not answered enough of what it was asked."""
+        return self.zygote is not None and not self.zygote.can_be_asked
 
     def hears_zygote(self, descriptors: Collection[int]) -> bool:
         """Whether it has something to say, by these descriptors of the consumer's wait."""
@@ -117,20 +110,30 @@ class Crew:
         return self._watches_zygote and zygote is not None and zygote.fileno() in descriptors
 
     def note_zygote(self) -> None:
-        """Its descriptor is readable: it can bear workers, or cannot."""
+        """Note what it says: who is born, or that it bears nobody."""
         zygote = self.zygote
         assert zygote is not None
-        if zygote.is_awaited:
-            self.schedule.again_at = 0.0
-        zygote.note()
+        for birth in zygote.note():
+            worker = self.workers.get(birth.number)
+            if worker is None:
+                continue  # it has left meanwhile
+            self._unwatch(worker)
+            if birth.refused:
+                self._do_without(worker, OSError(birth.pid, os.strerror(birth.pid)), whole=False)
+            else:
+                worker.note_born(birth.pid)
+                self._watch(worker)
         if zygote.is_gone:
-            self._forget_zygote(zygote.why_not)
+            self.forget_zygote(zygote.why_not)
 
-    def _forget_zygote(self, why: str) -> None:
-        """Fresh interpreters from now on. It may have to reap no more than what it has borne."""
+    def forget_zygote(self, why: str) -> None:
+        """Fresh interpreters from now on. Those whose births it has not answered end without it,
+        if there are any: that says nothing of others. Idempotent."""
         zygote = self.zygote
         assert zygote is not None
         zygote.give_up(why)
+        for worker in self.workers.values():
+            worker.excused |= worker.pid == 0
         if self._watches_zygote:
             self._watches_zygote = False
             self._poll.unregister(zygote.fileno())
@@ -143,9 +146,8 @@ class Crew:
         self._poll.register(self.zygote.fileno(), select.POLLIN)
         self.ends.register(self.zygote.fileno(), select.POLLIN)
 
-    def _do_without(self, error: OSError, *, whole: bool) -> None:
+    def _do_without(self, worker: WorkerProcess, error: OSError, *, whole: bool) -> None:
         """The system gave no process, or not what one needs."""
-        worker = self.workers[self._numbers]
         self._forget(worker)
         if worker.number in self._arenas.views:
             self._arenas.forget(worker.number)
@@ -166,11 +168,19 @@ class Crew:
             arena_fd = descriptors.memory("seqloader-arena")
             arena_bytes = make_sparse(arena_fd, 2 * self.size)
             self._arenas.add(ArenaView(number, arena_fd, arena_bytes, self._arenas.freed))
-            worker.launch(birth, self.zygote, state, (arena_fd, arena_bytes), stacks=self._stacks)
+            zygote = None if self.zygote is None or self.zygote.is_gone else self.zygote
+            worker.launch(birth, zygote, state, (arena_fd, arena_bytes), stacks=self._stacks)
         finally:
             descriptors.close()
+        self._watch(worker)
+
+    def _watch(self, worker: WorkerProcess) -> None:
         self._poll.register(worker.watch, select.POLLIN)
         self.ends.register(worker.watch, select.POLLIN)
+
+    def _unwatch(self, worker: WorkerProcess) -> None:
+        self._poll.unregister(worker.watch)
+        self.ends.unregister(worker.watch)
 
     def note_first_state(self, version: int) -> None:
         """The state that all wait for is there. Who has ended while waiting says nothing of others,
@@ -216,8 +226,7 @@ class Crew:
         """Reap those who have left and ended; kill those who take too long."""
         for worker in list(self._departed.values()):
             if _has_ended(worker):
-                self._poll.unregister(worker.watch)
-                self.ends.unregister(worker.watch)
+                self._unwatch(worker)
                 self._forget(worker)
             elif time.monotonic() > worker.kill_at:
                 worker.kill()
@@ -235,8 +244,7 @@ class Crew:
             worker: it has ended.
             blamed: whether a ticket died with it, whose tries are counted elsewhere.
         """
-        self._poll.unregister(worker.watch)
-        self.ends.unregister(worker.watch)
+        self._unwatch(worker)
         death = worker.reap()
         del self.workers[worker.number]
         self._arenas.forget(worker.number)
@@ -274,6 +282,8 @@ class Crew:
                 if worker.watch < 0:  # its start was interrupted
                     self._forget(worker)
                 else:
+                    if worker.pid == 0:  # it cannot be killed otherwise
+                        worker.release_life()
                     poll.register(worker.watch, select.POLLIN)
             left_s = deadline - time.monotonic()
             ended = {fd for fd, _ in poll.poll(max(0, int(left_s * 1000)))}
@@ -315,7 +325,8 @@ class Crew:
         assert self.is_shrinking or len(staying) == len(slots), "some are leaving, unknown"
         assert all(0 < n <= self._numbers and w.number == n for n, w in self.workers.items())
         vacant = self.vacancies()
-        assert self.killed or self.schedule.again_at or not vacant, f"vacant slots: {vacant}"
+        filled = not vacant or self.schedule.again_at or self._must_wait()
+        assert self.killed or filled, f"vacant slots: {vacant}"
         assert self.workers.keys() <= self._arenas.views.keys(), "a worker without an arena"
 
 

@@ -126,6 +126,7 @@ class Pool:
         self.traffic.open_gate(state)
         if self.crew.zygote is not None:
             self.crew.zygote.prepare(modules)
+            self._fill()
 
     def _fill(self, *, whole: bool = False) -> None:
         try:
@@ -195,6 +196,7 @@ class Pool:
             if self.crew.hears_zygote(seen):
                 self.crew.note_zygote()
                 self._fill()
+                seen = {fd for fd, _ in self._poll.poll(0)}  # some have other numbers now
             dead = self.crew.ended(seen)
             if dead:
                 self._bury(dead, told)
@@ -211,7 +213,11 @@ class Pool:
             traffic.write()
         if self._timed:  # after the reports: who has answered is not late
             for number in traffic.occupations.overdue(time.monotonic_ns()):
-                self.crew.workers[number].kill_overdue()
+                worker = self.crew.workers[number]
+                if worker.pid:
+                    worker.kill_overdue()
+                else:
+                    self.crew.forget_zygote("its imports take too long")
         return told
 
     def _bury(self, dead: list[WorkerProcess], told: list[Told]) -> None:
@@ -221,6 +227,8 @@ class Pool:
         self._fill()
         for worker, death in deaths:
             ticket = blamed.get(worker.number)
+            if ticket is None and not death.pid:
+                continue  # it was asked for, and a zygote that is gone has not borne it
             if worker.overdue or not worker.leaving:
                 replaced = not (worker.leaving or self.crew.schedule.again_at)
                 known = death._replace(replaced=replaced, failed=worker.failed)

@@ -71,7 +71,7 @@ class WorkerProcess:
         self.version = 0
         """Of the state that it loads first: it needs no older one."""
         self.born_ns = time.monotonic_ns()
-        self._life = -1
+        self._life = self._life_read = -1
         self.watch = -1
         """Descriptor that is readable, or hung up, once the process has ended."""
         self._capture = -1
@@ -115,7 +115,7 @@ class WorkerProcess:
         try:
             life, self._life = own.pipe()
             death = -1
-            if without("pidfd") or not hasattr(os, "pidfd_open"):
+            if zygote is not None or without("pidfd") or not hasattr(os, "pidfd_open"):
                 self.watch, death = own.pipe()
             errors = duplicate(2, passed)
             if fresh:
@@ -127,18 +127,28 @@ class WorkerProcess:
             memories = live_memories() if fresh else []  # held open until it has them
             shared = tuple(memory.fd for memory in memories if not memory.private)
             settings = WorkerSettings(self.number, self.slot, *state, *arena, *ends, -1, shared)
-            self._zygote = zygote
-            if zygote is None or not zygote.bear(self._born, settings):
+            self._life_read, self._zygote = life, zygote
+            if zygote is None or not zygote.bear(settings):
                 self._zygote = None
                 birth.bear(self._born, settings)
                 self._peak_handed_down = _our_peak_kib()
-            if death < 0:
-                self.watch = own.add(os.pidfd_open, self.pid)
-            arm_life(life, self.pid)
-            own.close_one(life)
+                self._note_process()
             own.close_one(death)
         finally:
             passed.close()
+
+    def note_born(self, pid: int) -> None:
+        """The zygote has said its number. (Only now may it be found to have ended.)"""
+        self._born.append(pid)
+        self.watch = self._descriptors.close_one(self.watch)
+        self._note_process()
+
+    def _note_process(self) -> None:
+        own = self._descriptors
+        if self.watch < 0:
+            self.watch = own.add(os.pidfd_open, self.pid)
+        arm_life(self._life_read, self.pid)
+        self._life_read = own.close_one(self._life_read)
 
     def note_ready(self) -> None:
         """The worker has reported READY; it has given standard error back."""
@@ -217,7 +227,7 @@ class WorkerProcess:
     def _await_status(self) -> tuple[int, int] | None:
         """Wait status and peak memory, as the system counts it; None: nobody knows."""
         if self._zygote is not None:
-            return self._zygote.reap(self.pid)
+            return self._zygote.reap(self.pid) if self.pid else None
         # Where the child was reaped elsewhere; and at the interpreter's end, when `wait4` cannot
         # import what it needs for the usage any more.
         with contextlib.suppress(ChildProcessError, ImportError):
@@ -236,7 +246,7 @@ class WorkerProcess:
         if self.pid > 0 and not self._gone and ours:
             reap_later(self.pid)
         self._gone = True
-        self._life = self.watch = self._capture = self._stack = -1
+        self._life = self._life_read = self.watch = self._capture = self._stack = -1
         self._descriptors.close()
 
 

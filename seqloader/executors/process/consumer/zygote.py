@@ -5,17 +5,17 @@ Actors      the consumer, inside a step; the zygote (worker/zygote.py); the work
 Records     requests and answers, see wire/births.py
 
 Rules
-    R1  Nothing waits for imports. The request for them is answered in the consumer's one poll; no
-        worker is started before. It is asked for a birth, and for the status of one that has ended,
-        only once it has answered that: these take a fork's time, and the consumer waits for them.
-    R2  Who does not answer in time, or is gone, is never asked again: workers are born as fresh
-        interpreters then, and what those were that it has borne remains unknown when they end.
-    R3  A worker is killed by its number only while that cannot be another process's: until the
+    R1  Nothing waits for imports, nor for a birth: all is asked for as soon as there is a state,
+        and answered in the consumer's one poll. So workers are born, and compute, while the
+        consumer does something else; and a worker may have computed before its number is known.
+    R2  The status of one that has ended takes no time, and the consumer waits for it.
+    R3  Who does not answer in time, or is gone, is never asked again. Workers are fresh
+        interpreters then, and of those that it has borne, nobody learns how they end.
+    R4  A worker is killed by its number only while that cannot be another process's: until the
         zygote reaps it, which it does at the consumer's word; or, without a zygote, while the
         worker's descriptor says that it lives.
-    R4  An interrupt may leave a request unanswered. Its answer is recognised by the serial, and is
-        thrown away. A worker that was born by it is known to nobody, and ends with its life pipe,
-        like one whose start was interrupted elsewhere.
+    R5  Until its number is known, a worker is watched by a death pipe, whose end says for certain
+        that there is none, or none any more. It is not killed, but ends with its life pipe.
 """
 
 from __future__ import annotations
@@ -29,20 +29,19 @@ import signal
 import time
 from array import array
 from itertools import starmap
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from seqloader.executors.process.consumer.birth import arm_life
 from seqloader.executors.process.consumer.worker import reap_later, reap_left_over
 from seqloader.executors.process.wire.births import (
     BEAR,
-    BORN,
     DESCRIPTORS_AT_ONCE,
-    ENDED,
     FIT,
     IMPORT,
     MESSAGE_BYTES,
     REAP,
     REFUSED,
+    UNFIT,
     Message,
 )
 from seqloader.executors.process.wire.settings import WorkerSettings
@@ -53,12 +52,12 @@ if TYPE_CHECKING:
 
     from seqloader.executors.process.consumer.birth import Birth
 
-__all__ = ["IMPORTS_S", "Zygote"]
+__all__ = ["Born", "Zygote"]
 
-IMPORTS_S: Final = 120.0
-"""How long imports may take: as long as a worker may take to become ready."""
 _ANSWER_S: Final = 10.0
 """How long a fork may take."""
+_ASKED_AT_ONCE: Final = 64
+"""Births that are not answered. The system bounds the descriptors that are on their way."""
 _END_S: Final = 0.5
 """How long it may take to leave."""
 
@@ -66,11 +65,23 @@ _END_S: Final = 0.5
 class Stage(enum.Enum):
     """Of a zygote's life."""
 
-    UNBORN = enum.auto()
-    AWAITED = enum.auto()
-    """It starts, or imports."""
-    READY = enum.auto()
+    UNTOLD = enum.auto()
+    """It does not know what to import."""
+    TOLD = enum.auto()
+    """It may be asked for births, and answers when it has imported."""
+    FIT = enum.auto()
+    """It has imported, and bears."""
     GONE = enum.auto()
+
+
+class Born(NamedTuple):
+    """The answer to a request for a birth."""
+
+    number: int
+    """Of the worker."""
+    pid: int
+    """Or, where it was refused, the system's error number."""
+    refused: bool
 
 
 class Zygote:
@@ -79,13 +90,11 @@ class Zygote:
     Attributes:
         stage: of its life.
         why_not: why workers are born otherwise, in words; empty: they are not.
-        deadline: when its imports are to be done, on the monotonic clock.
     """
 
     def __init__(self) -> None:
-        self.stage = Stage.UNBORN
+        self.stage = Stage.UNTOLD
         self.why_not = ""
-        self.deadline = 0.0
         self._descriptors = Descriptors()
         self._sockets: list[tuple[_socket.socket, _socket.socket]] = []
         """Ours and its own. Never dropped before they are closed."""
@@ -93,12 +102,17 @@ class Zygote:
         self._life = -1
         self._watch = -1
         self._serial = 0
+        self._asked: dict[int, int] = {}
+        """Births that are not answered, by serial: the number of the worker."""
+        self._unread: list[Message] = []
+        """Answers to them, which came while another was waited for."""
         self._parent = os.getpid()
 
     @property
-    def is_awaited(self) -> bool:
-        """Whether it is not known yet if it bears workers."""
-        return self.stage is Stage.AWAITED
+    def can_be_asked(self) -> bool:
+        """Whether `bear` would do something now; where it is gone, it says so at once."""
+        told = self.stage is not Stage.UNTOLD and len(self._asked) < _ASKED_AT_ONCE
+        return told or self.is_gone
 
     @property
     def is_gone(self) -> bool:
@@ -122,7 +136,6 @@ class Zygote:
         """
         kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
         own = self._descriptors
-        self.stage, self.deadline = Stage.AWAITED, time.monotonic() + IMPORTS_S
         self._sockets.extend(starmap(_socket.socketpair, ((_socket.AF_UNIX, kind),)))
         theirs = self._sockets[0][1]
         life, self._life = own.pipe()
@@ -137,85 +150,86 @@ class Zygote:
 
     def prepare(self, modules: Collection[str]) -> None:
         """Have it import what a state needs; it says by itself when that is done."""
-        self._send(IMPORT, sorted(modules))
+        if self._send(IMPORT, sorted(modules)):
+            self.stage = Stage.TOLD
 
-    def note(self) -> None:
-        """There is something to be read: that it may bear workers, or not, or that it is gone."""
-        answer = self._receive(0.0) if self.is_awaited else None
-        if answer is not None and answer.kind == FIT:
-            self.stage = Stage.READY
-        else:
-            self.give_up(answer.facts if answer is not None else "it has ended")
+    def note(self) -> list[Born]:
+        """There is something to be read: whether it may bear workers, who is born, its end."""
+        while (answer := self._next()) is not None:
+            if answer.kind == FIT:
+                self.stage = Stage.FIT
+            elif answer.kind == UNFIT:
+                self.give_up(answer.facts)
+            else:
+                self._unread.append(answer)
+        answers, self._unread = self._unread, []
+        return [
+            Born(self._asked.pop(one.serial), one.facts, refused=one.kind == REFUSED)
+            for one in answers
+            if one.serial in self._asked
+        ]
+
+    def _next(self) -> Message | None:
+        """The next answer that is there."""
+        if self.is_gone or not self._is_readable(0.0):
+            return None
+        answer = self._receive()
+        if answer is None:
+            self.give_up("it has ended")
+        return answer
 
     def give_up(self, why: str) -> None:
         """It bears nobody any more. Idempotent."""
         self.why_not, self.stage = self.why_not or why, Stage.GONE
         self._kill()
 
-    def bear(self, born: list[int], own: WorkerSettings) -> bool:
-        """Fork a worker that works as `own` says; its number is put into `born`.
-
-        False: it cannot be done here.
-
-        Raises:
-            OSError: the system refuses another process.
-        """
+    def bear(self, own: WorkerSettings) -> bool:
+        """Have it fork a worker that works as `own` says. False: it cannot be done here."""
         passed = [fd for fd in own.descriptors() if fd >= 0]
-        if self.stage is not Stage.READY or len(passed) > DESCRIPTORS_AT_ONCE:
+        if self.is_gone or len(passed) > DESCRIPTORS_AT_ONCE:
             return False
-        answer = self._ask(BEAR, own.pack(), passed)
-        if answer is None:
-            return False
-        if answer.kind == REFUSED:
-            raise OSError(answer.facts, os.strerror(answer.facts))
-        assert answer.kind == BORN, answer
-        born.append(answer.facts)
-        return True
+        self._asked[self._serial + 1] = own.number
+        return self._send(BEAR, own.pack(), passed)
 
     def reap(self, pid: int) -> tuple[int, int] | None:
         """Wait status and peak memory of a worker that has ended, or is about to; None: unknown."""
-        if self.stage is not Stage.READY:
+        if self.is_gone or not self._send(REAP, pid):
             return None
-        answer = self._ask(REAP, pid)
-        if answer is None or answer.kind != ENDED or answer.facts[0] < 0:
-            return None
-        status, peak = answer.facts
-        return status, peak
+        serial, deadline = self._serial, time.monotonic() + _ANSWER_S
+        while self._is_readable(deadline - time.monotonic()):
+            answer = self._receive()
+            if answer is None:
+                break
+            if answer.serial == serial:
+                status, peak = answer.facts
+                return None if status < 0 else (status, peak)
+            self._unread.append(answer)
+        self.give_up("it does not answer any more")
+        return None
 
     # --- messages ---------------------------------------------------------------------------
 
-    def _ask(self, kind: int, facts: Any, descriptors: Collection[int] = ()) -> Message | None:
-        """The answer; None: it has none, and is gone."""
-        serial = self._send(kind, facts, descriptors)
-        deadline = time.monotonic() + _ANSWER_S
-        while self.stage is Stage.READY:
-            answer = self._receive(deadline - time.monotonic())
-            if answer is None:
-                self.give_up("it does not answer any more")
-            elif answer.serial == serial:
-                return answer
-        return None
-
-    def _send(self, kind: int, facts: Any, descriptors: Collection[int] = ()) -> int:
+    def _send(self, kind: int, facts: Any, descriptors: Collection[int] = ()) -> bool:
+        """Whether it could be told; else it is gone."""
         self._serial += 1
         beside = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", descriptors).tobytes())]
         data = Message(self._serial, kind, facts).pack()
         flags = _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL
         try:
             self._sockets[0][0].sendmsg([data], beside if descriptors else [], flags)
-        except OSError as error:  # it has ended, or there are too many names
+        except OSError as error:  # it has ended, or the system has no room for what is on its way
             self.give_up(f"it cannot be asked: {error}")
-        return self._serial
+        return not self.is_gone
 
-    def _receive(self, patience_s: float) -> Message | None:
-        """The next answer; None: there comes none."""
-        socket = self._sockets[0][0]
+    def _is_readable(self, patience_s: float) -> bool:
         poll = select.poll()
-        poll.register(socket, select.POLLIN)
-        if not poll.poll(max(0, int(patience_s * 1000))):
-            return None
+        poll.register(self._sockets[0][0], select.POLLIN)
+        return bool(poll.poll(max(0, int(patience_s * 1000))))
+
+    def _receive(self) -> Message | None:
+        """The next answer; None: it has ended."""
         with contextlib.suppress(OSError):
-            if data := socket.recv(MESSAGE_BYTES):
+            if data := self._sockets[0][0].recv(MESSAGE_BYTES):
                 return Message.unpack(data)
         return None
 
@@ -238,7 +252,7 @@ class Zygote:
         if os.getpid() != self._parent:
             self.release()
             self._born.clear()
-        elif self.stage is not Stage.READY:
+        elif self.stage is not Stage.FIT:
             self._kill()
         self.stage = Stage.GONE
         for pair in self._sockets:

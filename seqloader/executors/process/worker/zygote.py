@@ -30,6 +30,7 @@ from seqloader.executors.process.wire.births import (
     FIT,
     IMPORT,
     MESSAGE_BYTES,
+    REAP,
     REFUSED,
     UNFIT,
     Message,
@@ -68,6 +69,7 @@ class _Zygote:
         self._socket = _socket.socket(fileno=own.control)
         self._life = own.life
         self._opened_before = _descriptors()
+        self._is_fit = False
 
     def serve(self) -> WorkerSettings:
         """Answer requests; returns in a child."""
@@ -78,11 +80,11 @@ class _Zygote:
             serial, kind, facts = request
             if kind == IMPORT:
                 self._answer(serial, *self._prepare(facts))
-            elif kind == BEAR:
+            elif kind == BEAR and self._is_fit:
                 own = self._bear(serial, WorkerSettings.unpack(facts), descriptors)
                 if own is not None:
                     return own
-            else:
+            elif kind == REAP:
                 self._answer(serial, ENDED, _reap(facts))
 
     def _answer(self, serial: int, kind: int, facts: object) -> None:
@@ -99,6 +101,7 @@ class _Zygote:
         if why:
             return UNFIT, why
         gc.freeze()
+        self._is_fit = True
         return FIT, ""
 
     def _bear(
@@ -195,7 +198,8 @@ def _generator() -> str:
         kinds += numpy_random.BitGenerator, numpy_random.RandomState
     known = {id(one) for one in _library_generators()}
     for one in gc.get_objects():
-        if isinstance(one, kinds) and id(one) not in known and _draws_its_own(one):
+        # Its type, since objects may answer for their class, and load themselves for it.
+        if issubclass(type(one), kinds) and id(one) not in known and _draws_its_own(one):
             return f"an import has made a random generator, a {type(one).__qualname__}"
     return ""
 
