@@ -108,7 +108,7 @@ class Options(NamedTuple):
 def _checks(executor: ExecutorName | Executor) -> dict[str, checks.Check]:
     """What checks each argument, in the order in which errors come."""
     return {
-        "start_method": checks.optional(checks.one_of(get_args(StartMethod)), "zygote"),
+        "start_method": checks.optional(checks.one_of(get_args(StartMethod)), "spawn"),
         "on_error": checks.one_of(get_args(OnError)),
         "worker_init": checks.optional(checks.function_of_slot),
         "timeout_s": checks.optional(checks.limit_s),

@@ -24,3 +24,10 @@ class TestProcessExecutorThatForks(
 ):
     def make_executor(self):
         return ProcessExecutor(2, tickets_ahead=AHEAD, start_method="fork")
+
+
+class TestProcessExecutorOfAZygote(
+    ExecutorConformance, DiagnosticsConformance, ResizableConformance
+):
+    def make_executor(self):
+        return ProcessExecutor(2, tickets_ahead=AHEAD, start_method="zygote")

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from arena_ends import Ends
+from written_modules import write_module
 
 from seqloader.executors.process.consumer.state import StateFile
+
+__all__ = ["write_module"]
 
 
 @pytest.fixture

@@ -50,6 +50,9 @@ THREAD_VARIABLES: Final = (
     "NUMEXPR_NUM_THREADS",
 )
 
+_KEPT_APART: Final[set[frozenset[str]]] = set()
+"""Modules of Sequences that were found to leave behind, together, what workers cannot share."""
+
 
 class ProcessExecutor:
     """Computes tickets in worker processes; see the package for its protocol.
@@ -129,6 +132,8 @@ class ProcessExecutor:
             pool.close()  # they have not inherited them, and have done nothing yet
             self._open(first=True)
         elif state.shared <= inherited or are_open_to_children():
+            if state.modules in _KEPT_APART:
+                pool.crew.do_without_zygote()
             pool.publish((state.version, state.offset), state.modules)
         else:
             self._replace_workers()
@@ -150,7 +155,8 @@ class ProcessExecutor:
         pool.open(place, state.fd, passed, state.modules, whole=first)
 
     def _make_zygote(self) -> Zygote | None:
-        if not (self._zygotes and can_bear()):
+        known = self._state is not None and self._state.modules in _KEPT_APART
+        if known or not (self._zygotes and can_bear()):
             return None
         # Not above: who does not use one need not wait for it.
         from seqloader.executors.process.consumer.zygote import Zygote
@@ -175,16 +181,23 @@ class ProcessExecutor:
         """Outcomes and deaths since the last call."""
         pool = self._running()
         told = pool.collect()
-        if self._zygotes and pool.crew.zygote is not None and pool.crew.zygote.why_not:
-            self._note_fresh(pool.crew.zygote.why_not)
+        zygote = pool.crew.zygote
+        if self._zygotes and zygote is not None and zygote.is_gone:
+            self._do_without(zygote)
         return told
 
-    def _note_fresh(self, why: str) -> None:
+    def _do_without(self, zygote: Zygote) -> None:
+        """Fresh interpreters from now on; said once."""
         import logging
 
-        self._zygotes = False  # first: it is said once, whatever a handler does
+        self._zygotes = False  # first, whatever a handler does
+        assert self._state is not None
+        if self._state.modules in _KEPT_APART:
+            return
+        if zygote.is_unfit:
+            _KEPT_APART.add(self._state.modules)
         text = "workers are fresh interpreters, and not forks of a zygote: %s"
-        logging.getLogger("seqloader").info(text, why)
+        logging.getLogger("seqloader").info(text, zygote.why_not)
 
     def alarmed(self) -> bool:
         """Whether a worker has ended, or may be past its time."""

@@ -139,6 +139,11 @@ class Crew:
             self._poll.unregister(zygote.fileno())
             self.ends.unregister(zygote.fileno())
 
+    def do_without_zygote(self) -> None:
+        """Before it was told anything: it is known that it cannot bear these workers."""
+        if self.zygote is not None:
+            self.forget_zygote("it was found unfit before")
+
     def watch_zygote(self) -> None:
         """See in the consumer's wait what it says, and its end."""
         assert self.zygote is not None

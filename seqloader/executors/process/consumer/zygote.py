@@ -90,11 +90,13 @@ class Zygote:
     Attributes:
         stage: of its life.
         why_not: why workers are born otherwise, in words; empty: they are not.
+        is_unfit: that is for what imports have left behind.
     """
 
     def __init__(self) -> None:
         self.stage = Stage.UNTOLD
         self.why_not = ""
+        self.is_unfit = False
         self._descriptors = Descriptors()
         self._sockets: list[tuple[_socket.socket, _socket.socket]] = []
         """Ours and its own. Never dropped before they are closed."""
@@ -150,7 +152,7 @@ class Zygote:
 
     def prepare(self, modules: Collection[str]) -> None:
         """Have it import what a state needs; it says by itself when that is done."""
-        if self._send(IMPORT, sorted(modules)):
+        if not self.is_gone and self._send(IMPORT, sorted(modules)):
             self.stage = Stage.TOLD
 
     def note(self) -> list[Born]:
@@ -159,6 +161,7 @@ class Zygote:
             if answer.kind == FIT:
                 self.stage = Stage.FIT
             elif answer.kind == UNFIT:
+                self.is_unfit = True
                 self.give_up(answer.facts)
             else:
                 self._unread.append(answer)

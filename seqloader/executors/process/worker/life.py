@@ -31,8 +31,11 @@ F_OWNER_TID: Final = 0
 """Of Linux; Python does not name them."""
 
 
-def guard_life(life: int) -> None:
-    """Make this process group end when the write end of `life` is closed."""
+def guard_life(life: int) -> bool:
+    """Make this process group end when the write end of `life` is closed.
+
+    Returns whether the kernel sees to it: else a thread does.
+    """
     armed = not without("sigio") and _arm(life) and _signals_are_delivered()
     poll = select.poll()
     poll.register(life, 0)
@@ -40,6 +43,7 @@ def guard_life(life: int) -> None:
         os._exit(1)
     if not armed:
         threading.Thread(target=_watch, args=(life,), name="seqloader-life", daemon=True).start()
+    return armed
 
 
 def _arm(fd: int, signum: int = signal.SIGKILL, owner: int = 0) -> bool:

@@ -56,19 +56,20 @@ _OWN_GENERATORS: Final = (
 
 def become_worker(pool: PoolSettings, own: WorkerSettings) -> WorkerSettings:
     """Serve as the zygote that `own` says. Returns in a forked child: the worker that it is."""
-    guard_life(own.life)
+    is_alone = guard_life(own.life)
     mp_child.be_child(pool.parent, 0, own.life, -1)
     prepare_signals(-1)
-    return _Zygote(own).serve()
+    return _Zygote(own, is_alone=is_alone).serve()
 
 
 class _Zygote:
-    def __init__(self, own: WorkerSettings) -> None:
+    def __init__(self, own: WorkerSettings, *, is_alone: bool) -> None:
         import _socket
 
         self._socket = _socket.socket(fileno=own.control)
         self._life = own.life
         self._opened_before = _descriptors()
+        self._is_alone = is_alone
         self._is_fit = False
 
     def serve(self) -> WorkerSettings:
@@ -97,7 +98,9 @@ class _Zygote:
         for name in names:
             with contextlib.suppress(BaseException):  # the workers will meet it, and can say it
                 importlib.import_module(name)
-        why = _shared_by_a_fork(self._opened_before)
+        why = "a thread of its own waits for the end of this process"
+        if self._is_alone:
+            why = _shared_by_a_fork(self._opened_before)
         if why:
             return UNFIT, why
         gc.freeze()
