@@ -57,7 +57,9 @@ class OrderedEnqueuer(Generic[Batch]):
             generators of `random`, numpy and torch included. None: drawn, see `seed`.
         executor: Who computes: "process", "thread", "inline" (the consumer) or an `Executor`. What
             the one that is named cannot use is refused. None: as `use_multiprocessing` says.
-        start_method: "spawn" (fresh interpreters) or "fork", for what cannot be pickled.
+        start_method: "spawn" (fresh interpreters), "zygote" (forks of one that has imported what
+            the Sequence needs: many workers, or imports that take long), or "fork" (of this
+            process), for what cannot be pickled.
         timeout_s: Seconds one `__getitem__` may take before its worker is killed and the batch
             tried again; None waits for ever.
         retries: Extra tries of a `__getitem__` that raised.

@@ -23,6 +23,7 @@ EXECUTORS: Final[dict[str, dict[str, Any]]] = {
     "inline-seeded": {"workers": 0, "seed": 3},
     "thread": {"workers": 2, "use_multiprocessing": False},
     "spawn": {"workers": 2},
+    "zygote": {"workers": 2, "start_method": "zygote"},
     "fork": {"workers": 2, "start_method": "fork"},
 }
 
@@ -86,7 +87,7 @@ def test_interrupt_at_every_point_loses_no_batch(executor, kind):
 
 @pytest.mark.slow
 @pytest.mark.limit(240)
-@pytest.mark.parametrize("executor", ["fork", "spawn"])
+@pytest.mark.parametrize("executor", ["fork", "spawn", "zygote"])
 def test_interrupt_at_many_places_of_the_process_executor_loses_no_batch(executor):
     sites = list(dict.fromkeys(undisturbed(executor).passed))
     chosen = random.Random(2).sample(sites, min(SAMPLE, len(sites)))
@@ -99,7 +100,7 @@ def test_interrupt_at_many_places_of_the_process_executor_loses_no_batch(executo
 @pytest.mark.soak
 @pytest.mark.limit(3600)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("executor", ["fork", "spawn"])
+@pytest.mark.parametrize("executor", ["fork", "spawn", "zygote"])
 def test_interrupt_at_every_place_of_the_process_executor_loses_no_batch(executor, kind):
     sites = dict.fromkeys(undisturbed(executor).passed)
 
