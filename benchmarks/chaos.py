@@ -49,6 +49,7 @@ GONE_S: Final = 2.0
 LULL_S: Final = 0.12
 """Between two kills, on average."""
 NEW_IN_A_ROW: Final = 4
+ZYGOTES_KILLED: Final = 0.02
 EPOCH_STEP: Final = 1_000_000
 KINDS: Final = ("lost", "doubled", "disordered", "wrong", "raised", "hung", "left behind")
 
@@ -76,15 +77,14 @@ class Numbered(Sequence[Any]):
         self.epoch += 1
 
 
-def iterate(nbytes: int, trials: int, seed: int) -> None:
+def iterate(nbytes: int, trials: int, seed: int, method: str) -> None:
     """Run trials, and print what came of each as a line of JSON."""
     warnings.simplefilter("ignore", WorkerLostWarning)
     sequence = Numbered(nbytes, length=24 if nbytes >= 1 << 24 else 120)
     rng = random.Random(seed)
     known: set[int] = set()
-    with OrderedEnqueuer(
-        sequence, workers=WORKERS, max_queue_size=6, crash_retries=1000
-    ) as enqueuer:
+    more: Any = {"crash_retries": 1000, "start_method": method}
+    with OrderedEnqueuer(sequence, workers=WORKERS, max_queue_size=6, **more) as enqueuer:
         for epoch in range(trials):
             error = ""
             try:
@@ -92,7 +92,8 @@ def iterate(nbytes: int, trials: int, seed: int) -> None:
             except Exception as raised:
                 faults, error = ["raised"], f"{type(raised).__name__}: {raised}"
             respawns = enqueuer.stats().respawns
-            tell({"faults": faults, "respawns": respawns, "error": error})
+            message = {"faults": faults, "respawns": respawns, "error": error}
+            print(json.dumps(message), flush=True)
             if error:
                 return
 
@@ -107,7 +108,7 @@ def one_epoch(
     for batch, pid in enqueuer:
         if pid not in known:
             known.add(pid)
-            tell({"works": pid})
+            print(json.dumps({"works": pid}), flush=True)
         value = int(batch[0])
         if value // EPOCH_STEP != epoch or not (batch == value).all():
             faults.add("wrong")
@@ -125,10 +126,6 @@ def one_epoch(
     if seen != sorted(seen):
         faults.add("disordered")
     return sorted(faults)
-
-
-def tell(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
 
 
 # --- the process that watches and kills ---------------------------------------------------
@@ -164,15 +161,17 @@ class Killer:
     def workers(self) -> list[psutil.Process]:
         """Those that live and were not killed yet."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            return [each for each in self._process.children() if each.pid not in self._killed]
+            everyone = self._process.children(recursive=True)
+            return [each for each in everyone if each.pid not in self._killed]
         return []
 
     def _kill(self, worker: psutil.Process) -> None:
         new = worker.pid not in self._working
-        if new and self._new_in_a_row == NEW_IN_A_ROW:
-            return
         signum = signal.SIGKILL if new else self._rng.choice((signal.SIGKILL, signal.SIGSEGV))
         try:
+            spared = worker.children() and self._rng.random() > ZYGOTES_KILLED
+            if spared or (new and self._new_in_a_row == NEW_IN_A_ROW):
+                return
             worker.send_signal(signum)
         except psutil.NoSuchProcess:
             return
@@ -181,10 +180,11 @@ class Killer:
         self.kills += 1
 
 
-def watch(size: str, trials: int, seed: int, tally: Counter[str]) -> list[str]:
+def watch(size: str, trials: int, seed: int, method: str, tally: Counter[str]) -> list[str]:
     """Have a fresh process run trials, kill its workers, and count what comes of it."""
     said = []
     command = [sys.executable, __file__, "--iterate", size, "--trials", str(trials)]
+    command += ["--start-method", method]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             [*command, "--seed", str(seed)],
@@ -268,11 +268,12 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=200, help="epochs for each size")
     parser.add_argument("--sizes", default="1KB,1MB,64MB", help="of a batch, by commas")
     parser.add_argument("--seed", type=int, help="of the kills; drawn if not given")
+    parser.add_argument("--start-method", default="spawn", help="a zygote is killed too, if rarely")
     parser.add_argument("--iterate", help=argparse.SUPPRESS)
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
     if options.iterate:
-        iterate(size_bytes(options.iterate), options.trials, seed)
+        iterate(size_bytes(options.iterate), options.trials, seed, options.start_method)
         return 0
 
     print(f"seed {seed}, {WORKERS} workers")
@@ -282,12 +283,10 @@ def main() -> int:
     for size in options.sizes.split(","):
         begun, tally, said = time.monotonic(), Counter[str](), []
         while (done := tally["trials"]) < options.trials:
-            said += watch(size, min(TRIALS_A_PROCESS, options.trials - done), seed + done, tally)
-            if sys.stderr.isatty():
-                sys.stderr.write(f"\r{size}: {tally['trials']} of {options.trials} ")
-                sys.stderr.flush()
-        cells = [size, *(str(tally[column]) for column in columns[1:-1])]
-        cells.append(f"{time.monotonic() - begun:.0f}")
+            trials = min(TRIALS_A_PROCESS, options.trials - done)
+            said += watch(size, trials, seed + done, options.start_method, tally)
+        seconds = f"{time.monotonic() - begun:.0f}"
+        cells = [size, *(str(tally[column]) for column in columns[1:-1]), seconds]
         print("  ".join(c.rjust(len(t)) for c, t in zip(cells, columns, strict=True)), flush=True)
         for error in said:
             print(f"    {error}")

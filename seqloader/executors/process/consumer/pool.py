@@ -19,7 +19,7 @@ from seqloader.executors.process.consumer.crew import Crew
 from seqloader.executors.process.consumer.decode import ComputedBatch
 from seqloader.executors.process.consumer.starts import cannot_launch
 from seqloader.executors.process.consumer.traffic import Told, Traffic
-from seqloader.executors.process.consumer.worker import reap_left_over
+from seqloader.executors.process.consumer.unreaped import reap_left_over
 from seqloader.memory.descriptors import Descriptors
 from seqloader.tickets import Death, Lost, Shortage
 

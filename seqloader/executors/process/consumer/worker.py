@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from seqloader.executors.process.consumer.birth import arm_life, duplicate
 from seqloader.executors.process.consumer.mp_objects import tracker_fd
+from seqloader.executors.process.consumer.unreaped import reap_later
 from seqloader.executors.process.wire.settings import (
     LEAVE_SIGNAL,
     STACK_SIGNAL,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from seqloader.executors.process.consumer.birth import Birth, FirstState
     from seqloader.executors.process.consumer.zygote import Zygote
 
-__all__ = ["WorkerProcess", "reap_later", "reap_left_over"]
+__all__ = ["WorkerProcess"]
 
 STACK_WAIT_S: Final = 1.0
 """How long a worker past its time may take to write its stack before it is killed."""
@@ -257,22 +258,3 @@ def _our_peak_kib() -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1])
     return 0
-
-
-_unreaped: list[int] = []
-"""Processes that were killed where nobody could wait for them."""
-
-
-def reap_later(pid: int) -> None:
-    """Reap a killed child of ours some time."""
-    _unreaped.append(pid)
-
-
-def reap_left_over() -> None:
-    """Reap what was closed before it could be reaped, as far as it has ended. Never blocks."""
-    for pid in _unreaped[:]:
-        with contextlib.suppress(ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                continue
-        with contextlib.suppress(ValueError):
-            _unreaped.remove(pid)

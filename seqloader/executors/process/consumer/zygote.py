@@ -32,7 +32,7 @@ from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from seqloader.executors.process.consumer.birth import arm_life
-from seqloader.executors.process.consumer.worker import reap_later, reap_left_over
+from seqloader.executors.process.consumer.unreaped import reap_later, reap_left_over
 from seqloader.executors.process.wire.births import (
     BEAR,
     DESCRIPTORS_AT_ONCE,
