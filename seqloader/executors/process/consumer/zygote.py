@@ -265,7 +265,8 @@ class Zygote:
             self._kill()
             self._has_ended_within(_END_S)
         if self.pid:
-            reap_later(self._born.pop())
+            reap_later(self.pid)  # first: an interrupt may come before the next
+            self._born.clear()
             reap_left_over()
         self._watch = self._life = -1
         self._descriptors.close()

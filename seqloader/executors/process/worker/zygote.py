@@ -161,7 +161,10 @@ def _receive(socket: _socket.socket) -> tuple[Message | None, list[int]]:
     import _socket
 
     room = _socket.CMSG_SPACE(4 * DESCRIPTORS_AT_ONCE)
-    data, ancillary, _, _ = socket.recvmsg(MESSAGE_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
+    try:
+        data, ancillary, _, _ = socket.recvmsg(MESSAGE_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:  # the consumer has closed it, and left answers unread
+        return None, []
     descriptors = [fd for _, _, numbers in ancillary for fd in memoryview(numbers).cast("i")]
     return (Message.unpack(data) if data else None), descriptors
 
