@@ -226,6 +226,9 @@ IN_THE_WAY = {
     "a file": ("FILE = open(__file__)", "has opened .*work_"),
     "an unseeded generator": ("GENERATOR = np.random.default_rng()", "a PCG64"),
     "a generator of random": ("import random; GENERATOR = random.Random()", "a Random"),
+    "memory": ("import mmap; SHARED = mmap.mmap(-1, 4096)", "has mapped shared memory"),
+    "a process": ("import subprocess; CHILD = subprocess.Popen(['sleep', '60'])", "a process"),
+    "a timer": ("import signal; signal.setitimer(signal.ITIMER_VIRTUAL, 1e6)", "a timer"),
     "TensorFlow": ("import sys; sys.modules['tensorflow'] = sys", "TensorFlow is imported"),
 }
 
@@ -246,12 +249,6 @@ def test_what_a_fork_would_share_is_noticed_and_said_once(what, module, caplog):
     assert record.levelno == logging.INFO
     assert "fresh interpreters" in record.getMessage()
     assert re.search(said, record.getMessage()), record.getMessage()
-
-
-def test_a_generator_with_a_seed_that_is_written_down_stands_not_in_the_way(module):
-    source = "\n    GENERATOR = np.random.default_rng(7)\n" + NUMBERED
-    with numbered(module, source) as enqueuer:
-        assert os.getpid() not in {row[2] for row in whole(enqueuer)}
 
 
 def test_an_import_that_fails_in_the_zygote_fails_in_the_worker_who_says_so(module):

@@ -50,8 +50,8 @@ THREAD_VARIABLES: Final = (
     "NUMEXPR_NUM_THREADS",
 )
 
-_KEPT_APART: Final[set[frozenset[str]]] = set()
-"""Modules of Sequences that were found to leave behind, together, what workers cannot share."""
+_KEPT_APART: Final[set[tuple[frozenset[str], frozenset[tuple[str, str]]]]] = set()
+"""What was found to leave behind what workers cannot share: modules, under an environment."""
 
 
 class ProcessExecutor:
@@ -132,7 +132,7 @@ class ProcessExecutor:
             pool.close()  # they have not inherited them, and have done nothing yet
             self._open(first=True)
         elif state.shared <= inherited or are_open_to_children():
-            if state.modules in _KEPT_APART:
+            if self._imported() in _KEPT_APART:
                 pool.crew.do_without_zygote()
             pool.publish((state.version, state.offset), state.modules)
         else:
@@ -155,8 +155,7 @@ class ProcessExecutor:
         pool.open(place, state.fd, passed, state.modules, whole=first)
 
     def _make_zygote(self) -> Zygote | None:
-        known = self._state is not None and self._state.modules in _KEPT_APART
-        if known or not (self._zygotes and can_bear()):
+        if self._imported() in _KEPT_APART or not (self._zygotes and can_bear()):
             return None
         # Not above: who does not use one need not wait for it.
         from seqloader.executors.process.consumer.zygote import Zygote
@@ -186,16 +185,21 @@ class ProcessExecutor:
             self._do_without(zygote)
         return told
 
+    def _imported(self) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+        """What a zygote imports, and what it finds then."""
+        assert self._state is not None and self._birth is not None
+        threads = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
+        return self._state.modules, frozenset({**threads, **self._birth.environment}.items())
+
     def _do_without(self, zygote: Zygote) -> None:
         """Fresh interpreters from now on; said once."""
         import logging
 
         self._zygotes = False  # first, whatever a handler does
-        assert self._state is not None
-        if self._state.modules in _KEPT_APART:
+        if self._imported() in _KEPT_APART:
             return
         if zygote.is_unfit:
-            _KEPT_APART.add(self._state.modules)
+            _KEPT_APART.add(self._imported())
         text = "workers are fresh interpreters, and not forks of a zygote: %s"
         logging.getLogger("seqloader").info(text, zygote.why_not)
 

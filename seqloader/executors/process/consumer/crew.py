@@ -107,16 +107,20 @@ class Crew:
     def hears_zygote(self, descriptors: Collection[int]) -> bool:
         """Whether it has something to say, by these descriptors of the consumer's wait."""
         zygote = self.zygote
-        return self._watches_zygote and zygote is not None and zygote.fileno() in descriptors
+        if zygote is None:
+            return False
+        return zygote.has_unread or (self._watches_zygote and zygote.fileno() in descriptors)
 
     def note_zygote(self) -> None:
         """Note what it says: who is born, or that it bears nobody."""
         zygote = self.zygote
         assert zygote is not None
         for birth in zygote.note():
-            worker = self.workers.get(birth.number)
+            worker = self.workers.get(birth.number) or self._departed.get(birth.number)
             if worker is None:
-                continue  # it has left meanwhile
+                if not birth.refused:
+                    zygote.bury_unknown(birth.pid)
+                continue
             self._unwatch(worker)
             if birth.refused:
                 self._do_without(worker, OSError(birth.pid, os.strerror(birth.pid)), whole=False)
@@ -132,6 +136,8 @@ class Crew:
         zygote = self.zygote
         assert zygote is not None
         zygote.give_up(why)
+        if zygote.has_unread:  # births, which came before
+            self.note_zygote()
         for worker in self.workers.values():
             worker.excused |= worker.pid == 0
         if self._watches_zygote:
@@ -143,6 +149,11 @@ class Crew:
         """Before it was told anything: it is known that it cannot bear these workers."""
         if self.zygote is not None:
             self.forget_zygote("it was found unfit before")
+
+    def end_births(self) -> None:
+        """All is about to stop: nobody waits for a zygote that imports."""
+        if self.zygote is not None and not self.zygote.is_fit:
+            self.forget_zygote("stopped")
 
     def watch_zygote(self) -> None:
         """See in the consumer's wait what it says, and its end."""
@@ -270,6 +281,13 @@ class Crew:
         """
         self.schedule.judge(self._strength())
 
+    def end_overdue(self, number: int) -> None:
+        """The worker is past its time; or it was asked for, and imports take too long."""
+        worker, zygote = self.workers[number], self.zygote
+        if not (worker.pid or worker.ready or zygote is None or zygote.is_gone or zygote.is_fit):
+            self.forget_zygote("its imports take too long")
+        worker.kill_overdue()
+
     def kill(self) -> None:
         """SIGKILL for all. Any thread, any signal handler."""
         self.killed = True
@@ -282,6 +300,8 @@ class Crew:
     def await_end(self, deadline: float) -> None:
         """Reap what ends before the deadline."""
         while everyone := self._everyone():
+            if self.zygote is not None:
+                self.zygote.patience_s = max(0.1, deadline - time.monotonic())
             poll = select.poll()
             for worker in everyone:
                 if worker.watch < 0:  # its start was interrupted

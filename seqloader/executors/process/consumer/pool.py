@@ -209,15 +209,13 @@ class Pool:
             told.append(schedule.shortages.pop(0))
         if self.crew.is_shrinking:
             self._see_off(told)
+        if self.crew.hears_zygote(()):  # births, which were noted while workers were reaped
+            self.crew.note_zygote()
         if traffic.ledger.unwritten:
             traffic.write()
         if self._timed:  # after the reports: who has answered is not late
             for number in traffic.occupations.overdue(time.monotonic_ns()):
-                worker = self.crew.workers[number]
-                if worker.pid:
-                    worker.kill_overdue()
-                else:
-                    self.crew.forget_zygote("its imports take too long")
+                self.crew.end_overdue(number)
         return told
 
     def _bury(self, dead: list[WorkerProcess], told: list[Told]) -> None:
@@ -280,6 +278,7 @@ class Pool:
             return
         deadline = time.monotonic() + timeout_s
         self.traffic.end()
+        self.crew.end_births()
         self.crew.await_end(deadline - timeout_s / 2)
         self.close(max(0.1, deadline - time.monotonic()))
         reap_left_over()  # those of an earlier pool, which took longer than they were given

@@ -130,10 +130,13 @@ class WorkerProcess:
             settings = WorkerSettings(self.number, self.slot, *state, *arena, *ends, -1, shared)
             self._life_read, self._zygote = life, zygote
             if zygote is None or not zygote.bear(settings):
+                if zygote is not None:
+                    self.watch, death = own.close_one(self.watch), own.close_one(death)
                 self._zygote = None
-                birth.bear(self._born, settings)
+                birth.bear(self._born, settings._replace(death=death))
                 self._peak_handed_down = _our_peak_kib()
                 self._note_process()
+                self._life_read = own.close_one(life)
             own.close_one(death)
         finally:
             passed.close()
@@ -149,7 +152,6 @@ class WorkerProcess:
         if self.watch < 0:
             self.watch = own.add(os.pidfd_open, self.pid)
         arm_life(self._life_read, self.pid)
-        self._life_read = own.close_one(self._life_read)
 
     def note_ready(self) -> None:
         """The worker has reported READY; it has given standard error back."""
@@ -190,6 +192,9 @@ class WorkerProcess:
     def kill_overdue(self) -> None:
         """Ask for the stack, keep what is written, and kill."""
         self.overdue = True
+        if not self.pid:  # nobody has said its number
+            self.release_life()
+            return
         if self._stack >= 0:
             with contextlib.suppress(OSError):
                 os.kill(self.pid, STACK_SIGNAL)
@@ -212,29 +217,41 @@ class WorkerProcess:
     def reap(self) -> Death:
         """Collect the exit status of a process that has ended; kills what it left behind."""
         self.kill()
-        exitcode: int | None = None
-        peak = 0
-        status = self._await_status()
-        if status is not None:
-            exitcode = os.waitstatus_to_exitcode(status[0])
-            # Linux hands a process's peak down to those that it makes, and counts in batches. What
-            # is not clearly above says nothing of the worker: a training's must not pass for it.
-            if status[1] > 1.05 * self._peak_handed_down:
-                peak = status[1] * (1 if sys.platform == "darwin" else 1024)
+        exitcode, peak = self._await_status()
+        # Linux hands a process's peak down to those that it makes, and counts in batches. What is
+        # not clearly above says nothing of the worker: a training's must not pass for it.
+        clear = peak > 1.05 * self._peak_handed_down
+        peak = peak * (1 if sys.platform == "darwin" else 1024) if clear else 0
         self._gone = True
+        if self._zygote is not None:
+            # Its group, also where its number may be another's by now: the pipe knows which it was.
+            self.release_life()
         reason = "timeout" if self.overdue else "died"
         return Death(self.slot, self.pid, exitcode, peak or None, reason, self.stack_text)
 
-    def _await_status(self) -> tuple[int, int] | None:
-        """Wait status and peak memory, as the system counts it; None: nobody knows."""
+    def _await_status(self) -> tuple[int | None, int]:
+        """Exit status, and peak memory as the system counts it; None, 0: nobody knows."""
         if self._zygote is not None:
-            return self._zygote.reap(self.pid) if self.pid else None
+            return self._await_status_of_another() if self.pid else (None, 0)
         # Where the child was reaped elsewhere; and at the interpreter's end, when `wait4` cannot
         # import what it needs for the usage any more.
         with contextlib.suppress(ChildProcessError, ImportError):
             _, status, usage = os.wait4(self.pid, 0)
-            return status, usage.ru_maxrss
-        return None
+            return os.waitstatus_to_exitcode(status), usage.ru_maxrss
+        return None, 0
+
+    def _await_status_of_another(self) -> tuple[int | None, int]:
+        assert self._zygote is not None
+        status = self._zygote.reap(self.pid)
+        if status is not None:
+            return os.waitstatus_to_exitcode(status[0]), status[1]
+        # Where the zygote is gone and orphans become our children: in a container, or by choice.
+        with contextlib.suppress(OSError):
+            ended = os.waitid(os.P_PIDFD, self.watch, os.WEXITED)
+            if ended is not None:
+                killed = ended.si_code != os.CLD_EXITED
+                return -ended.si_status if killed else ended.si_status, 0
+        return None, 0
 
     def release_life(self) -> None:
         """Close the write end of the life pipe."""

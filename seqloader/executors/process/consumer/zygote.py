@@ -23,6 +23,8 @@ from __future__ import annotations
 import _socket
 import contextlib
 import enum
+import errno
+import marshal
 import os
 import select
 import signal
@@ -89,6 +91,7 @@ class Zygote:
 
     Attributes:
         stage: of its life.
+        patience_s: how long it may take to say how a worker has ended.
         why_not: why workers are born otherwise, in words; empty: they are not.
         is_unfit: that is for what imports have left behind.
     """
@@ -106,6 +109,7 @@ class Zygote:
         self._serial = 0
         self._asked: dict[int, int] = {}
         """Births that are not answered, by serial: the number of the worker."""
+        self.patience_s = _ANSWER_S
         self._unread: list[Message] = []
         """Answers to them, which came while another was waited for."""
         self._parent = os.getpid()
@@ -115,6 +119,11 @@ class Zygote:
         """Whether `bear` would do something now; where it is gone, it says so at once."""
         told = self.stage is not Stage.UNTOLD and len(self._asked) < _ASKED_AT_ONCE
         return told or self.is_gone
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether it has imported, and bears."""
+        return self.stage is Stage.FIT
 
     @property
     def is_gone(self) -> bool:
@@ -152,7 +161,10 @@ class Zygote:
 
     def prepare(self, modules: Collection[str]) -> None:
         """Have it import what a state needs; it says by itself when that is done."""
-        if not self.is_gone and self._send(IMPORT, sorted(modules)):
+        names = sorted(modules)
+        while len(marshal.dumps(names)) > MESSAGE_BYTES - 100:  # each worker imports the others
+            del names[len(names) // 2 :]
+        if not self.is_gone and self._send(IMPORT, names):
             self.stage = Stage.TOLD
 
     def note(self) -> list[Born]:
@@ -182,23 +194,42 @@ class Zygote:
         return answer
 
     def give_up(self, why: str) -> None:
-        """It bears nobody any more. Idempotent."""
-        self.why_not, self.stage = self.why_not or why, Stage.GONE
+        """It bears nobody any more; what it has said until now is kept. Idempotent."""
+        if self.is_gone:
+            return
+        while self._sockets and self._is_readable(0.0) and (answer := self._receive()) is not None:
+            self._unread.append(answer)
+        self.why_not, self.stage = why, Stage.GONE
         self._kill()
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether there are answers to note, which came while another was waited for."""
+        return bool(self._unread)
+
     def bear(self, own: WorkerSettings) -> bool:
-        """Have it fork a worker that works as `own` says. False: it cannot be done here."""
+        """Have it fork a worker that works as `own` says. False: it cannot be done here, or now:
+        the system bounds the descriptors that are on their way."""
         passed = [fd for fd in own.descriptors() if fd >= 0]
         if self.is_gone or len(passed) > DESCRIPTORS_AT_ONCE:
             return False
-        self._asked[self._serial + 1] = own.number
-        return self._send(BEAR, own.pack(), passed)
+        serial = self._serial + 1
+        self._asked[serial] = own.number
+        if self._send(BEAR, own.pack(), passed):
+            return True
+        del self._asked[serial]
+        return False
+
+    def bury_unknown(self, pid: int) -> None:
+        """A worker that nobody knows any more, since it ended before its number was known."""
+        if not self.is_gone:
+            self._send(REAP, pid)  # the answer is noted with others, and asked for by nobody
 
     def reap(self, pid: int) -> tuple[int, int] | None:
         """Wait status and peak memory of a worker that has ended, or is about to; None: unknown."""
         if self.is_gone or not self._send(REAP, pid):
             return None
-        serial, deadline = self._serial, time.monotonic() + _ANSWER_S
+        serial, deadline = self._serial, time.monotonic() + self.patience_s
         while self._is_readable(deadline - time.monotonic()):
             answer = self._receive()
             if answer is None:
@@ -213,16 +244,18 @@ class Zygote:
     # --- messages ---------------------------------------------------------------------------
 
     def _send(self, kind: int, facts: Any, descriptors: Collection[int] = ()) -> bool:
-        """Whether it could be told; else it is gone."""
+        """Whether it could be told; else it is gone, or there is no room for descriptors."""
         self._serial += 1
         beside = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", descriptors).tobytes())]
         data = Message(self._serial, kind, facts).pack()
         flags = _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL
         try:
             self._sockets[0][0].sendmsg([data], beside if descriptors else [], flags)
-        except OSError as error:  # it has ended, or the system has no room for what is on its way
-            self.give_up(f"it cannot be asked: {error}")
-        return not self.is_gone
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ETOOMANYREFS):
+                self.give_up("it has ended")
+            return False
+        return True
 
     def _is_readable(self, patience_s: float) -> bool:
         poll = select.poll()

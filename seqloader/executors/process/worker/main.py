@@ -24,6 +24,7 @@ from seqloader.executors.process.worker.state import await_state
 from seqloader.executors.process.worker.surroundings import (
     be_killed_first,
     keep_malloc_memory,
+    offer_stacks,
     prepare_signals,
     release_stderr,
 )
@@ -56,6 +57,8 @@ def enter(settings: list[Any], arguments: list[str]) -> None:
         from seqloader.executors.process.worker.zygote import become_worker
 
         own = become_worker(pool, own)
+    else:
+        prepare_signals()
     gc.enable()
     run(pool, own, None, None)
 
@@ -70,8 +73,9 @@ def run(
     guard_life(own.life)
     if pool.state < 0:
         mp_child.be_forked_child()
+        prepare_signals()
     mp_child.be_child(pool.parent, own.slot, own.life, own.tracker)
-    prepare_signals(own.stack)
+    offer_stacks(own.stack)
     keep_malloc_memory()
     be_killed_first()
     for stream in (sys.stdout, sys.stderr):

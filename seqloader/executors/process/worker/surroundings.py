@@ -15,6 +15,7 @@ from seqloader.executors.process.wire.tunables import sets_malloc
 __all__ = [
     "be_killed_first",
     "keep_malloc_memory",
+    "offer_stacks",
     "prepare_signals",
     "release_stderr",
 ]
@@ -26,8 +27,8 @@ KEPT_BYTES = 1 << 28
 are written into warm pages again and again. More keeps memory that nobody uses."""
 
 
-def prepare_signals(stack: int) -> None:
-    """Signals that a worker ignores, unblocks or answers."""
+def prepare_signals() -> None:
+    """Signals that a worker ignores, unblocks or answers; before anything of the user's runs."""
     signal.signal(LEAVE_SIGNAL, _carry_on)  # until the loop has an answer of its own
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         # A Ctrl-C is the user's process's affair. Not ignored: a tool that user code starts would
@@ -41,6 +42,10 @@ def prepare_signals(stack: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     with contextlib.suppress(RuntimeError, ValueError, AttributeError):
         faulthandler.enable(sys.__stderr__ or 2)
+
+
+def offer_stacks(stack: int) -> None:
+    """Write this worker's stacks there when it is asked to; -1: it is not."""
     if stack >= 0:
         faulthandler.register(STACK_SIGNAL, file=stack, all_threads=True, chain=False)
 

@@ -16,11 +16,14 @@ Rules
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+import time
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from seqloader.executors.process.wire.births import (
     BEAR,
@@ -37,6 +40,7 @@ from seqloader.executors.process.wire.births import (
 )
 from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
 from seqloader.executors.process.worker import mp_child
+from seqloader.executors.process.worker.fitness import Fitness
 from seqloader.executors.process.worker.life import guard_life
 from seqloader.executors.process.worker.surroundings import prepare_signals
 
@@ -46,19 +50,15 @@ if TYPE_CHECKING:
 
 __all__ = ["become_worker"]
 
-_OWN_GENERATORS: Final = (
-    ("random", "_inst"),  # seeds itself after a fork
-    ("numpy.random.mtrand", "_rand"),  # seeded in each worker, as those of `random` and torch
-    ("sympy.core.random", "rng"),  # torch imports it, for no batch
-)
-"""Generators that libraries make when they are imported, and that a worker may have by a fork."""
+_END_S: Final = 0.4
+"""How long it waits for children that were killed, to reap them."""
 
 
 def become_worker(pool: PoolSettings, own: WorkerSettings) -> WorkerSettings:
     """Serve as the zygote that `own` says. Returns in a forked child: the worker that it is."""
     is_alone = guard_life(own.life)
     mp_child.be_child(pool.parent, 0, own.life, -1)
-    prepare_signals(-1)
+    prepare_signals()
     return _Zygote(own, is_alone=is_alone).serve()
 
 
@@ -68,19 +68,23 @@ class _Zygote:
 
         self._socket = _socket.socket(fileno=own.control)
         self._life = own.life
-        self._opened_before = _descriptors()
-        self._is_alone = is_alone
+        self._fitness = Fitness() if is_alone else None
+        # By default: an ignored one reaps, and then a number is free before the consumer knows.
+        self._child_signal = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._is_fit = False
 
     def serve(self) -> WorkerSettings:
         """Answer requests; returns in a child."""
         while True:
-            request, descriptors = _receive(self._socket)
+            request, descriptors, whole = _receive(self._socket)
             if request is None:
                 _leave()
             serial, kind, facts = request
             if kind == IMPORT:
                 self._answer(serial, *self._prepare(facts))
+            elif kind == BEAR and not whole:
+                _close(descriptors)
+                self._answer(serial, REFUSED, errno.EMFILE)
             elif kind == BEAR and self._is_fit:
                 own = self._bear(serial, WorkerSettings.unpack(facts), descriptors)
                 if own is not None:
@@ -95,12 +99,14 @@ class _Zygote:
             _leave()
 
     def _prepare(self, names: Iterable[str]) -> tuple[int, str]:
+        if self._fitness is None:
+            return UNFIT, "a thread of its own waits for the end of this process"
         for name in names:
-            with contextlib.suppress(BaseException):  # the workers will meet it, and can say it
+            try:
                 importlib.import_module(name)
-        why = "a thread of its own waits for the end of this process"
-        if self._is_alone:
-            why = _shared_by_a_fork(self._opened_before)
+            except BaseException as error:  # what a worker will meet, and can say
+                return UNFIT, f"importing {name} has raised {type(error).__name__}"
+        why = self._fitness.lacks()
         if why:
             return UNFIT, why
         gc.freeze()
@@ -119,8 +125,7 @@ class _Zygote:
             pid = -(error.errno or 1)
         if pid == 0:
             return self._be(own.taking(descriptors))
-        for fd in descriptors:
-            os.close(fd)
+        _close(descriptors)
         if pid < 0:
             self._answer(serial, REFUSED, -pid)
             return None
@@ -132,6 +137,7 @@ class _Zygote:
     def _be(self, own: WorkerSettings) -> WorkerSettings:
         """In the child."""
         os.setpgid(0, 0)
+        signal.signal(signal.SIGCHLD, self._child_signal)
         self._socket.close()
         os.close(self._life)
         if own.capture >= 0:
@@ -142,11 +148,17 @@ class _Zygote:
 
 
 def _leave() -> NoReturn:
-    # Killed children that end only now are left to the system.
+    deadline = time.monotonic() + _END_S
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while time.monotonic() < deadline:
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                time.sleep(0.002)
     os._exit(0)
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 def _reap(pid: int) -> tuple[int, int]:
@@ -157,74 +169,14 @@ def _reap(pid: int) -> tuple[int, int]:
     return status, usage.ru_maxrss
 
 
-def _receive(socket: _socket.socket) -> tuple[Message | None, list[int]]:
+def _receive(socket: _socket.socket) -> tuple[Message | None, list[int], bool]:
+    """The next request, its descriptors, and whether these are all of them; None: it is over."""
     import _socket
 
     room = _socket.CMSG_SPACE(4 * DESCRIPTORS_AT_ONCE)
     try:
-        data, ancillary, _, _ = socket.recvmsg(MESSAGE_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
-    except ConnectionResetError:  # the consumer has closed it, and left answers unread
-        return None, []
+        data, ancillary, flags, _ = socket.recvmsg(MESSAGE_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
+    except OSError:  # the consumer has closed it, and left answers unread
+        return None, [], True
     descriptors = [fd for _, _, numbers in ancillary for fd in memoryview(numbers).cast("i")]
-    return (Message.unpack(data) if data else None), descriptors
-
-
-# --- what a fork would share ------------------------------------------------------------------
-
-
-def _shared_by_a_fork(opened_before: dict[int, str]) -> str:
-    """What imports have left behind that every worker must have for itself, in words; empty:
-    nothing."""
-    if "tensorflow" in sys.modules:
-        return "TensorFlow is imported, which does not work after a fork"
-    threads = len(os.listdir("/proc/self/task")) - 1
-    if threads:
-        return f"an import has started {threads} thread{'s' * (threads > 1)}"
-    for fd, file in _descriptors().items():
-        if opened_before.get(fd) != file:
-            return f"an import has opened {file}"
-    return _generator()
-
-
-def _descriptors() -> dict[int, str]:
-    found = {}
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # the list's own is closed already
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
-    return found
-
-
-def _generator() -> str:
-    """A random generator that an import has made, and whose numbers every worker would repeat."""
-    import random
-
-    kinds: tuple[type, ...] = (random.Random,)
-    numpy_random: Any = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        kinds += numpy_random.BitGenerator, numpy_random.RandomState
-    known = {id(one) for one in _library_generators()}
-    for one in gc.get_objects():
-        # Its type, since objects may answer for their class, and load themselves for it.
-        if issubclass(type(one), kinds) and id(one) not in known and _draws_its_own(one):
-            return f"an import has made a random generator, a {type(one).__qualname__}"
-    return ""
-
-
-def _library_generators() -> Iterable[Any]:
-    for module, name in _OWN_GENERATORS:
-        found = getattr(sys.modules.get(module), name, None)
-        yield found
-        yield getattr(found, "_bit_generator", None)
-    names = getattr(sys.modules.get("tempfile"), "_name_sequence", None)
-    yield getattr(names, "_rng", None)  # made anew where the process is another
-
-
-def _draws_its_own(generator: Any) -> bool:
-    """Whether it would draw other numbers in each fresh interpreter, as far as can be seen."""
-    import random
-
-    if isinstance(generator, random.SystemRandom):
-        return False
-    entropy = getattr(getattr(generator, "seed_seq", None), "entropy", None)
-    # What somebody has written down is less than what the system draws: 128 bits.
-    return not (isinstance(entropy, int) and entropy < 1 << 64)
+    return Message.unpack(data) if data else None, descriptors, not flags & _socket.MSG_CTRUNC
