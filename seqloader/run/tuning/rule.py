@@ -1,0 +1,328 @@
+"""The rule: from what one interval showed to another size, or none, with the reason. Pure.
+
+It keeps what it has learnt, and knows neither clock, process nor batch: time is the sum of the
+intervals that it was told of.
+
+    the consumer waits        more workers, as many as its pace seems to want: at first up to twice
+                              as many at a time, later one quarter
+    it waits, workers idle    one slow batch holds up the others: a deeper queue
+    workers idle for long     fewer: as many as were busy, and some to spare
+    memory is short           a shorter queue, then fewer workers
+
+Rules
+    R1  What was changed because the consumer waits is a *trial*. It stays if it brought something,
+        or if the consumer waits no more; else it is taken back, and not tried again for a while
+        that is doubled each time.
+    R2  Nothing is judged before all workers have started, nor by an interval in which some had not.
+    R3  Fewer workers that turn out to be too few are remembered, for a while that is doubled each
+        time. So a size that suits is left alone.
+    R4  Who was killed for want of memory is not replaced: the pool stays smaller, for good.
+    R5  Memory goes before everything: no size is decided that there is no room for, but for one
+        worker and one batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+from seqloader.run.tuning.facts import Facts, Size, bytes_of, fitting, most_by_cpus, usual_queue
+
+__all__ = ["Decision", "Rule"]
+
+WAITS_AT_ONCE: Final = 0.10
+WAITS: Final = 0.03
+"""Parts of the time. The consumer waits if it is the first in one interval, or the second in two
+one after the other."""
+
+IDLE: Final = 0.9
+"""Who is busy for less of the time, while the consumer waits, is held up by the queue."""
+
+FULL: Final = 0.9
+"""How busy workers may be made by having fewer of them."""
+
+CALM_S: Final = 5.0
+"""How long workers must have been idle before there are fewer."""
+CALM_LOOKS: Final = 3
+
+RELAPSE_S: Final = 60.0
+"""If the consumer waits so soon after there were fewer workers, they were too few."""
+
+SHUN_S: Final = 30.0
+LONGEST_SHUN_S: Final = 960.0
+"""Until what brought nothing is tried again; to begin with, and at most."""
+
+LEAST_GAIN: Final = {"more": 0.02, "deeper": 0.02, "fewer": 0.05}
+"""A trial must bring this part more. Chance must not decide for fewer: they would go down and down.
+"""
+GAIN_PART: Final = 0.1
+"""More workers must bring this part of what they would bring at best."""
+
+QUEUES: Final = 3
+QUEUES_TO_REFUSE: Final = 6
+ENOUGH_S: Final = 3.0
+ENOUGH_S_TO_REFUSE: Final = 6.0
+"""A rate is known when so many queues were delivered, or after so long: where work is uneven, a
+queue comes in a burst. To take a trial back, it must be known better."""
+
+DEEPEST: Final = 16
+"""Times the usual queue."""
+
+
+class Decision(NamedTuple):
+    """Another size, and why."""
+
+    size: Size
+    reason: str
+
+
+class _Trial(NamedTuple):
+    """A change that must show what it brings."""
+
+    kind: str
+    before: Size
+    depth: int
+    """Of the queue, before."""
+    rate: float
+    """Batches per second before."""
+    gain: float
+    """The part of that which it must bring."""
+
+
+class _Shunned:
+    """What is not to be tried for a while."""
+
+    def __init__(self, pause_s: float = SHUN_S) -> None:
+        self.until_s = 0.0
+        self._pause_s = pause_s / 2
+
+    def shun(self, now_s: float) -> float:
+        """Not from now on, for twice as long as the last time. How long that is."""
+        self._pause_s = min(2 * self._pause_s, LONGEST_SHUN_S)
+        self.until_s = now_s + self._pause_s
+        return self._pause_s
+
+
+class Rule:
+    """What one enqueuer has learnt, and decides.
+
+    Args:
+        workers: whether their number is tuned.
+        queue: whether its length is.
+    """
+
+    def __init__(self, *, workers: bool, queue: bool) -> None:
+        self.workers = workers
+        self.queue = queue
+        self._now_s = 0.0
+        self._most_workers: int | None = None
+        """More were too many for the memory."""
+        self._doubles = True
+        """Until growth has brought nothing for the first time."""
+        self._depth = 1
+        """The queue, in usual ones."""
+        self._trial: _Trial | None = None
+        self._shunned = {
+            "more": _Shunned(),
+            "deeper": _Shunned(),
+            "fewer": _Shunned(LONGEST_SHUN_S),  # unlike the others, it costs something to try
+        }
+        self._least = _Shunned()
+        self._least_workers = 1
+        """Fewer were too few, as long as `_least` says."""
+        self._last_fewer_s = -RELAPSE_S
+        self._size: Size | None = None
+        self._begin(None)
+
+    def _begin(self, size: Size | None) -> None:
+        """What is measured from now on is of this size."""
+        self._size = size
+        self._settled = False
+        self._seconds = 0.0
+        self._delivered = 0
+        self._waits = 0
+        self._calm: list[float] = []
+        self._calm_s = 0.0
+
+    def look(self, facts: Facts) -> Decision | None:
+        """Decide, from one more interval. None: all stays as it is."""
+        self._now_s += facts.seconds
+        decision = self._heed_memory(facts)
+        if decision is None and self._is_settled(facts):
+            self._measure(facts)
+            decision = self._judge(facts) or self._adapt(facts)
+        if decision is not None:
+            self._begin(decision.size)
+        return decision
+
+    # --- memory ---------------------------------------------------------------------------
+
+    def _heed_memory(self, facts: Facts) -> Decision | None:
+        size = facts.size
+        if facts.memory_deaths and self.workers:
+            self._most_workers = max(1, size.workers - facts.memory_deaths)
+            self._trial = None
+            fewer = size._replace(workers=self._most_workers)
+            if fewer != size:
+                killed = facts.memory_deaths
+                return Decision(
+                    fewer, f"{killed} killed for want of memory: the pool stays smaller"
+                )
+        fits = fitting(size, facts, workers=self.workers, queue=self.queue)
+        if fits == size:
+            return None
+        self._trial = None
+        self._depth = max(1, fits.queue // usual_queue(fits.workers))
+        needed, room = bytes_of(size, facts) / 1e6, facts.room_bytes / 1e6
+        return Decision(fits, f"{needed:.0f} MB would be needed, and there are {room:.0f} for us")
+
+    # --- measuring ------------------------------------------------------------------------
+
+    def _is_settled(self, facts: Facts) -> bool:
+        """Whether the interval shows what this size does."""
+        if facts.size != self._size:
+            self._begin(facts.size)
+        before, self._settled = self._settled, facts.ready >= facts.size.workers
+        return before and self._settled and facts.delivered > 0
+
+    def _measure(self, facts: Facts) -> None:
+        self._seconds += facts.seconds
+        self._delivered += facts.delivered
+        self._waits = self._waits + 1 if facts.waiting > WAITS else 0
+        if self._waits:
+            self._calm, self._calm_s = [], 0.0
+        else:
+            self._calm.append(facts.load)
+            self._calm_s += facts.seconds
+
+    @property
+    def _rate(self) -> float:
+        return self._delivered / self._seconds
+
+    def _knows_rate(self, queues: int, seconds: float) -> bool:
+        assert self._size is not None
+        return self._delivered >= queues * self._size.queue or self._seconds >= seconds
+
+    def _consumer_waits(self, facts: Facts) -> bool:
+        return self._waits >= 2 or facts.waiting > WAITS_AT_ONCE
+
+    def _judge(self, facts: Facts) -> Decision | None:
+        """Whether the trial under way, if there is one, is taken back."""
+        trial = self._trial
+        if trial is None:
+            return None
+        known = self._knows_rate(QUEUES_TO_REFUSE, ENOUGH_S_TO_REFUSE)
+        gains = self._rate >= trial.rate * (1 + trial.gain)
+        if trial.kind != "fewer":  # where chance must not decide: it would go down and down
+            known = known or gains or facts.waiting <= WAITS
+            gains = gains or facts.waiting <= WAITS
+        if not known:
+            return None
+        self._trial = None
+        if gains:
+            return None
+        if trial.kind == "more" and facts.busy < IDLE and (deeper := self._deeper(facts)):
+            self._trial = trial  # they are held up by the queue: one shows with the other
+            return deeper
+        self._depth = trial.depth
+        words = f"{self._rate:.4g} batches/s instead of {trial.rate:.4g}: it brought nothing"
+        if trial.kind == "more" and self._doubles:
+            self._doubles = False  # it may have been too large a step
+        else:
+            pause_s = self._shunned[trial.kind].shun(self._now_s)
+            words += f", and is not tried again for {pause_s:.0f} s"
+        before = fitting(trial.before, facts, workers=self.workers, queue=self.queue)
+        return Decision(before, words)
+
+    # --- adapting -------------------------------------------------------------------------
+
+    def _adapt(self, facts: Facts) -> Decision | None:
+        if self._trial is not None or not self._knows_rate(QUEUES, ENOUGH_S):
+            return None
+        if not self._consumer_waits(facts):
+            return self._relax(facts)
+        self._note_relapse(facts)
+        if facts.busy < IDLE and (deeper := self._deeper(facts)):
+            return deeper
+        return self._more(facts) or self._fewer(facts)
+
+    def _may(self, kind: str) -> bool:
+        return self._now_s >= self._shunned[kind].until_s
+
+    def _more(self, facts: Facts) -> Decision | None:
+        """More workers, as many as the consumer's pace seems to want."""
+        if not (self.workers and self._may("more")):
+            return None
+        have = facts.size.workers
+        step = have if self._doubles else max(1, have // 4)
+        wanted = min(max(math.ceil(facts.wanted_load), have + 1), have + step)
+        most = most_by_cpus(facts)
+        if self._most_workers is not None:
+            most = min(most, self._most_workers)
+        size = self._with_room(facts, min(wanted, most), self._depth)
+        if size.workers <= have:
+            return None
+        why = (
+            f"the consumer waited {facts.waiting:.0%} of the time, {facts.busy:.0%} of the workers "
+            f"were busy; its pace wants {facts.wanted_load:.1f}"
+        )
+        return self._try("more", facts, size, why)
+
+    def _deeper(self, facts: Facts) -> Decision | None:
+        """A deeper queue."""
+        if not (self.queue and self._may("deeper")) or self._depth >= DEEPEST:
+            return None
+        size = self._with_room(facts, facts.size.workers, 2 * self._depth)
+        if size.workers < facts.size.workers or size.queue <= facts.size.queue:
+            return None
+        why = (
+            f"the consumer waited {facts.waiting:.0%} of the time, and only {facts.busy:.0%} of "
+            "the workers were busy: slow batches hold up the queue"
+        )
+        decision = self._try("deeper", facts, size, why)
+        self._depth *= 2
+        return decision
+
+    def _fewer(self, facts: Facts) -> Decision | None:
+        """One worker fewer, where more are none the better: threads may be in each other's way."""
+        have = facts.size.workers
+        if not (self.workers and self._may("fewer")) or have < 2:
+            return None
+        size = self._with_room(facts, have - 1, self._depth)
+        why = f"the consumer waited {facts.waiting:.0%} of the time, and there cannot be more"
+        return self._try("fewer", facts, size, why)
+
+    def _try(self, kind: str, facts: Facts, size: Size, why: str) -> Decision:
+        gain = LEAST_GAIN[kind]
+        if kind == "more":
+            gain = max(gain, GAIN_PART * (size.workers / facts.size.workers - 1))
+        self._trial = _Trial(kind, facts.size, self._depth, self._rate, gain)
+        return Decision(size, why)
+
+    def _with_room(self, facts: Facts, workers: int, depth: int) -> Size:
+        queue = depth * usual_queue(workers) if self.queue else facts.size.queue
+        return fitting(Size(workers, queue), facts, workers=self.workers, queue=self.queue)
+
+    # --- enough ---------------------------------------------------------------------------
+
+    def _relax(self, facts: Facts) -> Decision | None:
+        """Fewer workers, if that many were idle for long."""
+        if not self.workers or self._calm_s < CALM_S or len(self._calm) < CALM_LOOKS:
+            return None
+        load, calm_s = max(self._calm), self._calm_s
+        self._calm, self._calm_s = [], 0.0
+        have = facts.size.workers
+        least = self._least_workers if self._now_s < self._least.until_s else 1
+        workers = max(math.ceil(load / FULL), (have + 1) // 2, least)
+        if workers >= have:
+            return None
+        self._last_fewer_s = self._now_s
+        why = f"{load:.1f} of {have} workers were busy, at most, for {calm_s:.0f} s"
+        return Decision(self._with_room(facts, workers, self._depth), why)
+
+    def _note_relapse(self, facts: Facts) -> None:
+        """The consumer waits: if that is because there are fewer workers now, they are too few."""
+        if self._now_s - self._last_fewer_s < RELAPSE_S:
+            self._last_fewer_s = -RELAPSE_S
+            self._least_workers = facts.size.workers + 1
+            self._least.shun(self._now_s)
