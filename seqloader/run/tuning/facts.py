@@ -71,11 +71,6 @@ class Facts(NamedTuple):
         return self.busy_s / self.seconds
 
     @property
-    def busy(self) -> float:
-        """The part of their time in which workers were busy."""
-        return self.load / self.size.workers
-
-    @property
     def wanted_load(self) -> float:
         """How many would have been busy, had the consumer never waited."""
         return self.load / (1.0 - min(self.waiting, 0.99))

@@ -65,6 +65,9 @@ ENOUGH_S_TO_REFUSE: Final = 6.0
 """A rate is known when so many queues were delivered, or after so long: where work is uneven, a
 queue comes in a burst. To take a trial back, it must be known better."""
 
+LONGER: Final = 1.25
+"""A queue that was shortened for memory is lengthened by so much at a time."""
+
 DEEPEST: Final = 16
 """Times the usual queue."""
 
@@ -131,6 +134,8 @@ class Rule:
         self._least_workers = 1
         """Fewer were too few, as long as `_least` says."""
         self._last_fewer_s = -RELAPSE_S
+        self.hungry = False
+        """Whether the last look would have had more, had there been memory for it."""
         self._size: Size | None = None
         self._begin(None)
 
@@ -140,6 +145,7 @@ class Rule:
         self._settled = False
         self._seconds = 0.0
         self._delivered = 0
+        self._busy_s = 0.0
         self._waits = 0
         self._calm: list[float] = []
         self._calm_s = 0.0
@@ -147,40 +153,48 @@ class Rule:
     def look(self, facts: Facts) -> Decision | None:
         """Decide, from one more interval. None: all stays as it is."""
         self._now_s += facts.seconds
-        decision = self._heed_memory(facts)
+        decision = self.heed_memory(facts)
         if decision is None and self._is_settled(facts):
             self._measure(facts)
             decision = self._judge(facts) or self._adapt(facts)
-        if decision is not None:
-            self._begin(decision.size)
+            if decision is not None:
+                self._begin(decision.size)
         return decision
 
     # --- memory ---------------------------------------------------------------------------
 
-    def _heed_memory(self, facts: Facts) -> Decision | None:
+    def heed_memory(self, facts: Facts) -> Decision | None:
+        """Decide by what memory there is, and by nothing else: no interval is needed for it."""
         size = facts.size
+        self.hungry = False
         if facts.memory_deaths and self.workers:
-            self._most_workers = max(1, size.workers - facts.memory_deaths)
-            self._trial = None
-            fewer = size._replace(workers=self._most_workers)
-            if fewer != size:
-                killed = facts.memory_deaths
-                return Decision(
-                    fewer, f"{killed} killed for want of memory: the pool stays smaller"
-                )
-        fits = fitting(size, facts, workers=self.workers, queue=self.queue)
-        if fits == size:
-            return None
+            killed = facts.memory_deaths
+            self._most_workers = max(1, size.workers - killed)
+            if self._most_workers < size.workers:
+                fewer = size._replace(workers=self._most_workers)
+                why = f"{killed} killed for want of memory: the pool stays smaller"
+                return self._by_memory(facts, fewer, why)
+        suits = self._depth * usual_queue(size.workers)
+        fits = self._with_room(facts, size.workers, max(size.queue, suits))
+        if fits.workers < size.workers or fits.queue < size.queue:
+            needed, room = bytes_of(size, facts) / 1e6, facts.room_bytes / 1e6
+            why = f"{needed:.0f} MB would be needed, and there are {room:.0f} for us"
+            return self._by_memory(facts, fits, why)
+        if fits.queue >= min(suits, LONGER * size.queue) and fits.queue > size.queue:
+            why = f"there is room for {fits.queue} batches of {facts.batch_bytes / 1e6:.3g} MB"
+            return self._by_memory(facts, fits, why)
+        return None
+
+    def _by_memory(self, facts: Facts, size: Size, why: str) -> Decision:
         self._trial = None
-        self._depth = max(1, fits.queue // usual_queue(fits.workers))
-        needed, room = bytes_of(size, facts) / 1e6, facts.room_bytes / 1e6
-        return Decision(fits, f"{needed:.0f} MB would be needed, and there are {room:.0f} for us")
+        self._begin(size)
+        return Decision(size, why)
 
     # --- measuring ------------------------------------------------------------------------
 
     def _is_settled(self, facts: Facts) -> bool:
         """Whether the interval shows what this size does."""
-        if facts.size != self._size:
+        if facts.size != self._size:  # somebody else has changed it
             self._begin(facts.size)
         before, self._settled = self._settled, facts.ready >= facts.size.workers
         return before and self._settled and facts.delivered > 0
@@ -188,6 +202,7 @@ class Rule:
     def _measure(self, facts: Facts) -> None:
         self._seconds += facts.seconds
         self._delivered += facts.delivered
+        self._busy_s += facts.busy_s
         self._waits = self._waits + 1 if facts.waiting > WAITS else 0
         if self._waits:
             self._calm, self._calm_s = [], 0.0
@@ -198,6 +213,12 @@ class Rule:
     @property
     def _rate(self) -> float:
         return self._delivered / self._seconds
+
+    @property
+    def _busy(self) -> float:
+        """The part of their time in which workers were busy."""
+        assert self._size is not None
+        return self._busy_s / self._seconds / self._size.workers
 
     def _knows_rate(self, queues: int, seconds: float) -> bool:
         assert self._size is not None
@@ -221,7 +242,7 @@ class Rule:
         self._trial = None
         if gains:
             return None
-        if trial.kind == "more" and facts.busy < IDLE and (deeper := self._deeper(facts)):
+        if trial.kind == "more" and self._busy < IDLE and (deeper := self._deeper(facts)):
             self._trial = trial  # they are held up by the queue: one shows with the other
             return deeper
         self._depth = trial.depth
@@ -237,12 +258,15 @@ class Rule:
     # --- adapting -------------------------------------------------------------------------
 
     def _adapt(self, facts: Facts) -> Decision | None:
-        if self._trial is not None or not self._knows_rate(QUEUES, ENOUGH_S):
+        if self._trial is not None:
             return None
+        known = self._knows_rate(QUEUES, ENOUGH_S)
         if not self._consumer_waits(facts):
-            return self._relax(facts)
+            return self._relax(facts) if known else None
         self._note_relapse(facts)
-        if facts.busy < IDLE and (deeper := self._deeper(facts)):
+        if not known:  # while it is far from enough, one need not know how far
+            return self._more(facts) if self._doubles and facts.waiting > 0.5 else None
+        if self._busy < IDLE and (deeper := self._deeper(facts)):
             return deeper
         return self._more(facts) or self._fewer(facts)
 
@@ -259,11 +283,11 @@ class Rule:
         most = most_by_cpus(facts)
         if self._most_workers is not None:
             most = min(most, self._most_workers)
-        size = self._with_room(facts, min(wanted, most), self._depth)
+        size = self._with_room(facts, min(wanted, most))
         if size.workers <= have:
             return None
         why = (
-            f"the consumer waited {facts.waiting:.0%} of the time, {facts.busy:.0%} of the workers "
+            f"the consumer waited {facts.waiting:.0%} of the time, {self._busy:.0%} of the workers "
             f"were busy; its pace wants {facts.wanted_load:.1f}"
         )
         return self._try("more", facts, size, why)
@@ -272,11 +296,12 @@ class Rule:
         """A deeper queue."""
         if not (self.queue and self._may("deeper")) or self._depth >= DEEPEST:
             return None
-        size = self._with_room(facts, facts.size.workers, 2 * self._depth)
-        if size.workers < facts.size.workers or size.queue <= facts.size.queue:
+        have = facts.size.workers
+        size = self._with_room(facts, have, 2 * self._depth * usual_queue(have))
+        if size.workers < have or size.queue <= facts.size.queue:
             return None
         why = (
-            f"the consumer waited {facts.waiting:.0%} of the time, and only {facts.busy:.0%} of "
+            f"the consumer waited {facts.waiting:.0%} of the time, and only {self._busy:.0%} of "
             "the workers were busy: slow batches hold up the queue"
         )
         decision = self._try("deeper", facts, size, why)
@@ -288,7 +313,7 @@ class Rule:
         have = facts.size.workers
         if not (self.workers and self._may("fewer")) or have < 2:
             return None
-        size = self._with_room(facts, have - 1, self._depth)
+        size = self._with_room(facts, have - 1)
         why = f"the consumer waited {facts.waiting:.0%} of the time, and there cannot be more"
         return self._try("fewer", facts, size, why)
 
@@ -299,9 +324,13 @@ class Rule:
         self._trial = _Trial(kind, facts.size, self._depth, self._rate, gain)
         return Decision(size, why)
 
-    def _with_room(self, facts: Facts, workers: int, depth: int) -> Size:
-        queue = depth * usual_queue(workers) if self.queue else facts.size.queue
-        return fitting(Size(workers, queue), facts, workers=self.workers, queue=self.queue)
+    def _with_room(self, facts: Facts, workers: int, queue: int | None = None) -> Size:
+        """So many workers, and a queue that suits them, as far as there is room."""
+        suits = queue or self._depth * usual_queue(workers)
+        size = Size(workers, suits if self.queue else facts.size.queue)
+        fits = fitting(size, facts, workers=self.workers, queue=self.queue)
+        self.hungry = self.hungry or fits != size
+        return fits
 
     # --- enough ---------------------------------------------------------------------------
 
@@ -318,7 +347,7 @@ class Rule:
             return None
         self._last_fewer_s = self._now_s
         why = f"{load:.1f} of {have} workers were busy, at most, for {calm_s:.0f} s"
-        return Decision(self._with_room(facts, workers, self._depth), why)
+        return Decision(self._with_room(facts, workers), why)
 
     def _note_relapse(self, facts: Facts) -> None:
         """The consumer waits: if that is because there are fewer workers now, they are too few."""
