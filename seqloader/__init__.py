@@ -34,6 +34,7 @@ from seqloader.sequence import Sequence
 if TYPE_CHECKING:
     from seqloader.enqueuer import OrderedEnqueuer
     from seqloader.memory.shared_arrays import share, shared_empty
+    from seqloader.run.tuning.log import TuningStep
     from seqloader.samples.arrays import ArraySequence
     from seqloader.samples.batched import BatchedSequence
     from seqloader.samples.mix import WeightedMix
@@ -55,6 +56,7 @@ __all__ = [
     "Sequence",
     "SlowBatchWarning",
     "Stats",
+    "TuningStep",
     "WeightedMix",
     "WorkerError",
     "WorkerLostError",
@@ -72,6 +74,7 @@ _LATER = {
     "BatchedSequence": "seqloader.samples.batched",
     "OrderedEnqueuer": "seqloader.enqueuer",
     "Stats": "seqloader.stats",
+    "TuningStep": "seqloader.run.tuning.log",
     "WeightedMix": "seqloader.samples.mix",
     "share": "seqloader.memory.shared_arrays",
     "shared_empty": "seqloader.memory.shared_arrays",

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from seqloader.executors.protocol import Executor
     from seqloader.order import Remainder
-    from seqloader.run.options import ExecutorName, OnError, StartMethod
+    from seqloader.run.options import ExecutorName, OnError, StartMethod, Workers
+    from seqloader.run.tuning.log import TuningStep
     from seqloader.stats import Stats
 
 __all__ = ["OrderedEnqueuer"]
@@ -49,9 +50,12 @@ class OrderedEnqueuer(Generic[Batch]):
         shuffle: Permute the order of the *batches*, anew in every epoch.
         workers: Processes or threads; 0 computes in the consumer, inside `next()`, which is for
             debugging: whatever is about workers is accepted then and has no effect, with a warning
-            where batches might miss it. None: the CPUs this process may use, at most 8.
+            where batches might miss it. "auto": begins with 2, and finds out by itself how many
+            keep the consumer from waiting; `tuning_log()` says what it did and why. None: the CPUs
+            this process may use, at most 8.
         max_queue_size: Batches computed or being computed ahead of the consumer, beside those
-            it still holds and the one it waits for. None: the larger of 10 and twice `workers`.
+            it still holds and the one it waits for. "auto": is found out, too. None: the larger of
+            10 and twice `workers`; with `workers="auto"` as "auto".
         max_queue_bytes: The same in bytes, each batch counted as the largest seen this epoch.
         seed: Makes order and random numbers depend on (seed, epoch, index) alone, the global
             generators of `random`, numpy and torch included. None: drawn, see `seed`.
@@ -97,8 +101,8 @@ class OrderedEnqueuer(Generic[Batch]):
         use_multiprocessing: bool = UNSAID,
         shuffle: bool = False,
         *,
-        workers: int | None = None,
-        max_queue_size: int | None = None,
+        workers: Workers | None = None,
+        max_queue_size: Workers | None = None,
         max_queue_bytes: int | None = None,
         seed: int | None = None,
         executor: ExecutorName | Executor | None = None,
@@ -159,7 +163,7 @@ class OrderedEnqueuer(Generic[Batch]):
 
     @property
     def workers(self) -> int:
-        """Processes or threads; 0: batches are computed in the consumer."""
+        """Processes or threads, now; 0: batches are computed in the consumer."""
         return self._run.session.workers
 
     @property
@@ -201,6 +205,11 @@ class OrderedEnqueuer(Generic[Batch]):
         """A snapshot of what has been done so far. Any thread."""
         return self._run.stats()
 
+    def tuning_log(self) -> list[TuningStep]:
+        """What was decided with `workers="auto"` or `max_queue_size="auto"`, the last 1,000 times:
+        when, from which size to which, and why. `print` shows each as a line. Any thread."""
+        return list(self._run.session.tuning_steps)
+
     def compute(self, index: int, epoch: int = 0) -> Batch:
         """Compute one batch here, in this process, exactly as a worker would.
 
@@ -211,7 +220,7 @@ class OrderedEnqueuer(Generic[Batch]):
 
     # --- start and stop -------------------------------------------------------------------
 
-    def start(self, workers: int | None = None, max_queue_size: int | None = None) -> None:
+    def start(self, workers: Workers | None = None, max_queue_size: Workers | None = None) -> None:
         """Launch the workers and send them the Sequence. Runs no hook.
 
         Args:
@@ -226,6 +235,7 @@ class OrderedEnqueuer(Generic[Batch]):
         More start beside those at work; those too many leave after the batch they compute, and
         nobody waits for that. Order, random numbers and saved states do not depend on it. Where
         `max_queue_size` was not given, it follows. Before `start()`, it says how many that starts.
+        With `workers="auto"`, the number stays as it is said here.
 
         With `start_method="fork"`, workers that are forked later see what was changed in place
         since, and must not be forked once a library has begun to use threads or a GPU.

@@ -43,10 +43,21 @@ class Stats:
 class Counters:
     """The counts behind `Stats`; changed by the consumer only."""
 
-    __slots__ = ("busy_s", "delivered", "nbytes", "respawns", "retried", "skipped", "waited_s")
+    __slots__ = (
+        "busy_s",
+        "delivered",
+        "memory_deaths",
+        "nbytes",
+        "respawns",
+        "retried",
+        "skipped",
+        "waited_s",
+    )
 
     def __init__(self) -> None:
         self.delivered = self.skipped = self.retried = self.respawns = self.nbytes = 0
+        self.memory_deaths = 0
+        """Of those that died, how many were killed for want of memory."""
         self.waited_s = 0.0
         self.busy_s: defaultdict[int, float] = defaultdict(float)
 

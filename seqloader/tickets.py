@@ -38,6 +38,8 @@ class Death(NamedTuple):
     """Whether its successor was started at once."""
     failed: bool = False
     """Whether it ended before its first batch: if no successor is started, a `Shortage` tells."""
+    for_memory: bool = False
+    """Whether the kernel has killed for want of memory meanwhile, and so probably this one."""
 
 
 class Shortage(NamedTuple):

@@ -23,6 +23,8 @@ Rules
     R7  An executor whose number of workers can be changed while it runs is `Resizable`. No ticket
         is lost or answered twice for it, none costs an attempt, and none that is computed is cut
         short.
+    R8  One that tells what its workers use is `Measured`: then "auto" knows whether they wait for
+        CPUs or for something else.
 """
 
 from __future__ import annotations
@@ -31,14 +33,15 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
 
+    from seqloader.memory.usage import Usage
     from seqloader.randomness.drawn_values import Noticed
     from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Death, Outcome, Shortage, Ticket
 
-__all__ = ["Executor", "Resizable", "SharesGenerators", "takes_turns", "turn_of"]
+__all__ = ["Executor", "Measured", "Resizable", "SharesGenerators", "takes_turns", "turn_of"]
 
 
 @runtime_checkable
@@ -122,6 +125,15 @@ class Resizable(Protocol):
 
         `tickets_ahead`: how many tickets are in flight or uncollected from now on, at most.
         """
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """What rule R8 is about."""
+
+    def usage(self) -> Mapping[int, Usage | None]:
+        """Of each worker that has started and stays, by a number that no other worker has had:
+        what it uses; None where the system does not say."""
 
 
 def takes_turns(executor: Any) -> bool:

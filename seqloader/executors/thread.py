@@ -57,12 +57,14 @@ from seqloader.errors import WorkerStartError
 from seqloader.executors.computing import Computing
 from seqloader.executors.diagnostics import Diagnostics
 from seqloader.executors.local_batch import answer_with
+from seqloader.memory.usage import usage_of
 from seqloader.randomness.drawn_values import Noticed, Watch
 from seqloader.randomness.seeding import Seeding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from seqloader.memory.usage import Usage
     from seqloader.tickets import Outcome, Ticket
 
 __all__ = ["ThreadExecutor"]
@@ -289,6 +291,17 @@ class ThreadExecutor(Diagnostics):
                 raise WorkerStartError(
                     f"only {count} of {workers} threads could be started: {error}"
                 ) from error
+
+    def usage(self) -> dict[int, Usage | None]:
+        """What each thread uses, by its number in the system; its memory is the process's."""
+        if (exchange := self._exchange) is None:
+            return {}
+        threads = [exchange.threads[s] for s in exchange.staying() if not exchange.starting[s]]
+        found: dict[int, Usage | None] = {}
+        for thread in threads:
+            usage = usage_of(f"/proc/self/task/{thread.native_id}")
+            found[thread.native_id or 0] = usage and usage._replace(private_bytes=0)
+        return found
 
     def submit(self, ticket: Ticket) -> None:
         exchange = self._started()

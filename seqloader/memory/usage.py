@@ -24,6 +24,11 @@ class Usage(NamedTuple):
     private_bytes: int
     """Memory that is not shared with others, as far as the kernel counts it at once."""
 
+    def beyond(self, inherited: Usage | None) -> Usage:
+        """Without the memory of a process that it was forked from."""
+        nbytes = 0 if inherited is None else inherited.private_bytes
+        return self._replace(private_bytes=max(0, self.private_bytes - nbytes))
+
 
 def usage_of(folder: str) -> Usage | None:
     """What is used by the process or thread of this folder, `/proc/<id>` or `/proc/self/task/<id>`.

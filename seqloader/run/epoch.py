@@ -70,7 +70,7 @@ class Epoch:
         """To be issued where an exception can lose nothing: a filter may turn them into errors."""
         self._executor = executor
         self._options = options
-        self._counters = counters
+        self.counters = counters
         self._disagreements = disagreements or Disagreements()
         self._raised: dict[int, int] = {}
         self._lost: dict[int, int] = {}
@@ -184,7 +184,7 @@ class Epoch:
 
     def _take_in(self, outcome: Outcome | Death | Shortage | Noticed) -> None:
         if not isinstance(outcome, tuple):  # the others are: the commonest is told apart first
-            self._counters.busy_s[outcome.slot] += outcome.busy_s
+            self.counters.busy_s[outcome.slot] += outcome.busy_s
             ticket = outcome.ticket
             if ticket.epoch != self.number or not self.window.arrive(
                 ticket.position, outcome, outcome.nbytes
@@ -204,7 +204,7 @@ class Epoch:
             self._note_death(None, outcome, again=False)
 
     def _note_raised(self, raised: Raised) -> None:
-        self._counters.busy_s[raised.slot] += raised.busy_s
+        self.counters.busy_s[raised.slot] += raised.busy_s
         position = raised.ticket.position
         if not self.window.awaits(position):
             self.window.arrive(position, raised)
@@ -243,7 +243,8 @@ class Epoch:
             self.window.arrive(position, lost)
 
     def _note_death(self, ticket: Ticket | None, death: Death, *, again: bool) -> None:
-        self._counters.respawns += 1
+        self.counters.respawns += 1
+        self.counters.memory_deaths += death.for_memory
         if death.replaced or not death.failed:  # else a shortage is said, and not at each try
             text = messages.lost_warning(ticket, death, again=again)
             self.warnings.append(WorkerLostWarning(text))
@@ -259,7 +260,7 @@ class Epoch:
             self.warnings.append(SeqloaderWarning(messages.edited_warning(module, file)))
 
     def _try_again(self, ticket: Ticket) -> None:
-        self._counters.retried += 1
+        self.counters.retried += 1
         self._executor.submit(ticket._replace(attempt=ticket.attempt + 1))
 
     # --- the position due -----------------------------------------------------------------

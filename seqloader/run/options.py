@@ -21,17 +21,24 @@ __all__ = [
     "OnError",
     "Options",
     "StartMethod",
+    "Workers",
     "check_resizable",
     "checked_size",
     "checked_workers",
+    "is_auto",
     "without_effect",
 ]
 
 ExecutorName: TypeAlias = Literal["process", "thread", "inline"]
 StartMethod: TypeAlias = Literal["spawn", "zygote", "fork"]
 OnError: TypeAlias = Literal["raise", "skip"]
+Workers: TypeAlias = int | Literal["auto"]
+"""What `workers` and `max_queue_size` may be, beside None."""
 
 EXECUTORS: Final[tuple[str, ...]] = get_args(ExecutorName)
+FIRST_WORKERS: Final = 2
+"""With "auto", to begin with."""
+
 MOST_DEFAULT_WORKERS: Final = 8
 """More workers than this by default would cost memory on large machines for nothing."""
 
@@ -41,7 +48,11 @@ class Options(NamedTuple):
 
     executor: ExecutorName | Executor
     workers: int
+    auto_workers: bool
+    """Whether that is only to begin with."""
     max_queue_size: int | None
+    auto_queue: bool
+    """Whether it was said to be "auto"; then it is None."""
     max_queue_bytes: int | None
     seed: int
     seeded: bool
@@ -74,6 +85,8 @@ class Options(NamedTuple):
         return cls(
             executor=executor,
             seeded=asked["seed"] is not None,
+            auto_workers=is_auto(asked["workers"]) and executor != "inline",
+            auto_queue=is_auto(asked["max_queue_size"]) and executor != "inline",
             auto_shard=asked["shard"] == "auto",
             **checked,
         )
@@ -115,7 +128,7 @@ def _checks(executor: ExecutorName | Executor) -> dict[str, checks.Check]:
         "remainder": checks.optional(checks.one_of(REMAINDERS)),
         "copy": checks.boolean,
         "workers": lambda _, workers: checked_workers(workers, executor),
-        "max_queue_size": checks.queue_size,
+        "max_queue_size": lambda _, size: checked_queue(size, executor),
         "max_queue_bytes": checks.optional(checks.integer(1, "None: no limit")),
         "seed": checks.seed_or_drawn,
         "retries": checks.optional(checks.integer(0), 0),
@@ -153,8 +166,33 @@ def _executor(executor: Any, use_multiprocessing: Any) -> ExecutorName | Executo
     )
 
 
+def is_auto(value: Any) -> bool:
+    """Whether an argument says that the enqueuer is to find it out itself."""
+    return isinstance(value, str) and value == "auto"
+
+
+def checked_queue(size: Any, executor: str | Executor) -> int | None:
+    """Batches ahead; None: as many as suit the workers, or, with "auto", as are found out."""
+    if is_auto(size):
+        _refuse_auto("max_queue_size", executor)
+        return None
+    given: int | None = checks.queue_size("max_queue_size", size)
+    return given
+
+
+def _refuse_auto(name: str, executor: str | Executor) -> None:
+    if not isinstance(executor, str):
+        raise ValueError(
+            f'{name}="auto" is for executor="process" and "thread": how many batches '
+            f"{type(executor).__qualname__} computes at once is the business of whoever made it"
+        )
+
+
 def checked_workers(workers: Any, executor: str | Executor) -> int:
-    """Number of workers; None: the CPUs this process may use, at most 8."""
+    """Number of workers; None: the CPUs this process may use, at most 8; "auto": a few."""
+    if is_auto(workers):
+        _refuse_auto("workers", executor)
+        return 0 if executor == "inline" else min(FIRST_WORKERS, usable_cpus())
     if not isinstance(executor, str):
         return executor.workers
     inline = executor == "inline"

@@ -32,7 +32,8 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, TypeVar, cast
+from collections import deque
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from seqloader.errors import (
     ENDINGS,
@@ -45,11 +46,13 @@ from seqloader.errors import (
 )
 from seqloader.executors.protocol import Resizable
 from seqloader.run import messages
-from seqloader.run.checks import checked_timeout, queue_size
+from seqloader.run.checks import checked_timeout
 from seqloader.run.options import (
     check_resizable,
+    checked_queue,
     checked_size,
     checked_workers,
+    is_auto,
     without_effect,
 )
 from seqloader.run.states import DONE, SESSION, STEP, TORN, SessionState
@@ -60,13 +63,18 @@ if TYPE_CHECKING:
     from seqloader.executors.protocol import Executor
     from seqloader.randomness.seeding import Seeding
     from seqloader.run.guest import Guest
-    from seqloader.run.options import Options
+    from seqloader.run.options import Options, Workers
+    from seqloader.run.tuning.log import TuningStep
+    from seqloader.run.tuning.tuner import Tuner
 
 __all__ = ["ERROR_STOP_TIMEOUT_S", "Session"]
 
 Result = TypeVar("Result")
 
 STOP_TIMEOUT_S = 5.0
+MOST_TUNING_STEPS: Final = 1000
+"""Decisions that are kept."""
+
 ERROR_STOP_TIMEOUT_S = 1.0
 """`stop` after an error: idle workers need some milliseconds to leave; nobody waits for others."""
 
@@ -90,11 +98,19 @@ class Session:
         self._given_queue = options.max_queue_size
         """What was asked for, here or at a start; None: as many as suit the workers."""
         self.max_queue_size = _queue_size(self.workers, options.max_queue_size)
+        self._auto_workers = self._usually_auto = options.auto_workers
+        self._auto_queue = options.auto_queue
+        self.tuner: Tuner | None = None
+        """Who finds out `workers` or `max_queue_size`, where one is "auto"."""
+        self.tuning_steps: deque[TuningStep] = deque(maxlen=MOST_TUNING_STEPS)
+        self._choose_tuner()
         _warn_of_misfits(options, self.workers, options.max_queue_size)
         self.state = SessionState.IDLE
         self.executor: Executor | None = None
         self.started_with: Seeding | None = None
         """What the workers that run draw their random numbers from."""
+        self._fitted: tuple[int, int] | None = None
+        """Workers and queue that the executor knows of; None: an interrupt left that open."""
         self.starts = 0
         self.stopping = False
         self.lock = threading.RLock()
@@ -145,7 +161,7 @@ class Session:
 
     # --- start and stop -------------------------------------------------------------------
 
-    def start(self, workers: int | None = None, max_queue_size: int | None = None) -> None:
+    def start(self, workers: Workers | None = None, max_queue_size: Workers | None = None) -> None:
         """Launch the workers and send them the Sequence. Runs no hook.
 
         Args:
@@ -154,25 +170,48 @@ class Session:
         """
         self.call(lambda: self._start_with(workers, max_queue_size))
 
-    def _start_with(self, workers: int | None, max_queue_size: int | None) -> None:
+    def _start_with(self, workers: Workers | None, max_queue_size: Workers | None) -> None:
         if self.is_running:
             if workers is None and max_queue_size is None:
                 return
             raise RuntimeError("the enqueuer is running already: stop() it before start()")
         self.shut_down()  # what a stop elsewhere left half done
         options = self.options
-        given = queue_size("max_queue_size", max_queue_size) or options.max_queue_size
+        given = checked_queue(max_queue_size, options.executor)
+        self._auto_queue = is_auto(max_queue_size)
+        if max_queue_size is None:
+            given, self._auto_queue = options.max_queue_size, options.auto_queue
         count = self._usual_workers if workers is None else workers
         count = checked_workers(count, options.executor)
         if workers is not None or max_queue_size is not None:
             _warn_of_misfits(options, count, given)
         self.workers = count
+        self._auto_workers = self._usually_auto if workers is None else is_auto(workers)
         self._given_queue = given
         self.max_queue_size = _queue_size(count, given)
+        self._choose_tuner()
         self._start()
 
+    def _choose_tuner(self) -> None:
+        """There is a tuner where something is "auto", the same one as long as that does not change.
+
+        With `workers="auto"`, a queue that was not given goes with the workers.
+        """
+        workers = self._auto_workers
+        queue = self._auto_queue or (workers and self._given_queue is None)
+        if not self.workers or not (workers or queue):
+            self.tuner = None
+        elif self.tuner is None or (self.tuner.workers, self.tuner.queue) != (workers, queue):
+            from seqloader.run.tuning.tuner import Tuner  # who names numbers does not need it
+
+            bounded = self.options.max_queue_bytes is not None
+            self.tuner = Tuner(self.tuning_steps, workers=workers, queue=queue, bounded=bounded)
+
     def _start(self) -> None:
+        if self.tuner is not None:
+            self.tuner.begin(self)
         executor = self.options.make_executor(self.workers, self.max_queue_size)
+        self._fitted = self.workers, self.max_queue_size
         user = _users.get(id(executor))
         if user is not None and user() not in (None, self):
             raise RuntimeError(
@@ -213,14 +252,28 @@ class Session:
         check_resizable(executor, self.workers, count)
         if given is not None and given < count:
             messages.issue(SeqloaderWarning(messages.idle_warning(count, given)))
+        self._choose_by_hand()
+        self._become(executor, count, _queue_size(count, given))
+
+    def tune(self, workers: int, max_queue_size: int) -> None:
+        """As `resize`, by the tuner."""
+        assert self.executor is not None
+        self._become(self.executor, workers, max_queue_size)
+
+    def _become(self, executor: Executor, workers: int, queue: int) -> None:
         self.step()
-        self.max_queue_size = _queue_size(count, given)
-        self.workers = self._usual_workers = count
+        self.max_queue_size = queue
+        self.workers = self._usual_workers = workers
         self._fit(executor)
         self.guest.resized()
         self.done()
         if self.stopping:  # by a signal handler, in the middle
             self.give_way()
+
+    def _choose_by_hand(self) -> None:
+        """Who says how many workers there are has the last word."""
+        self._auto_workers = self._usually_auto = False
+        self._choose_tuner()
 
     def _resize_later(self, count: int) -> None:
         queue, own = _queue_size(count, self.options.max_queue_size), self.options.executor
@@ -229,10 +282,14 @@ class Session:
             cast("Resizable", own).resize(count, queue)
         self.workers = self._usual_workers = count
         self.max_queue_size = queue
+        self._choose_by_hand()
 
     def _fit(self, executor: Executor) -> None:
-        if isinstance(executor, Resizable) and executor.workers != self.workers:
-            executor.resize(self.workers, self.max_queue_size)
+        size = self.workers, self.max_queue_size
+        if isinstance(executor, Resizable) and self._fitted != size:
+            self._fitted = None
+            executor.resize(*size)
+            self._fitted = size
 
     def restart(self) -> None:
         """Other workers, in the same session."""
@@ -302,6 +359,8 @@ class Session:
         self.stopping = True  # first: one that is closing and not stopping would be mended
         self.becomes("close")
         call_users("executor.stop()", executor.stop, timeout_s)
+        if self.tuner is not None:
+            self.tuner.end()
         guest.forget()
         _users.pop(id(executor), None)
         self.executor = None

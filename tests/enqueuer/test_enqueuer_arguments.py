@@ -184,7 +184,8 @@ def test_a_seed_may_be_of_any_size(make_any):
 
 
 def test_every_argument_is_checked_and_kept():
-    asked = {*inspect.signature(OrderedEnqueuer).parameters, "seeded", "auto_shard"}
+    found = {"seeded", "auto_shard", "auto_workers", "auto_queue"}
+    asked = {*inspect.signature(OrderedEnqueuer).parameters, *found}
 
     kept = {*Options._fields}
 

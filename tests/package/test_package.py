@@ -36,6 +36,7 @@ PUBLIC = {
     "Sequence",
     "SlowBatchWarning",
     "Stats",
+    "TuningStep",
     "WeightedMix",
     "WorkerError",
     "WorkerLostError",

@@ -29,12 +29,14 @@ from seqloader.executors.process.consumer.state import StateFile
 from seqloader.executors.process.wire.procfd import are_open_to_children
 from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
 from seqloader.memory.shared_arrays import live_memories
+from seqloader.memory.usage import usage_of
 from seqloader.randomness.seeds import hash_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from seqloader.executors.process.consumer.zygote import Zygote
+    from seqloader.memory.usage import Usage
     from seqloader.randomness.drawn_values import Noticed
     from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Death, Outcome, Shortage, Ticket
@@ -285,6 +287,18 @@ class ProcessExecutor:
         self._passed.close()
         self._sources = None
         self._pool = None
+
+    def usage(self) -> dict[int, Usage | None]:
+        """What each worker uses, by its number. What a fork has inherited is not its own."""
+        if self._pool is None:
+            return {}
+        found = {
+            number: usage_of(f"/proc/{worker.pid}")
+            for number, worker in self._pool.crew.workers.items()
+            if worker.ready and not worker.leaving
+        }
+        ours = usage_of("/proc/self") if self._forks else None
+        return {number: usage and usage.beyond(ours) for number, usage in found.items()}
 
     # --- diagnostics ----------------------------------------------------------------------
 

@@ -34,8 +34,8 @@ import os
 import stat
 import sys
 import tempfile
-import time
 import zlib
+from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from seqloader.memory.headroom import available_bytes
@@ -165,11 +165,11 @@ class Budget:
 
     def _exchange(self, file: io.FileIO, decide: Callable[[Share], Claim]) -> None:
         others = self._others(file)
-        now_s, affinity = time.monotonic(), _affinity()
+        now_s, affinity = monotonic(), _affinity()
         cpus_taken = sum(
             line.claim.cpus
             for line in others
-            if line.affinity == affinity and 0 <= now_s - line.at_s < STALE_S
+            if line.affinity == affinity and abs(now_s - line.at_s) < STALE_S
         )
         room = self._room([line.claim for line in others])
         self._claim = decide(Share(room, cpus_taken))

@@ -150,6 +150,10 @@ class Rule:
         self._calm: list[float] = []
         self._calm_s = 0.0
 
+    def usual(self, workers: int) -> Size:
+        """What suits so many workers, by what was learnt, were there room for anything."""
+        return Size(workers, self._depth * usual_queue(workers))
+
     def look(self, facts: Facts) -> Decision | None:
         """Decide, from one more interval. None: all stays as it is."""
         self._now_s += facts.seconds
@@ -286,9 +290,10 @@ class Rule:
         size = self._with_room(facts, min(wanted, most))
         if size.workers <= have:
             return None
+        pace = f"{facts.wanted_load:.1f}" if facts.waiting < 0.9 else "many more"
         why = (
             f"the consumer waited {facts.waiting:.0%} of the time, {self._busy:.0%} of the workers "
-            f"were busy; its pace wants {facts.wanted_load:.1f}"
+            f"were busy; its pace wants {pace}"
         )
         return self._try("more", facts, size, why)
 

@@ -10,8 +10,7 @@ Not here: what is decided (rule), what may be had (budget), how a pool is resize
 from __future__ import annotations
 
 import contextlib
-import time
-from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from seqloader.memory.cpus import usable_cpus
@@ -22,6 +21,8 @@ from seqloader.run.tuning.log import TuningStep
 from seqloader.run.tuning.rule import Rule
 
 if TYPE_CHECKING:
+    from collections import deque
+
     from seqloader.run.epoch import Epoch
     from seqloader.run.tuning.budget import Share
     from seqloader.run.tuning.rule import Decision
@@ -44,9 +45,6 @@ it validates, or saves. That says nothing of the size."""
 WORKER_BYTES: Final = 60_000_000
 """Of a worker that has not told: an interpreter with numpy."""
 
-MOST_STEPS: Final = 1000
-"""Decisions that are kept."""
-
 
 class Tunable(Protocol):
     """What tuning asks of a session."""
@@ -63,19 +61,23 @@ class Tuner:
     """Sizes one enqueuer, from start to start.
 
     Args:
+        steps: what is decided is appended to.
         workers, queue: what is tuned.
         bounded: whether `max_queue_bytes` bounds the batches: then they are not in the budget.
         budget: what may be had.
-
-    Attributes:
-        steps: what was decided.
     """
 
     def __init__(
-        self, *, workers: bool, queue: bool, bounded: bool, budget: Budget | None = None
+        self,
+        steps: deque[TuningStep],
+        *,
+        workers: bool,
+        queue: bool,
+        bounded: bool,
+        budget: Budget | None = None,
     ) -> None:
-        self.steps: deque[TuningStep] = deque(maxlen=MOST_STEPS)
-        self._workers, self._queue = workers, queue
+        self.workers, self.queue = workers, queue
+        self._steps = steps
         self._rule = Rule(workers=workers, queue=queue)
         self._bounded = bounded
         self._batch_bytes: int | None = 0 if bounded else None
@@ -83,7 +85,7 @@ class Tuner:
         self._worker_bytes = WORKER_BYTES
         self._budget = budget or Budget()
         self._cpus = 1
-        self._born_s = time.monotonic()
+        self._born_s = monotonic()
         self._interval: Interval | None = None
         self._asked_s = self._waited_s = 0.0
         """When a batch was asked for last, and how long had been waited until then."""
@@ -93,15 +95,21 @@ class Tuner:
         """When there may be enough to look at."""
 
     def begin(self, session: Tunable) -> None:
-        """An executor is about to be started: with as much as there is room for."""
+        """An executor is about to be started: with as much as there is room for.
+
+        Before the size of a batch is known, there is one ahead for each worker.
+        """
         self._interval = None
         self._cpus = usable_cpus()
         size = Size(session.workers, session.max_queue_size)
+        if self.queue:
+            known = self._batch_bytes is not None
+            size = self._rule.usual(size.workers) if known else Size(size.workers, size.workers)
 
         def decide(share: Share) -> Claim:
             nonlocal size
             facts = self._facts(size, _nothing(), share)
-            size = fitting(size, facts, workers=self._workers, queue=self._queue)
+            size = fitting(size, facts, workers=self.workers, queue=self.queue)
             return self._claim(size, facts, used=size.workers)
 
         self._budget.renew(decide)
@@ -120,7 +128,7 @@ class Tuner:
 
     def asked(self, session: Tunable, epoch: Epoch) -> None:
         """The consumer asks for its next batch."""
-        now_s, waited_s = time.monotonic(), epoch.counters.waited_s
+        now_s, waited_s = monotonic(), epoch.counters.waited_s
         interval = self._interval
         if interval is None or self._was_away(now_s, waited_s):
             self._begin_interval(session, epoch, now_s)
@@ -181,7 +189,7 @@ class Tuner:
     def _act(self, session: Tunable, facts: Facts, decision: Decision, now_s: float) -> None:
         before, size = facts.size, decision.size
         room = facts.room_bytes
-        self.steps.append(
+        self._steps.append(
             TuningStep(
                 seconds=now_s - self._born_s,
                 workers=(before.workers, size.workers),

@@ -267,7 +267,8 @@ class Crew:
         start_errors = worker.start_errors()
         worker.close()
         if not (worker.overdue or worker.leaving):
-            self.schedule.note_death(death, self._numbers)
+            for_memory = self.schedule.note_death(death, self._numbers)
+            death = death._replace(for_memory=for_memory)
         if not (blamed or worker.answered or worker.excused or worker.leaving):
             worker.failed = True
             self.schedule.note_failure(death, start_errors, ready=worker.ready)

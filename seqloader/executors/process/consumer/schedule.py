@@ -157,14 +157,17 @@ class Schedule:
             self._memory_kills = MemoryKills()
             self._recount_at = now + RECOUNT_S
 
-    def note_death(self, death: Death, latest: int) -> None:
-        """A worker has died that was not told to; `latest` is the number of the last started."""
+    def note_death(self, death: Death, latest: int) -> bool:
+        """A worker has died that was not told to; `latest` is the number of the last started.
+        Whether it was killed for want of memory."""
         kills = self._memory_kills
         if kills and death.exitcode == -signal.SIGKILL and (where := kills.risen()):
             needed = max(LEAST_WORKER_BYTES, death.peak_rss_bytes or 0)
             self._wanted_bytes = max(self._wanted_bytes, needed)
             self._killed_before = latest
             self._killed_why = killed_for_memory(death, where)
+            return True
+        return False
 
     def _has_room(self, strength: Strength) -> bool:
         """Whether there is memory for one more, if one was killed for want of it. With nobody left
