@@ -27,6 +27,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import io
 import itertools
 import math
@@ -51,6 +52,9 @@ PART: Final = 4
 
 STALE_S: Final = 10.0
 """What an enqueuer used of the CPUs so long ago it may not use any more: between two epochs."""
+
+TRIES: Final = 8
+"""To open the file while others make and remove it."""
 
 VERSION: Final = 1
 """Of the file's form; another one has another name."""
@@ -233,6 +237,10 @@ def _file_name() -> str:
     return f"seqloader-budget-{VERSION}-{os.geteuid()}-{space}"
 
 
+_OPEN: Final = functools.partial(os.open, mode=0o600)
+"""In C from end to end: no interrupt comes between the descriptor and the file that has it."""
+
+
 class _File(io.FileIO):
     """Closed without a word when it is dropped: an interrupt may come before `with` holds it."""
 
@@ -247,15 +255,27 @@ def _open_locked(name: str, *, create: bool) -> _File:
         BlockingIOError: another has the lock.
         OSError: it cannot be had, or is not ours.
     """
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-    while True:
-        file = _File(name, "r+", opener=lambda path, _: os.open(path, flags, 0o600))
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-            raise PermissionError(errno.EPERM, "not a plain file of ours", name)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_at(name, status.st_ino):  # else it was removed while we came
-            return file
+    for _ in range(TRIES):
+        try:
+            _check_ours(os.stat(name, follow_symlinks=False), name)
+            mode = "r+"
+        except FileNotFoundError:
+            if not create:
+                raise
+            mode = "x+"
+        with contextlib.suppress(FileExistsError):  # somebody else has made it meanwhile
+            file = _File(name, mode, opener=_OPEN)
+            status = os.fstat(file.fileno())
+            _check_ours(status, name)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(name, status.st_ino):  # else it was removed while we came
+                return file
+    raise BlockingIOError(errno.EAGAIN, "made and removed by others, again and again", name)
+
+
+def _check_ours(status: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "not a plain file of ours", name)
 
 
 def _is_at(name: str, inode: int) -> bool:
