@@ -144,7 +144,7 @@ def own_failures(results: Results, faults: Sequence[Fault]) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = parser_of("faults", __doc__)
+    parser = parser_of("faults.py", __doc__)
     add, names = parser.add_argument, [peer.name for peer in PEERS]
     add("--quick", action="store_true", help="a few minutes: less of everything")
     add("--only", nargs="+", metavar="FAULT", help="parts of the faults' names")

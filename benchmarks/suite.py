@@ -220,7 +220,7 @@ def _earlier_s(path: Path, quick: bool) -> dict[str, float]:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = parser_of("suite", __doc__)
+    parser = parser_of("suite.py", __doc__)
     chapters = [each.name for each in CHAPTERS]
     peers = [each.name for each in PEERS]
     add = parser.add_argument

@@ -44,6 +44,8 @@ class Case:
     """How worker processes are started, for peers that have a choice; empty for their default."""
     touch: bool = True
     """Whether the consumer reads one element of every page. The label is always read."""
+    step_s: float = 0.0
+    """What the consumer sleeps after each batch, as if it trained."""
     epochs: int = 1
     goes_on: bool = False
     """A stream is made of epochs that follow each other, for peers that know no bound."""

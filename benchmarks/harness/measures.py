@@ -10,6 +10,7 @@ against it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import json
 import os
@@ -50,8 +51,10 @@ def stream(case: Case) -> Figures:
         all_s = tree_cpu_s() - all_before_s
 
         memory_bytes = _memory_in_full_swing(batches)
+        workers = getattr(loader, "workers", case.workers)
     return {
         "batches": count,
+        "workers": workers,
         **rates,
         "consumer_us": own_s / count * 1e6,
         "all_us": all_s / count * 1e6,
@@ -67,6 +70,8 @@ def _checked(case: Case, loader: Loader, sequence: Any) -> Iterator[Any]:
             check_batch(batch, index, case.touch, sequence)
             count += 1
             yield batch
+            if case.step_s:
+                time.sleep(case.step_s)
         if not case.goes_on:
             raise WrongBatch(f"the epoch ended {count} batches into a stream that has no end")
         if count != len(sequence):
@@ -196,6 +201,7 @@ def _open(case: Case, sequence: Any) -> contextlib.closing[Loader]:
 
 MEASURES: dict[str, Callable[[Case], Figures]] = {
     "stream": stream,
+    "stream_after_30_s": lambda case: stream(dataclasses.replace(case, warmup_s=30.0)),
     "epochs": epochs,
     "makespan": makespan,
     "first_batch": first_batch,

@@ -70,7 +70,7 @@ class Script:
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Measure, print, and say by the exit status whether all data was right."""
-        parser = parser_of(self.name, self.content["header"])
+        parser = parser_of(f"ask.py {self.name}", self.content["header"])
         stores = "store raw results in benchmarks/results/"
         parser.add_argument("--quick", action="store_true", help="shorter runs, fewer rounds")
         parser.add_argument("--save", action="store_true", help=stores)
@@ -119,12 +119,12 @@ class Script:
 
 def parser_of(name: str, header: str | None) -> argparse.ArgumentParser:
     """Of the options of a script, which shows its header as its help."""
-    prog, form = f"python benchmarks/{name}.py", argparse.RawDescriptionHelpFormatter
+    prog, form = f"python benchmarks/{name}", argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(prog, description=header, formatter_class=form)
 
 
 def described(script: str, unavailable: Callable[[], str] = str) -> Script:
-    """The script that the TOML file beside it describes."""
+    """The script that a TOML file describes."""
     file = Path(script).with_suffix(".toml")
     return Script(file.stem, tomllib.loads(file.read_text(encoding="utf-8")), unavailable)
 

@@ -39,6 +39,7 @@ class Peer:
     windows: int = 1
     surplus: int = 2
     is_yardstick: bool = False
+    is_apart: bool = False
     reservation: str = ""
     start_methods: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)

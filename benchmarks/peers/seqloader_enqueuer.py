@@ -1,4 +1,4 @@
-"""seqloader itself: `OrderedEnqueuer` with nothing changed but workers and queue.
+"""seqloader itself: `OrderedEnqueuer` with nothing changed but workers and queue; 0 is "auto".
 
 `on_epoch_end` runs as the enqueuer runs it: in the consumer, when the batch after the last is asked
 for. A batch is never overwritten while anything refers to it.
@@ -26,13 +26,17 @@ class Enqueuer:
 
         self._enqueuer = OrderedEnqueuer(
             sequence,
-            workers=workers,
-            max_queue_size=queue,
+            workers=workers or "auto",
+            max_queue_size=queue or "auto",
             seed=seed,
             timeout_s=timeout_s,
             start_method=start_method,  # type: ignore[arg-type, unused-ignore]
         )
         self._enqueuer.start()
+
+    @property
+    def workers(self) -> int:
+        return self._enqueuer.workers
 
     def epoch(self) -> Iterator[Any]:
         return iter(self._enqueuer)

@@ -24,8 +24,7 @@ from harness.tables import beside_table, peer_table
 from harness.verdict import Row
 from measured import CONTESTANTS, results, runs_of
 
-NAMES = ("transport", "epochs", "startup", "uneven", "permutation", "gather", "resume", "device")
-SCRIPTS = [script.described(str(BENCHMARKS / name)) for name in NAMES]
+SCRIPTS = [script.described(str(file)) for file in sorted(BENCHMARKS.glob("*.toml"))]
 PEERS = [dataclasses.replace(peer, requires=()) for peer in peers.PEERS]  # as if all were there
 NOWHERE = "a-distribution-nobody-wrote"
 
