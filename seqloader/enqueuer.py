@@ -208,7 +208,7 @@ class OrderedEnqueuer(Generic[Batch]):
     def tuning_log(self) -> list[TuningStep]:
         """What was decided with `workers="auto"` or `max_queue_size="auto"`, the last 1,000 times:
         when, from which size to which, and why. `print` shows each as a line. Any thread."""
-        return list(self._run.session.tuning_steps)
+        return list(self._run.session.size.steps)
 
     def compute(self, index: int, epoch: int = 0) -> Batch:
         """Compute one batch here, in this process, exactly as a worker would.

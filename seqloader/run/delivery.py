@@ -266,8 +266,8 @@ class Delivery:
         epochs, session, window = self._epochs, self._session, epoch.window
         executor = session.executor
         assert executor is not None
-        if session.tuner is not None:
-            session.tuner.asked(session, epoch)
+        if (tuner := session.size.tuner) is not None:
+            tuner.asked(session, epoch)
         waited_s = 0.0
         warned = False
         while True:

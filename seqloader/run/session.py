@@ -32,29 +32,20 @@ import os
 import threading
 import time
 import weakref
-from collections import deque
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from seqloader.errors import (
     ENDINGS,
     ERRORS,
     EnqueuerStopped,
     ForkedEnqueuerError,
-    SeqloaderWarning,
     as_raisable,
     call_users,
 )
 from seqloader.executors.protocol import Resizable
-from seqloader.run import messages
 from seqloader.run.checks import checked_timeout
-from seqloader.run.options import (
-    check_resizable,
-    checked_queue,
-    checked_size,
-    checked_workers,
-    is_auto,
-    without_effect,
-)
+from seqloader.run.options import check_resizable, checked_size
+from seqloader.run.sizing import Sizing
 from seqloader.run.states import DONE, SESSION, STEP, TORN, SessionState
 
 if TYPE_CHECKING:
@@ -64,17 +55,12 @@ if TYPE_CHECKING:
     from seqloader.randomness.seeding import Seeding
     from seqloader.run.guest import Guest
     from seqloader.run.options import Options, Workers
-    from seqloader.run.tuning.log import TuningStep
-    from seqloader.run.tuning.tuner import Tuner
 
 __all__ = ["ERROR_STOP_TIMEOUT_S", "Session"]
 
 Result = TypeVar("Result")
 
 STOP_TIMEOUT_S = 5.0
-MOST_TUNING_STEPS: Final = 1000
-"""Decisions that are kept."""
-
 ERROR_STOP_TIMEOUT_S = 1.0
 """`stop` after an error: idle workers need some milliseconds to leave; nobody waits for others."""
 
@@ -94,17 +80,7 @@ class Session:
 
     def __init__(self, guest: Guest, options: Options) -> None:
         self.options = options
-        self.workers = self._usual_workers = options.workers
-        self._given_queue = options.max_queue_size
-        """What was asked for, here or at a start; None: as many as suit the workers."""
-        self.max_queue_size = _queue_size(self.workers, options.max_queue_size)
-        self._auto_workers = self._usually_auto = options.auto_workers
-        self._auto_queue = options.auto_queue
-        self.tuner: Tuner | None = None
-        """Who finds out `workers` or `max_queue_size`, where one is "auto"."""
-        self.tuning_steps: deque[TuningStep] = deque(maxlen=MOST_TUNING_STEPS)
-        self._choose_tuner()
-        _warn_of_misfits(options, self.workers, options.max_queue_size)
+        self.size = Sizing(options)
         self.state = SessionState.IDLE
         self.executor: Executor | None = None
         self.started_with: Seeding | None = None
@@ -126,6 +102,16 @@ class Session:
         if guest is None:
             raise EnqueuerStopped("the enqueuer is garbage, and is being collected")
         return guest
+
+    @property
+    def workers(self) -> int:
+        """How many there are, or are to be at the next start; 0: the consumer computes."""
+        return self.size.workers
+
+    @property
+    def max_queue_size(self) -> int:
+        """Batches ahead of the consumer, at most."""
+        return self.size.queue
 
     @property
     def is_running(self) -> bool:
@@ -176,42 +162,19 @@ class Session:
                 return
             raise RuntimeError("the enqueuer is running already: stop() it before start()")
         self.shut_down()  # what a stop elsewhere left half done
-        options = self.options
-        given = checked_queue(max_queue_size, options.executor)
-        self._auto_queue = is_auto(max_queue_size)
-        if max_queue_size is None:
-            given, self._auto_queue = options.max_queue_size, options.auto_queue
-        count = self._usual_workers if workers is None else workers
-        count = checked_workers(count, options.executor)
-        if workers is not None or max_queue_size is not None:
-            _warn_of_misfits(options, count, given)
-        self.workers = count
-        self._auto_workers = self._usually_auto if workers is None else is_auto(workers)
-        self._given_queue = given
-        self.max_queue_size = _queue_size(count, given)
-        self._choose_tuner()
+        self.size.ask(workers, max_queue_size)
         self._start()
 
-    def _choose_tuner(self) -> None:
-        """There is a tuner where something is "auto", the same one as long as that does not change.
-
-        With `workers="auto"`, a queue that was not given goes with the workers.
-        """
-        workers = self._auto_workers
-        queue = self._auto_queue or (workers and self._given_queue is None)
-        if not self.workers or not (workers or queue):
-            self.tuner = None
-        elif self.tuner is None or (self.tuner.workers, self.tuner.queue) != (workers, queue):
-            from seqloader.run.tuning.tuner import Tuner  # who names numbers does not need it
-
-            bounded = self.options.max_queue_bytes is not None
-            self.tuner = Tuner(self.tuning_steps, workers=workers, queue=queue, bounded=bounded)
-
     def _start(self) -> None:
-        if self.tuner is not None:
-            self.tuner.begin(self)
-        executor = self.options.make_executor(self.workers, self.max_queue_size)
-        self._fitted = self.workers, self.max_queue_size
+        try:
+            self._start_executor()
+        except BaseException:
+            self.size.end()
+            raise
+
+    def _start_executor(self) -> None:
+        self._fitted = self.size.begin()
+        executor = self.options.make_executor(*self._fitted)
         user = _users.get(id(executor))
         if user is not None and user() not in (None, self):
             raise RuntimeError(
@@ -244,45 +207,33 @@ class Session:
 
     def _resize(self, workers: int) -> None:
         count = checked_size(workers, self.options.executor)
-        executor = self.executor
+        executor, size = self.executor, self.size
         if executor is None or self.stopping:
             self._resize_later(count)
             return
-        given = self._given_queue
-        check_resizable(executor, self.workers, count)
-        if given is not None and given < count:
-            messages.issue(SeqloaderWarning(messages.idle_warning(count, given)))
-        self._choose_by_hand()
-        self._become(executor, count, _queue_size(count, given))
+        check_resizable(executor, size.workers, count)
+        size.warn_if_idle(count)
+        size.decide_by_hand()
+        self.tune(count, size.suits(count))
 
     def tune(self, workers: int, max_queue_size: int) -> None:
-        """As `resize`, by the tuner."""
+        """Have so many workers and batches ahead from now on, in mid-epoch too."""
         assert self.executor is not None
-        self._become(self.executor, workers, max_queue_size)
-
-    def _become(self, executor: Executor, workers: int, queue: int) -> None:
         self.step()
-        self.max_queue_size = queue
-        self.workers = self._usual_workers = workers
-        self._fit(executor)
+        self.size.become(workers, max_queue_size)
+        self._fit(self.executor)
         self.guest.resized()
         self.done()
         if self.stopping:  # by a signal handler, in the middle
             self.give_way()
 
-    def _choose_by_hand(self) -> None:
-        """Who says how many workers there are has the last word."""
-        self._auto_workers = self._usually_auto = False
-        self._choose_tuner()
-
     def _resize_later(self, count: int) -> None:
-        queue, own = _queue_size(count, self.options.max_queue_size), self.options.executor
+        queue, own = self.size.suits(count), self.options.executor
         if not isinstance(own, str):  # the user's, which is started with as many as it has
             check_resizable(own, own.workers, count)
             cast("Resizable", own).resize(count, queue)
-        self.workers = self._usual_workers = count
-        self.max_queue_size = queue
-        self._choose_by_hand()
+        self.size.become(count, queue)
+        self.size.decide_by_hand()
 
     def _fit(self, executor: Executor) -> None:
         size = self.workers, self.max_queue_size
@@ -359,8 +310,7 @@ class Session:
         self.stopping = True  # first: one that is closing and not stopping would be mended
         self.becomes("close")
         call_users("executor.stop()", executor.stop, timeout_s)
-        if self.tuner is not None:
-            self.tuner.end()
+        self.size.end()
         guest.forget()
         _users.pop(id(executor), None)
         self.executor = None
@@ -449,14 +399,3 @@ class Session:
             self._start()
         if self.executor is None or self.stopping:
             raise EnqueuerStopped("stop() was called while the enqueuer started")
-
-
-def _queue_size(workers: int, given: int | None) -> int:
-    return max(10, 2 * workers) if given is None else given
-
-
-def _warn_of_misfits(options: Options, workers: int, given: int | None) -> None:
-    if given is not None and given < workers:
-        messages.issue(SeqloaderWarning(messages.idle_warning(workers, given)))
-    if names := without_effect(options, workers):
-        messages.issue(SeqloaderWarning(messages.no_workers_warning(names)))

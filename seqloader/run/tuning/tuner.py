@@ -49,9 +49,15 @@ WORKER_BYTES: Final = 60_000_000
 class Tunable(Protocol):
     """What tuning asks of a session."""
 
-    workers: int
-    max_queue_size: int
     executor: Any
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+
+    @property
+    def max_queue_size(self) -> int:
+        """Batches ahead."""
 
     def tune(self, workers: int, max_queue_size: int) -> None:
         """Be of this size from now on."""
@@ -94,14 +100,14 @@ class Tuner:
         self._look_at_s = 0.0
         """When there may be enough to look at."""
 
-    def begin(self, session: Tunable) -> None:
-        """An executor is about to be started: with as much as there is room for.
+    def begin(self, workers: int, queue: int) -> Size:
+        """An executor is about to be started: with so much of this as there is room for.
 
         Before the size of a batch is known, there is one ahead for each worker.
         """
         self._interval = None
         self._cpus = usable_cpus()
-        size = Size(session.workers, session.max_queue_size)
+        size = Size(workers, queue)
         if self.queue:
             known = self._batch_bytes is not None
             size = self._rule.usual(size.workers) if known else Size(size.workers, size.workers)
@@ -113,7 +119,7 @@ class Tuner:
             return self._claim(size, facts, used=size.workers)
 
         self._budget.renew(decide)
-        session.workers, session.max_queue_size = size
+        return size
 
     def end(self) -> None:
         """It has stopped. Waits for nobody."""

@@ -60,7 +60,12 @@ class Course:
         self.steps: deque = deque()
         usual = {"workers": True, "queue": True, "bounded": False}
         self.tuner = Tuner(self.steps, budget=budget or Rationed(), **(usual | options))
-        self.tuner.begin(self.session)
+        self.begin()
+
+    def begin(self) -> None:
+        """The session starts."""
+        session = self.session
+        session.tune(*self.tuner.begin(session.workers, session.max_queue_size))
 
     def pass_(self, batches: int, *, work_s: float = 0.02, step_s: float = 0.0) -> None:
         """Batches of so much work each, shared by the workers, and a consumer of so long steps."""
@@ -172,7 +177,7 @@ def test_a_restart_begins_with_what_was_found_out(course):
     size = (course.session.workers, course.session.max_queue_size)
 
     course.tuner.end()
-    course.tuner.begin(course.session)
+    course.begin()
 
     assert (course.session.workers, course.session.max_queue_size) == size
 
