@@ -187,7 +187,9 @@ class Tuner:
             to = size if decision is None else decision.size
             return self._claim(to, facts, used=epoch.counters.delivered + epoch.window.ahead)
 
-        self._budget.renew(decide)
+        if not self._budget.renew(decide):  # the interval goes on
+            self._look_at_s = now_s + LOOK_S / 4
+            return
         for facts, decision in found:
             self._act(session, facts, decision, now_s)
         self._begin_interval(session, epoch, now_s)
