@@ -50,6 +50,8 @@ class Case:
     goes_on: bool = False
     """A stream is made of epochs that follow each other, for peers that know no bound."""
     warmup_s: float = 0.0
+    settle_s: float = 0.0
+    """Of warm-up at least, at any pace: for what finds out its size by itself."""
     warmup_batches: int = 0
     """Batches of warm-up at least: as many as it takes until all memory was used once."""
     measure_s: float = 0.0

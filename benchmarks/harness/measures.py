@@ -10,7 +10,6 @@ against it.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib
 import json
 import os
@@ -79,13 +78,16 @@ def _checked(case: Case, loader: Loader, sequence: Any) -> Iterator[Any]:
 
 
 def _warm_up(case: Case, batches: Iterator[Any]) -> None:
-    wanted = max(case.min_batches // 2, case.warmup_batches)
+    wanted, warmup_s = (
+        max(case.min_batches // 2, case.warmup_batches),
+        case.warmup_s + case.settle_s,
+    )
     begun_s = time.perf_counter()
     for count, _ in enumerate(batches, start=1):
         elapsed_s = time.perf_counter() - begun_s
-        if count >= wanted and elapsed_s >= case.warmup_s:
+        if count >= wanted and elapsed_s >= warmup_s:
             return
-        if count >= case.min_batches // 2 and elapsed_s >= max(case.warmup_s, WARMUP_CAP_S):
+        if count >= case.min_batches // 2 and elapsed_s >= max(warmup_s, WARMUP_CAP_S):
             return
 
 
@@ -201,7 +203,6 @@ def _open(case: Case, sequence: Any) -> contextlib.closing[Loader]:
 
 MEASURES: dict[str, Callable[[Case], Figures]] = {
     "stream": stream,
-    "stream_after_30_s": lambda case: stream(dataclasses.replace(case, warmup_s=30.0)),
     "epochs": epochs,
     "makespan": makespan,
     "first_batch": first_batch,

@@ -52,9 +52,9 @@ SHUN_S: Final = 30.0
 LONGEST_SHUN_S: Final = 960.0
 """Until what brought nothing is tried again; to begin with, and at most."""
 
-LEAST_GAIN: Final = {"more": 0.02, "deeper": 0.02, "fewer": 0.05}
-"""A trial must bring this part more. Chance must not decide for fewer: they would go down and down.
-"""
+LEAST_GAIN: Final = {"more": 0.02, "deeper": 0.05, "fewer": 0.05}
+"""A trial must bring this part more. Chance must not decide for a queue that costs memory, nor for
+fewer workers: they would go down and down."""
 GAIN_PART: Final = 0.1
 """More workers must bring this part of what they would bring at best."""
 
@@ -236,12 +236,10 @@ class Rule:
         trial = self._trial
         if trial is None:
             return None
-        known = self._knows_rate(QUEUES_TO_REFUSE, ENOUGH_S_TO_REFUSE)
-        gains = self._rate >= trial.rate * (1 + trial.gain)
-        if trial.kind != "fewer":  # where chance must not decide: it would go down and down
-            known = known or gains or facts.waiting <= WAITS
-            gains = gains or facts.waiting <= WAITS
-        if not known:
+        is_enough = facts.waiting <= WAITS and trial.kind != "fewer"
+        gains = is_enough or self._rate >= trial.rate * (1 + trial.gain)
+        soon = is_enough or (gains and trial.kind == "more")
+        if not soon and not self._knows_rate(QUEUES_TO_REFUSE, ENOUGH_S_TO_REFUSE):
             return None
         self._trial = None
         if gains:
