@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
-__all__ = ["Facts", "Size", "bytes_of", "fitting", "most_by_cpus", "usual_queue"]
+__all__ = ["Facts", "Size", "batches_of", "bytes_of", "fitting", "most_by_cpus", "usual_queue"]
 
 CROWD: Final = 4.0
 """Workers that want a CPU for each CPU, at most: where other programs take some as well, more
@@ -95,10 +95,14 @@ def usual_queue(workers: int) -> int:
     return max(10, 2 * workers)
 
 
+def batches_of(size: Size) -> int:
+    """How many batches there is memory for: blocks kept for reuse are in it."""
+    return size.queue + 2 * size.workers + 1
+
+
 def bytes_of(size: Size, facts: Facts) -> int:
-    """Memory that workers and batches have at this size: blocks kept for reuse are in it."""
-    batches = size.queue + 2 * size.workers + 1
-    return size.workers * facts.worker_bytes + batches * facts.batch_bytes
+    """Memory that workers and batches have at this size."""
+    return size.workers * facts.worker_bytes + batches_of(size) * facts.batch_bytes
 
 
 def fitting(size: Size, facts: Facts, *, workers: bool, queue: bool) -> Size:

@@ -13,7 +13,9 @@ Rules
     R1  What was changed because the consumer waits is a *trial*. It stays if it brought something,
         or if the consumer waits no more; else it is taken back, and not tried again for a while
         that is doubled each time.
-    R2  Nothing is judged before all workers have started, nor by an interval in which some had not.
+    R2  Nothing is judged before all workers have started, nor by an interval in which some had not;
+        nor while batches are written into memory that was never used, which takes several times as
+        long: each change of size brings some.
     R3  Fewer workers that turn out to be too few are remembered, for a while that is doubled each
         time. So a size that suits is left alone.
     R4  Who was killed for want of memory is not replaced: the pool stays smaller, for good.
@@ -26,7 +28,15 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
-from seqloader.run.tuning.facts import Facts, Size, bytes_of, fitting, most_by_cpus, usual_queue
+from seqloader.run.tuning.facts import (
+    Facts,
+    Size,
+    batches_of,
+    bytes_of,
+    fitting,
+    most_by_cpus,
+    usual_queue,
+)
 
 __all__ = ["Decision", "Rule"]
 
@@ -35,7 +45,7 @@ WAITS: Final = 0.03
 """Parts of the time. The consumer waits if it is the first in one interval, or the second in two
 one after the other."""
 
-IDLE: Final = 0.9
+IDLE: Final = 0.8
 """Who is busy for less of the time, while the consumer waits, is held up by the queue."""
 
 FULL: Final = 0.9
@@ -64,6 +74,9 @@ ENOUGH_S: Final = 3.0
 ENOUGH_S_TO_REFUSE: Final = 6.0
 """A rate is known when so many queues were delivered, or after so long: where work is uneven, a
 queue comes in a burst. To take a trial back, it must be known better."""
+
+FRESH_BYTES_PER_S: Final = 50e6
+"""From such a rate on, it takes a good part of the time to use memory for the first time."""
 
 LONGER: Final = 1.25
 """A queue that was shortened for memory is lengthened by so much at a time."""
@@ -143,6 +156,8 @@ class Rule:
         """What is measured from now on is of this size."""
         self._size = size
         self._settled = False
+        self._passed = 0
+        """Batches since it is so."""
         self._seconds = 0.0
         self._delivered = 0
         self._busy_s = 0.0
@@ -201,7 +216,12 @@ class Rule:
         if facts.size != self._size:  # somebody else has changed it
             self._begin(facts.size)
         before, self._settled = self._settled, facts.ready >= facts.size.workers
-        return before and self._settled and facts.delivered > 0
+        is_warm = (
+            self._passed >= batches_of(facts.size)
+            or facts.rate * facts.batch_bytes < FRESH_BYTES_PER_S
+        )
+        self._passed += facts.delivered
+        return before and self._settled and is_warm and facts.delivered > 0
 
     def _measure(self, facts: Facts) -> None:
         self._seconds += facts.seconds

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from seqloader.memory.cpus import usable_cpus
 from seqloader.run.tuning.budget import Budget, Claim
-from seqloader.run.tuning.facts import Facts, Size, bytes_of, fitting
+from seqloader.run.tuning.facts import Facts, Size, batches_of, bytes_of, fitting
 from seqloader.run.tuning.interval import Interval, Measures
 from seqloader.run.tuning.log import TuningStep
 from seqloader.run.tuning.rule import Rule
@@ -229,7 +229,7 @@ class Tuner:
     def _claim(self, size: Size, facts: Facts, *, used: int) -> Claim:
         """`used`: batches that have been in memory so far."""
         nbytes = bytes_of(size, facts)
-        batches = min(used, size.queue + 2 * size.workers + 1)
+        batches = min(used, batches_of(size))
         used_bytes = facts.ready * facts.worker_bytes + batches * facts.batch_bytes
         cpus = (facts.cpu_s or 0.0) / facts.seconds
         return Claim(nbytes, min(nbytes, used_bytes), cpus, hungry=self._rule.hungry)
