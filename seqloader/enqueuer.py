@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from seqloader.executors.protocol import Executor
     from seqloader.order import Remainder
-    from seqloader.run.options import ExecutorName, OnError, StartMethod, Workers
+    from seqloader.run.options import AutoInt, ExecutorName, OnError, StartMethod
     from seqloader.run.tuning.log import TuningStep
     from seqloader.stats import Stats
 
@@ -101,8 +101,8 @@ class OrderedEnqueuer(Generic[Batch]):
         use_multiprocessing: bool = UNSAID,
         shuffle: bool = False,
         *,
-        workers: Workers | None = None,
-        max_queue_size: Workers | None = None,
+        workers: AutoInt | None = None,
+        max_queue_size: AutoInt | None = None,
         max_queue_bytes: int | None = None,
         seed: int | None = None,
         executor: ExecutorName | Executor | None = None,
@@ -220,7 +220,7 @@ class OrderedEnqueuer(Generic[Batch]):
 
     # --- start and stop -------------------------------------------------------------------
 
-    def start(self, workers: Workers | None = None, max_queue_size: Workers | None = None) -> None:
+    def start(self, workers: AutoInt | None = None, max_queue_size: AutoInt | None = None) -> None:
         """Launch the workers and send them the Sequence. Runs no hook.
 
         Args:

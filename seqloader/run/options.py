@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from seqloader.order import Remainder, Shard
 
 __all__ = [
+    "AutoInt",
     "ExecutorName",
     "OnError",
     "Options",
     "StartMethod",
-    "Workers",
     "check_resizable",
+    "checked_queue",
     "checked_size",
     "checked_workers",
     "is_auto",
@@ -32,7 +33,7 @@ __all__ = [
 ExecutorName: TypeAlias = Literal["process", "thread", "inline"]
 StartMethod: TypeAlias = Literal["spawn", "zygote", "fork"]
 OnError: TypeAlias = Literal["raise", "skip"]
-Workers: TypeAlias = int | Literal["auto"]
+AutoInt: TypeAlias = int | Literal["auto"]
 """What `workers` and `max_queue_size` may be, beside None."""
 
 EXECUTORS: Final[tuple[str, ...]] = get_args(ExecutorName)

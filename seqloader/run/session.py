@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from seqloader.executors.protocol import Executor
     from seqloader.randomness.seeding import Seeding
     from seqloader.run.guest import Guest
-    from seqloader.run.options import Options, Workers
+    from seqloader.run.options import AutoInt, Options
 
 __all__ = ["ERROR_STOP_TIMEOUT_S", "Session"]
 
@@ -147,7 +147,7 @@ class Session:
 
     # --- start and stop -------------------------------------------------------------------
 
-    def start(self, workers: Workers | None = None, max_queue_size: Workers | None = None) -> None:
+    def start(self, workers: AutoInt | None = None, max_queue_size: AutoInt | None = None) -> None:
         """Launch the workers and send them the Sequence. Runs no hook.
 
         Args:
@@ -156,7 +156,7 @@ class Session:
         """
         self.call(lambda: self._start_with(workers, max_queue_size))
 
-    def _start_with(self, workers: Workers | None, max_queue_size: Workers | None) -> None:
+    def _start_with(self, workers: AutoInt | None, max_queue_size: AutoInt | None) -> None:
         if self.is_running:
             if workers is None and max_queue_size is None:
                 return

@@ -10,7 +10,7 @@ from seqloader.run import messages
 from seqloader.run.options import checked_queue, checked_workers, is_auto, without_effect
 
 if TYPE_CHECKING:
-    from seqloader.run.options import Options, Workers
+    from seqloader.run.options import AutoInt, Options
     from seqloader.run.tuning.log import TuningStep
     from seqloader.run.tuning.tuner import Tuner
 
@@ -40,7 +40,7 @@ class Sizing:
         self._ask(options.workers, options.auto_workers, options.max_queue_size, options.auto_queue)
         self._warn_of_misfits(options.workers, options.max_queue_size)
 
-    def ask(self, workers: Workers | None, queue: Workers | None) -> None:
+    def ask(self, workers: AutoInt | None, queue: AutoInt | None) -> None:
         """What a start is asked for; None: as usual.
 
         Raises:

@@ -136,18 +136,17 @@ class Tuner:
         """The consumer asks for its next batch."""
         now_s, waited_s = monotonic(), epoch.counters.waited_s
         interval = self._interval
-        if interval is None or self._was_away(now_s, waited_s):
+        gap_s = now_s - self._asked_s
+        if interval is None or (gap_s > AWAY_S and self._was_away(gap_s, waited_s)):
             self._begin_interval(session, epoch, now_s)
         elif now_s >= self._look_at_s or self._is_outgrown(epoch):
             self._look(session, epoch, interval, now_s)
         self._asked_s, self._waited_s = now_s, waited_s
 
-    def _was_away(self, now_s: float, waited_s: float) -> bool:
-        gap_s = now_s - self._asked_s
-        if gap_s < AWAY_S or self._step_s is None:
-            return False
+    def _was_away(self, gap_s: float, waited_s: float) -> bool:
         away_s = gap_s - (waited_s - self._waited_s)
-        return away_s > max(AWAY_S, AWAY_STEPS * self._step_s)
+        step_s = self._step_s
+        return step_s is not None and away_s > max(AWAY_S, AWAY_STEPS * step_s)
 
     def _is_outgrown(self, epoch: Epoch) -> bool:
         """Whether a batch has come that is larger than all before."""
