@@ -25,6 +25,7 @@ from seqloader.run.tuning.rule import Decision
 AUTO = {"workers": "auto"}
 POOLS = {
     "spawn": {},
+    "zygote": {"start_method": "zygote"},
     "fork": {"start_method": "fork"},
     "thread": {"use_multiprocessing": False},
 }

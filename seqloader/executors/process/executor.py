@@ -292,13 +292,15 @@ class ProcessExecutor:
         """What each worker uses, by its number. What a fork has inherited is not its own."""
         if self._pool is None:
             return {}
+        crew = self._pool.crew
         found = {
             number: usage_of(f"/proc/{worker.pid}")
-            for number, worker in self._pool.crew.workers.items()
+            for number, worker in crew.workers.items()
             if worker.ready and not worker.leaving
         }
-        ours = usage_of("/proc/self") if self._forks else None
-        return {number: usage and usage.beyond(ours) for number, usage in found.items()}
+        parent = os.getpid() if self._forks else (crew.zygote.pid if crew.zygote else 0)
+        inherited = usage_of(f"/proc/{parent}") if parent else None
+        return {number: usage and usage.beyond(inherited) for number, usage in found.items()}
 
     # --- diagnostics ----------------------------------------------------------------------
 
