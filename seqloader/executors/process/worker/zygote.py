@@ -59,10 +59,10 @@ def become_worker(pool: PoolSettings, own: WorkerSettings) -> WorkerSettings:
     is_alone = guard_life(own.life)
     mp_child.be_child(pool.parent, 0, own.life, -1)
     prepare_signals()
-    return _Zygote(own, is_alone=is_alone).serve()
+    return _Bearer(own, is_alone=is_alone).serve()
 
 
-class _Zygote:
+class _Bearer:
     def __init__(self, own: WorkerSettings, *, is_alone: bool) -> None:
         import _socket
 
