@@ -20,6 +20,7 @@ import multiprocessing
 import os
 import random
 import sys
+import tempfile
 import threading
 import types
 import warnings
@@ -774,3 +775,32 @@ def test_a_thread_that_python_has_not_made_is_a_dummy():
     ended.wait()
 
     assert isinstance(asked[0], threading._DummyThread)
+
+
+def test_names_of_temporary_files_are_drawn_anew_in_another_process(monkeypatch):
+    names = tempfile._RandomNameSequence()
+    next(names)
+    drawn_by = names._rng
+    monkeypatch.setattr(names, "_rng_pid", -1)  # as in a forked child
+
+    next(names)
+
+    assert names._rng is not drawn_by
+    assert hasattr(tempfile, "_name_sequence")
+
+
+def test_sockets_are_there_without_their_module():
+    import _socket
+
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        fd = theirs.fileno().to_bytes(4, sys.byteorder)
+        ours.sendmsg([b"whole"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd)])
+        data, ancillary, _, _ = theirs.recvmsg(99, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+        [(_, _, numbers)] = ancillary
+        os.close(int.from_bytes(numbers, sys.byteorder))
+    finally:
+        ours.close()
+        theirs.close()
+
+    assert data == b"whole"
