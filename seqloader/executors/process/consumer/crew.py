@@ -151,9 +151,10 @@ class Crew:
             self.forget_zygote("it was found unfit before")
 
     def end_births(self) -> None:
-        """All is about to stop: nobody waits for a zygote that imports."""
+        """All is about to stop, perhaps since a start was torn: nobody waits for a zygote that
+        imports. It has borne nobody."""
         if self.zygote is not None and not self.zygote.is_fit:
-            self.forget_zygote("stopped")
+            self.zygote.give_up("stopped")
 
     def watch_zygote(self) -> None:
         """See in the consumer's wait what it says, and its end."""
