@@ -108,12 +108,13 @@ def test_a_run_that_sized_itself_is_resumed_by_one_with_a_fixed_number(restless)
     assert begun + epochs_of(rest, 1)[0] == whole
 
 
-def test_it_starts_small_and_grows_while_the_consumer_waits(pool):
+def test_it_starts_small_and_grows_while_the_consumer_waits(pool, monkeypatch):
+    monkeypatch.setattr(budget, "available_bytes", lambda: 1 << 40)
     with OrderedEnqueuer(Sleeps(), **AUTO, **pool) as enqueuer:
         started_with = enqueuer.workers
         for number, batch in enumerate(enqueuer):
             assert batch[0] == number
-            if enqueuer.workers >= 8:
+            if enqueuer.workers >= 4:
                 break
 
     assert started_with <= 2
@@ -121,7 +122,7 @@ def test_it_starts_small_and_grows_while_the_consumer_waits(pool):
     assert all(isinstance(step, TuningStep) for step in steps)
     assert "the consumer waited" in steps[0].reason
     assert steps[0].workers[0] == started_with
-    assert steps[-1].workers[1] >= 8
+    assert steps[-1].workers[1] >= 4
     assert steps[0].budget_bytes is None or steps[0].budget_bytes > 0
 
 
@@ -252,6 +253,7 @@ def test_without_any_memory_one_worker_computes_a_batch_at_a_time(monkeypatch):
 
 
 def test_a_worker_killed_for_want_of_memory_leaves_a_smaller_pool(monkeypatch):
+    monkeypatch.setattr(budget, "available_bytes", lambda: 1 << 40)
     monkeypatch.setattr(Schedule, "note_death", lambda self, death, latest: True)
     monkeypatch.setattr(tuner, "LOOK_S", 0.0)
     monkeypatch.setattr(tuner, "LEAST_BATCHES", 1)
@@ -262,15 +264,12 @@ def test_a_worker_killed_for_want_of_memory_leaves_a_smaller_pool(monkeypatch):
         while len(usage := enqueuer._run.session.executor.usage()) < 4:
             next(iterator)
         assert len(usage) >= 4
-        before = len(enqueuer.tuning_log())
         [victim, *_] = enqueuer._run.session.executor._pool.crew.workers.values()
         os.kill(victim.pid, signal.SIGKILL)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", WorkerLostWarning)
-            while len(enqueuer.tuning_log()) == before:
+            while not [s for s in enqueuer.tuning_log() if "killed for want of" in s.reason]:
                 next(iterator)
-
-    assert any("killed for want of memory" in step.reason for step in enqueuer.tuning_log())
 
 
 def test_the_claim_ends_with_the_enqueuer(folder):

@@ -90,7 +90,9 @@ def test_interrupt_at_every_point_loses_no_batch(executor, kind):
 @pytest.mark.parametrize("executor", ["fork", "spawn", "zygote"])
 def test_interrupt_at_many_places_of_the_process_executor_loses_no_batch(executor):
     sites = list(dict.fromkeys(undisturbed(executor).passed))
-    chosen = random.Random(2).sample(sites, min(SAMPLE, len(sites)))
+    # A zygote is started and ended for each; the soak walks all of its places.
+    count = SAMPLE // 2 if executor == "zygote" else SAMPLE
+    chosen = random.Random(2).sample(sites, min(count, len(sites)))
 
     outcomes = in_all(executor, [Arrival(site=site) for site in chosen])
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
+import statistics
 
 import pytest
-from hypothesis import Phase, assume, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from run.tuning.simulation import Workload, fixed_rate, tuned
 
@@ -63,61 +65,57 @@ def test_after_half_a_minute_it_is_as_fast_as_the_best_fixed_number(workload):
     assert course.late_rate >= 0.95 * best_fixed(workload), course
 
 
-@given(
-    cpu_ms=st.floats(8, 80),
-    sleep_ms=st.one_of(st.just(0.0), st.floats(8, 80)),
-    spread=st.floats(0, 0.5),
-    cpus=st.integers(1, 8),
-    slow=st.sampled_from([1.0, 5.0]),
-    start_s=st.floats(0.1, 2),
-)
-@a_few
-def test_whatever_batches_take_it_is_nearly_as_fast_as_the_best_fixed_number(
-    cpu_ms, sleep_ms, spread, cpus, slow, start_s
-):
-    workload = Workload(
-        cpu_s=cpu_ms / 1e3,
-        sleep_s=sleep_ms / 1e3,
-        spread=spread,
-        cpus=float(cpus),
+SAMPLE = 20
+"""Workloads that are drawn, always the same: what holds of nearly all of them is a matter of chance
+for each one, and must not decide whether the tests pass today."""
+
+
+def without_a_pace(draw: random.Random) -> Workload:
+    return Workload(
+        cpu_s=draw.uniform(0.008, 0.08),
+        sleep_s=draw.choice((0.0, draw.uniform(0.008, 0.08))),
+        spread=draw.uniform(0, 0.5),
+        cpus=float(draw.randint(1, 8)),
         every=16,
-        slow=slow,
-        start_s=start_s,
+        slow=draw.choice((1.0, 5.0)),
+        start_s=draw.uniform(0.1, 2),
     )
 
-    best = best_fixed(workload)
-    assume(best >= 30)  # half a minute of fewer says little, where some take five times as long
-    course = tuned(workload, seconds=60, settle_s=30)
 
-    # Not 0.95, as above: one worker more or fewer makes less difference here than chance does.
-    assert course.late_rate >= 0.9 * best, course
+def test_whatever_batches_take_it_is_nearly_always_nearly_as_fast_as_the_best_fixed_number():
+    draw = random.Random(5)
+    parts: list[float] = []
+    while len(parts) < SAMPLE:
+        workload = without_a_pace(draw)
+        best = best_fixed(workload)
+        # Half a minute of fewer says little, where some batches take five times as long.
+        if best >= 30:
+            parts.append(tuned(workload, seconds=60, settle_s=30).late_rate / best)
+
+    assert statistics.median(parts) >= 0.98, parts
+    assert sum(part >= 0.9 for part in parts) >= 0.95 * SAMPLE, parts
+    assert min(parts) >= 0.75, parts
 
 
-@given(
-    wanted=st.floats(0.2, 12),
-    step_ms=st.floats(8, 40),
-    sleeps=st.floats(0, 1),
-    spread=st.floats(0, 0.5),
-)
-@a_few
-def test_a_consumers_pace_is_kept_with_hardly_more_workers_than_it_needs(
-    wanted, step_ms, sleeps, spread
-):
-    step_s = step_ms / 1e3
-    work_s = wanted * step_s
-    workload = Workload(
-        cpu_s=work_s * (1 - sleeps),
-        sleep_s=work_s * sleeps,
-        step_s=step_s,
-        spread=spread,
-        cpus=16.0,
-    )
+def test_a_consumers_pace_is_kept_with_hardly_more_workers_than_it_needs():
+    draw = random.Random(6)
+    kept = hardly_more = 0
+    for _ in range(SAMPLE):
+        step_s, wanted, sleeps = draw.uniform(0.008, 0.04), draw.uniform(0.2, 12), draw.random()
+        workload = Workload(
+            cpu_s=wanted * step_s * (1 - sleeps),
+            sleep_s=wanted * step_s * sleeps,
+            step_s=step_s,
+            spread=draw.uniform(0, 0.5),
+            cpus=16.0,
+        )
+        course = tuned(workload, seconds=60, settle_s=30)
+        fewest = next(n for n in range(1, 20) if fixed_rate(workload, n) >= 0.98 / step_s)
+        kept += course.late_rate >= 0.95 / step_s
+        hardly_more += course.size.workers <= math.ceil(1.2 * fewest)
 
-    course = tuned(workload, seconds=60, settle_s=30)
-
-    fewest = next(n for n in range(1, 20) if fixed_rate(workload, n) >= 0.98 / step_s)
-    assert course.late_rate >= 0.95 / step_s, course
-    assert course.size.workers <= math.ceil(1.2 * fewest), course
+    assert kept >= 0.95 * SAMPLE
+    assert hardly_more >= 0.95 * SAMPLE
 
 
 @given(
