@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import io
 
-__all__ = ["read"]
+__all__ = ["UnheldFile", "read"]
 
 
-class _Unheld(io.FileIO):
+class UnheldFile(io.FileIO):
     """Closed without a word when it is dropped: an interrupt may come before `with` holds it."""
 
     def __del__(self) -> None:
@@ -23,5 +23,5 @@ def read(file: str) -> str:
     Raises:
         OSError: there is none, or it may not be read.
     """
-    with _Unheld(file) as opened:
+    with UnheldFile(file) as opened:
         return opened.readall().decode(errors="surrogateescape")

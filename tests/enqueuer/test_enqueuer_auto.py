@@ -12,10 +12,12 @@ import threading
 import time
 import warnings
 
+import drawn
 import numpy as np
 import pytest
+from drawn import Drawn
 
-from seqloader import OrderedEnqueuer, Sequence, TuningStep, WorkerLostWarning, batch_context
+from seqloader import OrderedEnqueuer, Sequence, TuningStep, WorkerLostWarning
 from seqloader.executors.process.consumer.schedule import Schedule
 from seqloader.executors.thread import ThreadExecutor
 from seqloader.run.tuning import budget, rule, tuner
@@ -23,12 +25,7 @@ from seqloader.run.tuning.facts import Size
 from seqloader.run.tuning.rule import Decision
 
 AUTO = {"workers": "auto"}
-POOLS = {
-    "spawn": {},
-    "zygote": {"start_method": "zygote"},
-    "fork": {"start_method": "fork"},
-    "thread": {"use_multiprocessing": False},
-}
+POOLS = {**drawn.POOLS, "zygote": {"start_method": "zygote"}}
 
 
 @pytest.fixture(autouse=True)
@@ -41,23 +38,6 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture(params=POOLS)
 def pool(request):
     return POOLS[request.param]
-
-
-class Drawn(Sequence):
-    """Batches of random numbers, which know how many epochs have ended."""
-
-    def __init__(self, length=24):
-        self.length = length
-        self.ended = 0
-
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, index):
-        return np.array([index, self.ended, batch_context().rng.integers(1 << 30)])
-
-    def on_epoch_end(self):
-        self.ended += 1
 
 
 class Sleeps(Sequence):

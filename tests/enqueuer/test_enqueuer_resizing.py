@@ -13,34 +13,13 @@ import warnings
 import numpy as np
 import psutil
 import pytest
+from drawn import POOLS, Drawn
 
-from seqloader import OrderedEnqueuer, Sequence, WorkerStartError, batch_context
+from seqloader import OrderedEnqueuer, Sequence, WorkerStartError
 from seqloader.errors import SeqloaderWarning
 from seqloader.executors.thread import ThreadExecutor
 
-POOLS = {
-    "spawn": {},
-    "fork": {"start_method": "fork"},
-    "thread": {"use_multiprocessing": False},
-}
 SIZES = (1, 4, 2, 3, 1, 2)
-
-
-class Drawn(Sequence):
-    """Batches of random numbers."""
-
-    def __init__(self, length=24):
-        self.length = length
-        self.ended = 0
-
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, index):
-        return np.array([index, self.ended, batch_context().rng.integers(1 << 30)])
-
-    def on_epoch_end(self):
-        self.ended += 1
 
 
 class DrawnByItself(Drawn):

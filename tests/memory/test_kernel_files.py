@@ -28,7 +28,7 @@ def test_file_that_an_interrupt_drops_is_closed_without_a_word(tmp_path):
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        dropped = kernel_files._Unheld(str(tmp_path / "short"))
+        dropped = kernel_files.UnheldFile(str(tmp_path / "short"))
         fd = dropped.fileno()
         del dropped
 

@@ -157,7 +157,7 @@ class ProcessExecutor:
         pool.open(place, state.fd, passed, state.modules, whole=first)
 
     def _make_zygote(self) -> Zygote | None:
-        if self._imported() in _KEPT_APART or not (self._zygotes and can_bear()):
+        if not (self._zygotes and can_bear()) or self._imported() in _KEPT_APART:
             return None
         # Not above: who does not use one need not wait for it.
         from seqloader.executors.process.consumer.zygote import Zygote

@@ -40,7 +40,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from seqloader.memory.headroom import available_bytes
-from seqloader.memory.kernel_files import read
+from seqloader.memory.kernel_files import UnheldFile, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -241,14 +241,7 @@ _OPEN: Final = functools.partial(os.open, mode=0o600)
 """In C from end to end: no interrupt comes between the descriptor and the file that has it."""
 
 
-class _File(io.FileIO):
-    """Closed without a word when it is dropped: an interrupt may come before `with` holds it."""
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def _open_locked(name: str, *, create: bool) -> _File:
+def _open_locked(name: str, *, create: bool) -> UnheldFile:
     """The file, locked until it is closed.
 
     Raises:
@@ -264,7 +257,7 @@ def _open_locked(name: str, *, create: bool) -> _File:
                 raise
             mode = "x+"
         with contextlib.suppress(FileExistsError):  # somebody else has made it meanwhile
-            file = _File(name, mode, opener=_OPEN)
+            file = UnheldFile(name, mode, opener=_OPEN)
             status = os.fstat(file.fileno())
             _check_ours(status, name)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
