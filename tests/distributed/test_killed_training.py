@@ -50,7 +50,7 @@ def numbers(batches):
 
 @pytest.mark.parametrize(
     ("kill_after", "then_on"),
-    [(1, 2), (5, 1), (10, 3), (16, 2)],
+    [(1, 2), (4, 1), (10, 3), (16, 2)],
     ids=["before-anything-was-saved", "then-on-one", "then-on-three", "then-on-two"],
 )
 def test_each_sample_is_read_once_before_the_kill_or_after_it(

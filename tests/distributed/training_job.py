@@ -16,7 +16,8 @@ __all__ = ["PROGRAM", "TrainingJob"]
 
 PROGRAM = Path(__file__).with_name("train.py")
 AHEAD = 1
-"""So many steps further a run may be when the kill arrives: it is killed while it moves."""
+"""So many steps further a run may be when the kill arrives: it is killed while it moves. It saves
+every third step: which one it has saved is certain only if that is not among these."""
 
 
 class TrainingJob:

@@ -265,12 +265,13 @@ def test_an_import_that_fails_in_the_zygote_fails_in_the_worker_who_says_so(modu
 
 def test_a_killed_zygote_costs_no_batch_and_its_workers_go_on(module, caplog):
     with caplog.at_level(logging.INFO, "seqloader"), numbered(module) as enqueuer:
+        while not all(worker.pid for worker in crew_of(enqueuer).workers.values()):
+            whole(enqueuer)
         iterator = iter(enqueuer)
         rows = [next(iterator)]
         os.kill(int(rows[0][2]), signal.SIGKILL)
         rows = whole([*rows, *iterator])
         for worker in crew_of(enqueuer).workers.values():
-            assert worker.pid  # it was born by then
             os.kill(worker.pid, signal.SIGKILL)
         with pytest.warns(WorkerLostWarning):
             later = after_deaths(enqueuer, 2)

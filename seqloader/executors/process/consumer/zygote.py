@@ -233,7 +233,8 @@ class Zygote:
         while self._is_readable(deadline - time.monotonic()):
             answer = self._receive()
             if answer is None:
-                break
+                self.give_up("it has ended")
+                return None
             if answer.serial == serial:
                 status, peak = answer.facts
                 return None if status < 0 else (status, peak)
