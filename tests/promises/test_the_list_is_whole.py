@@ -11,7 +11,7 @@ from private_names import Use, foreign_private_names
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs/architecture/beyond-promises.md"
-TESTS: Final = Path(__file__).with_name("test_what_we_rely_on.py")
+TESTS: Final = sorted(Path(__file__).parent.glob("test_what_we_rely_on_*.py"))
 
 
 class Line(NamedTuple):
@@ -50,7 +50,8 @@ def test_every_private_name_that_is_taken_from_elsewhere_is_listed():
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.what)
 def test_what_is_listed_is_used_there_and_has_its_tests(line):
-    defined = set(re.findall(r"^def (test_\w+)", TESTS.read_text(encoding="utf-8"), re.MULTILINE))
+    tests = "".join(path.read_text(encoding="utf-8") for path in TESTS)
+    defined = set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))
 
     for file in line.names(line.used_in):
         text = (ROOT / file).read_text(encoding="utf-8")
