@@ -70,7 +70,7 @@ def test_readme_gives_the_test_command_that_ci_runs():
 
     assert command == (
         'python3 -m venv .venv && .venv/bin/pip install -q -e ".[test]" '
-        "&& .venv/bin/python -m pytest\n"
+        "&& .venv/bin/python -m pytest -n 2\n"
     )
 
 

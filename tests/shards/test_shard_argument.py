@@ -70,7 +70,7 @@ def test_numbers_that_do_not_fit_are_refused_with_those_that_would(given, said):
         ({"id": 0, "count": 2}, "not {'id': 0, 'count': 2}"),
         (np.array([0, 2]), "not array([0, 2])"),
         (Shard(False, True + 1), "not (False, 2)"),
-        (object(), "not <object object"),
+        pytest.param(object(), "not <object object", id="an object"),
     ],
     ids=repr,
 )
