@@ -17,6 +17,7 @@ import pytest
 
 from seqloader import OrderedEnqueuer, Sequence, shared_empty
 from seqloader.errors import WorkerLostWarning, WorkerStartError
+from seqloader.executors.process.consumer import zygote
 from seqloader.executors.process.wire.births import Message
 from seqloader.executors.process.wire.settings import WorkerSettings
 
@@ -66,6 +67,12 @@ def numbered(write, source=NUMBERED, **options):
     """A running enqueuer of a module that was written for it."""
     with make(importlib.import_module(write(source)).Numbered(), **options) as enqueuer:
         yield enqueuer
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """However slow the machine is: who waits for a zygote does not give it up."""
+    monkeypatch.setattr(zygote, "_ANSWER_S", 50.0)
 
 
 @pytest.fixture
@@ -293,8 +300,6 @@ def test_a_zygote_that_ends_in_an_import_costs_nothing_but_time(module, how):
 
 
 def test_a_stopped_zygote_is_given_up(module, monkeypatch):
-    from seqloader.executors.process.consumer import zygote
-
     monkeypatch.setattr(zygote, "_ANSWER_S", 0.2)
     with numbered(module) as enqueuer:
         [row, *_] = whole(enqueuer)
