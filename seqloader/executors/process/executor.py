@@ -225,6 +225,14 @@ class ProcessExecutor:
         else:
             self._replace_workers()
 
+    def runs_ahead(self) -> bool:
+        """Whether the state is the workers' own, so that a coming epoch may be computed with it."""
+        state, pool = self._state, self._running()
+        # What `load` and `discard` do at each turn else: neither is called while it runs ahead.
+        self._reclaim()
+        pool.crew.schedule.watch_memory()
+        return state is not None and state.is_private
+
     def resize(self, workers: int, tickets_ahead: int) -> None:
         """Start others beside those at work, or let those too many leave after their batch."""
         self.workers, self._tickets_ahead = workers, tickets_ahead

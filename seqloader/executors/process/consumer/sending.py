@@ -59,6 +59,9 @@ class Pickled(NamedTuple):
     shared: list[SharedMemory]
     modules: frozenset[str]
     """What has to be imported to load it."""
+    is_private: bool
+    """Whether it refers to nothing that this process may change once it is sent: no shared memory,
+    no file that is mapped for writing, no object of multiprocessing."""
 
 
 def pickle_state(
@@ -157,6 +160,7 @@ class _State:
         self.blind_to = blind_to
         self._arrays: list[NDArray[Any]] = []
         """Whose memory is sent, so far. Kept alive: no other array gets their addresses."""
+        self.is_private = True
         self._views = False
         """Whether one of them may lie in memory of another."""
 
@@ -167,7 +171,8 @@ class _State:
         pickler.dump(obj)
         data = np.frombuffer(head.getbuffer(), np.uint8)
         shared = list(self._shared)
-        return Pickled(data, self._buffers, self._externals, shared, pickler.modules())
+        private = self.is_private and not shared
+        return Pickled(data, self._buffers, self._externals, shared, pickler.modules(), private)
 
     def find_regions(self) -> Regions:
         """The regions that arrays pickled here share: to be pickled again with them."""
@@ -201,8 +206,13 @@ class _State:
         """Reduce arrays to what the worker can map."""
         if isinstance(obj, np.ndarray):
             return self._reduce_array(obj)
+        if type(obj).__module__.startswith("multiprocessing"):
+            self.is_private = False
         reduced = reduce_shared(obj)
-        return self._reduce_tensor(obj) if reduced is NotImplemented else reduced
+        if reduced is NotImplemented:
+            return self._reduce_tensor(obj)
+        self.is_private = False
+        return reduced
 
     def _reduce_array(self, array: NDArray[Any]) -> Any:
         cls = type(array)
@@ -215,6 +225,7 @@ class _State:
             return with_attributes(array, reduce_view(array, memory))
         file_map = file_map_of(array, self._file_maps)
         if file_map is not None:
+            self.is_private = self.is_private and file_map.mode == "r"
             return reduce_view(array, file_map)
         region = self._region_of(array)
         if isinstance(array, np.memmap):
