@@ -105,6 +105,7 @@ class Ahead:
         Sequence as it is, which may change at the next turn if it is not `is_still`."""
         epoch = self._make(plan, cursor)
         self._say_unsaid(epoch)
+        self._bound = {}  # it would keep alive what was bound before
         if is_still and self._may_follow(epoch):
             epoch.ahead = self
             self._bound = bindings(self._subject.sequence)
@@ -215,6 +216,7 @@ class Ahead:
     def close(self) -> None:
         """The executor has stopped."""
         self.forget()
+        self._bound = {}
         self.unsaid.clear()
         self._disagreements.forget()
         self.whole = -1

@@ -176,6 +176,8 @@ class Epochs:
             return False
         if not self._ahead or not self._subject.is_still():
             return False
+        if epoch.sequence is not self._subject.sequence:  # whose hook may be there by now
+            return False
         epoch.fill()  # there is room where its last batch was
         return True
 

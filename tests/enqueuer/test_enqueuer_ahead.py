@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from functools import partial
 
 import numpy as np
 import pytest
@@ -218,11 +219,30 @@ def mapped_for_writing(folder):
     return np.memmap(folder / "mapped", np.uint8, "w+", shape=8)
 
 
+def is_kept(held, slot):
+    """A `worker_init`."""
+
+
 @pytest.mark.parametrize("held", [shared, end_of_a_pipe, mapped_for_writing])
 def test_what_workers_see_at_once_is_not_computed_with_before_its_epoch(at_the_end, tmp_path, held):
     enqueuer = at_the_end(Holding(tmp_path, held(tmp_path)))
 
     assert enqueuer.stats().in_flight == 0
+
+
+def test_what_worker_init_shares_with_the_consumer_is_not_computed_with_before_its_epoch(
+    at_the_end, tmp_path
+):
+    end = multiprocessing.Pipe()[0]
+    enqueuer = at_the_end(Told(tmp_path), worker_init=partial(is_kept, end))
+
+    assert enqueuer.stats().in_flight == 0
+
+
+def test_a_worker_init_that_shares_nothing_is_no_obstacle(at_the_end, tmp_path):
+    enqueuer = at_the_end(Told(tmp_path), worker_init=partial(is_kept, "a name"))
+
+    assert enqueuer.stats().in_flight == 6
 
 
 def test_a_file_that_is_mapped_for_reading_is_no_obstacle(at_the_end, tmp_path):

@@ -19,7 +19,7 @@ import numpy as np
 
 from seqloader import Sequence
 
-IN_CONSUMER = os.environ.setdefault("CONSUMER_OF_THE_TEST", str(os.getpid())) == str(os.getpid())
+IN_CONSUMER = os.environ.setdefault("CONSUMER_OF_ORPHANS", str(os.getpid())) == str(os.getpid())
 
 
 class Plain(Sequence):

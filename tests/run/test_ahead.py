@@ -65,6 +65,9 @@ def test_an_attribute_that_is_added_removed_or_bound_anew_is_a_change(before):
     assert not BASIS._replace(bound=now).holds(BASIS._replace(bound=before))
 
 
+FATES = ["computed"] * 6 + ["raised", "lost"]
+
+
 class Changing(Sequence[Any]):
     """Batches are what they were computed from. No hook, until one is set on the instance."""
 
@@ -90,12 +93,15 @@ class Batch:
     def __init__(self, ticket: Ticket, state: Any) -> None:
         self.ticket = ticket
         self._state = state
+        self._is_left = True
 
     def open(self) -> Any:
+        self.discard()
         return self.ticket.epoch, self.ticket.position, self.ticket.index, self._state
 
     def discard(self) -> None:
-        pass
+        assert self._is_left, "opened or discarded twice"
+        self._is_left = False
 
 
 class Copying:
@@ -106,10 +112,11 @@ class Copying:
     def __init__(self, seed: int, *, always: bool = False) -> None:
         self._choice = random.Random(seed)
         self.always = always
-        """Whether it runs ahead at every epoch."""
+        """Whether it runs ahead at every epoch, and computes whatever it is given."""
         self.queue: list[Ticket] = []
         self.answers: list[Any] = []
         self.state: Any = None
+        self._sequence: Any = None
         self._bound: Any = None
         self.batches = 0
         """How many were computed."""
@@ -119,14 +126,15 @@ class Copying:
 
     def _take(self, sequence: Any) -> None:
         self.state = (sequence.value, sequence.cell[0])
-        self._bound = bindings(sequence)
+        self._sequence, self._bound = sequence, bindings(sequence)
 
     def runs_ahead(self) -> bool:
         return self.always or self._choice.random() < 0.8
 
     def load(self, sequence: Any, *, in_place: bool) -> None:
         assert not self.queue and not self.answers, "sent while batches are computed"
-        if in_place or not same_bindings(self._bound, bindings(sequence)):
+        is_known = sequence is self._sequence and same_bindings(self._bound, bindings(sequence))
+        if in_place or not is_known:
             self._take(sequence)
 
     def submit(self, ticket: Ticket) -> None:
@@ -135,9 +143,8 @@ class Copying:
     def compute(self, count: int) -> None:
         for _ in range(min(count, len(self.queue))):
             ticket = self.queue.pop(self._choice.randrange(len(self.queue)))
-            fate = (
-                "computed" if ticket.attempt else self._choice.choice(["computed"] * 6 + ["r", "l"])
-            )
+            fates = ["computed"] if ticket.attempt or self.always else FATES
+            fate = self._choice.choice(fates)
             if fate == "raised":
                 self.answers.append(Raised(ticket, 0, ValueError("no")))
             elif fate == "lost":
@@ -183,7 +190,8 @@ class Copying:
 
 CHANGES = [
     *("bind_anew", "change_in_place", "refresh", "turn_shuffle", "add_or_remove_a_hook"),
-    *("save_and_load", "skip_the_second_batch_of_the_coming_epoch"),
+    *("save_and_load", "skip_the_second_batch_of_the_coming_epoch", "use_another"),
+    "add_a_hook_and_use_another",
 ]
 
 
@@ -208,10 +216,12 @@ class Runs(RuleBasedStateMachine):
         self.iterator: Any = None
         self.cursor = Cursor()
         self.expected: list[Any] = []
+        self.taken = 0
+        """Batches that were delivered."""
         self.is_sent_anew = False
         self.state = (0, 0)
         """What the workers were last sent."""
-        self.bound = bindings(self.sequence)
+        self.bound, self.sent = bindings(self.sequence), self.sequence
         self.begin()
         self.turn_with_a_change("", 0)  # only then others are computed ahead
 
@@ -240,10 +250,12 @@ class Runs(RuleBasedStateMachine):
     def _send(self) -> None:
         """What an epoch that begins has the workers know."""
         hooks = "on_epoch_end" in vars(self.sequence)
-        changed = not same_bindings(self.bound, bindings(self.sequence))
+        changed = self.sent is not self.sequence or not same_bindings(
+            self.bound, bindings(self.sequence)
+        )
         if hooks or changed or self.is_sent_anew:
             self.state = (self.sequence.value, self.sequence.cell[0])
-            self.bound = bindings(self.sequence)
+            self.bound, self.sent = bindings(self.sequence), self.sequence
         self.is_sent_anew = False
 
     def _end(self) -> None:
@@ -260,6 +272,12 @@ class Runs(RuleBasedStateMachine):
             if batch is None:
                 self._end()
                 return
+            self.taken += 1
+
+    @precondition(is_under_way)
+    @rule()
+    def ask_whether_there_is_another(self) -> None:
+        assert self.iterator.has_next() == bool(self.expected)
 
     @precondition(is_under_way)
     @rule(change=st.sampled_from(["", *CHANGES]), computed=st.integers(0, 6))
@@ -324,6 +342,20 @@ class Runs(RuleBasedStateMachine):
     def _hook(self) -> None:
         assert not self.executor.queue and not self.executor.answers, "computed during a hook"
 
+    @rule()
+    def use_another(self) -> None:
+        """From the next epoch on; the hook of the one before runs at its end."""
+        if self.iterator is not None or not self.cursor.position:
+            lengths = self.sequence.lengths
+            self.sequence = self.enqueuer.sequence = Changing()
+            self.sequence.value, self.sequence.lengths = 5000 + self.taken, lengths
+
+    @rule()
+    def add_a_hook_and_use_another(self) -> None:
+        if "on_epoch_end" not in vars(self.sequence):
+            self.add_or_remove_a_hook()
+        self.use_another()
+
     @rule(workers=st.integers(1, 4))
     def resize(self, workers: int) -> None:
         if workers <= self.limit:
@@ -361,7 +393,9 @@ class Runs(RuleBasedStateMachine):
         if not hasattr(self, "enqueuer"):
             return
         self.enqueuer._run.check()
-        assert self.enqueuer.stats().in_flight <= self.limit + 1
+        stats = self.enqueuer.stats()
+        assert stats.in_flight <= self.limit + 1
+        assert (stats.delivered, stats.skipped) == (self.taken, 0)
         assert len(self.executor.queue) + len(self.executor.answers) <= self.limit + 1
 
     def teardown(self) -> None:
