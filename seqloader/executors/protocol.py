@@ -25,6 +25,9 @@ Rules
         short.
     R8  One that tells what its workers use is `Measured`: then "auto" knows whether they wait for
         CPUs or for something else.
+    R9  An executor whose workers compute with a state of their own, which nothing that becomes of
+        the consumer's Sequence after `load` can change, may have `RunsAhead`. It is then given
+        tickets of coming epochs before those of this one are all answered.
 """
 
 from __future__ import annotations
@@ -41,7 +44,16 @@ if TYPE_CHECKING:
     from seqloader.randomness.seeding import Seeding
     from seqloader.tickets import Death, Outcome, Shortage, Ticket
 
-__all__ = ["Executor", "Measured", "Resizable", "SharesGenerators", "takes_turns", "turn_of"]
+__all__ = [
+    "Executor",
+    "Measured",
+    "Resizable",
+    "RunsAhead",
+    "SharesGenerators",
+    "runs_ahead",
+    "takes_turns",
+    "turn_of",
+]
 
 
 @runtime_checkable
@@ -134,6 +146,23 @@ class Measured(Protocol):
     def usage(self) -> Mapping[int, Usage | None]:
         """Of each worker that has started and stays, by a number that no other worker has had:
         what it uses; None where the system does not say."""
+
+
+@runtime_checkable
+class RunsAhead(Protocol):
+    """What rule R9 is about. An executor that it is not about lacks the method."""
+
+    def runs_ahead(self) -> bool:
+        """Whether tickets of a coming epoch may be submitted now. Asked once for each such epoch.
+
+        False where the state that was loaded refers to what the consumer may change: memory that is
+        shared, a file that is mapped for writing.
+        """
+
+
+def runs_ahead(executor: Any) -> bool:
+    """Whether it takes tickets of a coming epoch now (R9)."""
+    return hasattr(executor, "runs_ahead") and bool(executor.runs_ahead())
 
 
 def takes_turns(executor: Any) -> bool:

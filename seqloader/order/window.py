@@ -20,9 +20,12 @@ Rules
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from seqloader.order.ranges import Ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Window"]
 
@@ -99,6 +102,22 @@ class Window(Generic[Answer]):
         if self.largest_bytes is None:
             return False
         return (ahead + 1) * self.largest_bytes <= self._byte_limit
+
+    def leaves_room(self, later: Iterable[Window[Answer]]) -> bool:
+        """Whether a position of a later epoch may be issued: all of this one are, and those ahead
+        of it and of the `later` ones stay within its limits together (R1, R2)."""
+        if self.next != self.end:
+            return False
+        ahead, largest = self.ahead, self.largest_bytes
+        for other in later:
+            ahead += other.ahead
+            if other.largest_bytes is not None and other.largest_bytes > (largest or 0):
+                largest = other.largest_bytes
+        if ahead >= self._limit + self.wanted:
+            return False
+        if self._byte_limit is None:
+            return True
+        return largest is not None and (ahead + 1) * largest <= self._byte_limit
 
     def issue(self) -> int:
         """Take the next position to be requested. `may_issue` has said yes."""

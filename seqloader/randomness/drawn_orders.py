@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from seqloader.randomness.seeding import Seeding
 
-__all__ = ["count_batches_seen", "draw_orders", "forget_orders", "seeded_iterators"]
+__all__ = ["count_batches_seen", "draw_orders", "draws_orders", "forget_orders", "seeded_iterators"]
 
 _SHORT: Final = 16
 
@@ -38,6 +38,11 @@ def draw_orders(sequence: Any, seeding: Seeding, epoch: int, *, begins: bool) ->
         missing = getattr(iterator, "index_array", None) is None
         if missing or (begins and getattr(iterator, "seed", None) is not None):
             _draw(iterator, seeding, epoch)
+
+
+def draws_orders(sequence: Any) -> bool:
+    """Whether there are iterators in `sequence` that draw orders."""
+    return any(True for _ in _iterators(sequence))
 
 
 def forget_orders(sequence: Any) -> None:

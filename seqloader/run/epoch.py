@@ -11,7 +11,7 @@ import contextlib
 import gc
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from seqloader.errors import SeqloaderWarning, WorkerLostWarning
 from seqloader.executors.diagnostics import diagnostics_of
@@ -33,6 +33,16 @@ __all__ = ["Epoch"]
 
 INDICES_AT_ONCE = 64
 """Indices of the plan are computed in runs: a shuffled one costs little more than a single."""
+
+
+class Later(Protocol):
+    """What an epoch asks of those after it."""
+
+    def fill(self, under_way: Epoch) -> None:
+        """Issue tickets as far as the window of the epoch under way leaves room."""
+
+    def of(self, number: int) -> Epoch | None:
+        """The epoch of that number, if it is computed ahead."""
 
 
 class Epoch:
@@ -68,6 +78,8 @@ class Epoch:
         """Batches handed over; None batches do not count. Those before the start do."""
         self.warnings: deque[Warning] = deque()
         """To be issued where an exception can lose nothing: a filter may turn them into errors."""
+        self.ahead: Later | None = None
+        """The epochs after this one, where they are computed before they begin."""
         self._executor = executor
         self._options = options
         self.counters = counters
@@ -133,6 +145,14 @@ class Epoch:
         while window.may_issue():
             position = window.issue()
             submit(Ticket(epoch, position, self._index(position), 0, position >= real))
+        if self.ahead is not None and window.next == window.end:
+            self.ahead.fill(self)
+
+    def issue(self) -> None:
+        """Issue one ticket, the next, before this epoch begins."""
+        position = self.window.issue()
+        ticket = Ticket(self.number, position, self._index(position), 0, position >= self._real)
+        self._executor.submit(ticket)
 
     def resize(self, limit: int) -> None:
         """So many batches ahead from now on."""
@@ -184,16 +204,20 @@ class Epoch:
 
     def _take_in(self, outcome: Outcome | Death | Shortage | Noticed) -> None:
         if not isinstance(outcome, tuple):  # the others are: the commonest is told apart first
-            self.counters.busy_s[outcome.slot] += outcome.busy_s
             ticket = outcome.ticket
-            if ticket.epoch != self.number or not self.window.arrive(
-                ticket.position, outcome, outcome.nbytes
-            ):
+            if ticket.epoch != self.number:
+                self._take_in_elsewhere(outcome)
+                return
+            self.counters.busy_s[outcome.slot] += outcome.busy_s
+            if not self.window.arrive(ticket.position, outcome, outcome.nbytes):
                 outcome.discard()
-        elif isinstance(outcome, Raised):
-            self._note_raised(outcome)
-        elif isinstance(outcome, Lost):
-            self._note_lost(outcome)
+        elif isinstance(outcome, (Raised, Lost)):
+            if outcome.ticket.epoch != self.number:
+                self._take_in_elsewhere(outcome)
+            elif isinstance(outcome, Raised):
+                self._note_raised(outcome)
+            else:
+                self._note_lost(outcome)
         elif isinstance(outcome, Noticed):
             if self._disagreements.take(outcome):
                 text = messages.drawn_warning(outcome.name)
@@ -202,6 +226,20 @@ class Epoch:
             self.warnings.append(WorkerLostWarning(messages.shortage_warning(outcome)))
         else:
             self._note_death(None, outcome, again=False)
+
+    def _take_in_elsewhere(self, outcome: Outcome) -> None:
+        """It is of an epoch that is computed ahead; or of one that is over, where a batch was
+        skipped while it was computed."""
+        number = outcome.ticket.epoch
+        epoch = None if self.ahead is None else self.ahead.of(number)
+        if epoch is not None:
+            epoch._take_in(outcome)
+        elif isinstance(outcome, Lost):
+            self._note_death(outcome.ticket, outcome.death, again=False)
+        else:
+            self.counters.busy_s[outcome.slot] += outcome.busy_s
+            if not isinstance(outcome, Raised):
+                outcome.discard()
 
     def _note_raised(self, raised: Raised) -> None:
         self.counters.busy_s[raised.slot] += raised.busy_s

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from seqloader.errors import SeqloaderWarning, SlowBatchWarning
 from seqloader.executors.diagnostics import diagnostics_of
 from seqloader.executors.protocol import takes_turns
-from seqloader.randomness.drawn_values import Disagreements
 from seqloader.run import messages
+from seqloader.run.ahead import Ahead
 from seqloader.run.epoch import Epoch
 from seqloader.run.our_shard import check_same_shard
 from seqloader.run.own_stop import OwnStop
@@ -59,16 +59,28 @@ class Epochs:
         self._due: Epoch | None = None
         """Not under way any more, and its hook is about to be run by `stop()`."""
         self._warned_turns = False
-        self._disagreements = Disagreements()
+        self._ahead = Ahead(subject, session)
 
     @property
     def options(self) -> Options:
         """Those of the subject."""
         return self._subject.options
 
+    @property
+    def in_flight(self) -> int:
+        """Batches issued and not handed over. Any thread."""
+        epoch = self.epoch
+        return self._ahead.in_flight + (0 if epoch is None else epoch.window.ahead)
+
+    @property
+    def are_computing(self) -> bool:
+        """Whether something of them is issued, or may be."""
+        return self.epoch is not None or bool(self._ahead)
+
     def check(self) -> None:
         """Assert what holds between any two calls that tear nothing."""
         epoch, place = self.epoch, self._subject.place
+        self._ahead.check(epoch)
         if epoch is not None:
             epoch.check()
             assert self._session.executor is not None, "an epoch is under way, without an executor"
@@ -92,6 +104,8 @@ class Epochs:
         self._due = None
         store, sequence = subject.store, subject.sequence
         try:
+            if self._ahead and not subject.is_still():
+                self._throw_ahead_away()  # before a hook that was not there before
             store.beginning(sequence)
             number = subject.number
             has_begin = subject.run_hook("on_epoch_begin", sequence, number)
@@ -100,26 +114,21 @@ class Epochs:
             if session.stopping:
                 raise self.own_stop.while_beginning(number)
             plan, cursor = planned_at(subject.place, count, subject.shuffle, subject.options)
-            in_place = has_begin or subject.may_have_changed()
-            executor.load(subject.sequence, in_place=in_place)
-            epoch = Epoch(
-                plan,
-                executor,
-                subject.options,
-                self.counters,
-                limit=session.max_queue_size,
-                sequence=subject.sequence,
-                start=cursor.position,
-                skips=cursor.skipped.get(number),
-                disagreements=self._disagreements,
-            )
+            epoch = self._ahead.take(plan, cursor) if self._ahead else None
+            if epoch is None:
+                if self._ahead:
+                    self._throw_ahead_away()
+                in_place = has_begin or subject.may_have_changed()
+                executor.load(subject.sequence, in_place=in_place)
+                epoch = self._ahead.make(plan, cursor, is_still=not in_place)
             if fill:
                 epoch.fill()
             if not self._warned_turns and takes_turns(executor):
                 self._warned_turns = True
                 epoch.warnings.append(SeqloaderWarning(messages.turns_warning()))
             # After `load`: the workers compute with what the Sequence was when the epoch began.
-            subject.must_refresh = store.begun(cursor, plan, epoch.handovers, subject.sequence)
+            changed = store.begun(cursor, epoch.plan, epoch.handovers, subject.sequence)
+            subject.must_refresh = changed
             self.epoch = epoch
         except BaseException:
             try:
@@ -129,6 +138,11 @@ class Epochs:
             raise
         session.done()
         return epoch
+
+    def _throw_ahead_away(self) -> None:
+        """What was planned ahead does not hold."""
+        self._ahead.note_miss()
+        self.stop_computing(None)
 
     # --- the end --------------------------------------------------------------------------
 
@@ -140,7 +154,8 @@ class Epochs:
         session.step()
         try:
             self._note_end(epoch)
-            self.stop_computing(epoch)
+            if not self._goes_on(epoch):
+                self.stop_computing(epoch)
             has_hook = epoch.has_hook_due
             self.take_away(epoch)  # before the hook: an epoch ends once, also if it raises
             if has_hook and not session.stopping:
@@ -154,6 +169,17 @@ class Epochs:
             session.give_way()
             if epoch.state is not EpochState.COMPLETE:
                 raise self.own_stop.cutting(epoch.number)
+
+    def _goes_on(self, epoch: Epoch) -> bool:
+        """Whether what is computed is that of coming epochs, and may be (R15)."""
+        if epoch.state is not EpochState.COMPLETE or epoch.window.ahead or self._session.stopping:
+            return False
+        if not self._ahead or not self._subject.is_still():
+            return False
+        if epoch.sequence is not self._subject.sequence:  # whose hook may be there by now
+            return False
+        epoch.fill()  # there is room where its last batch was
+        return True
 
     def end_if_delivered(self) -> None:
         """If the last batch of the epoch under way was handed out, end it."""
@@ -184,17 +210,21 @@ class Epochs:
         # An epoch that goes on with other shards begins at `first`; every endless one does.
         return place.next.position > 0 or (place.next.first > 0 and isinstance(place.length, int))
 
-    def stop_computing(self, epoch: Epoch) -> None:
-        """Throw away what was computed ahead, and wait until nothing is being computed."""
+    def stop_computing(self, epoch: Epoch | None) -> None:
+        """Throw away what was computed of the epoch under way, and of those after it, and wait
+        until nothing is being computed."""
         session = self._session
         executor = session.executor
         assert executor is not None
-        epoch.discard()
+        number = self._subject.number if epoch is None else epoch.number
+        if epoch is not None:
+            epoch.discard()
+        self._ahead.forget()
         if not executor.discard(self.patience_s):
             busy = diagnostics_of(executor).busy()
             options = self.options
             hint = messages.limit_hint(options.executor, session.workers, options.timeout_s)
-            text = messages.stuck_warning(epoch.number, self.patience_s, busy, hint)
+            text = messages.stuck_warning(number, self.patience_s, busy, hint)
             messages.issue(SlowBatchWarning(text))
             executor.discard()
 
@@ -213,6 +243,7 @@ class Epochs:
         self._subject.store.ended(first)
         if epoch.is_delivered and epoch.state is EpochState.ASKED:
             epoch.becomes("complete")
+            self._ahead.whole = epoch.number
             self.empty_epochs = 0 if epoch.served else self.empty_epochs + 1
 
     # --- what happens to the session ------------------------------------------------------
@@ -220,12 +251,14 @@ class Epochs:
     def resume(self) -> None:
         """The executor was reset: issue again what was not handed over."""
         epoch = self.epoch
+        self._ahead.forget()
         if epoch is not None:
             epoch.restart(self._subject.place.cursor.skipped.get(epoch.number))
             epoch.fill()
 
     def resized(self) -> None:
         """The executor has another number of workers, and the session another queue."""
+        self._ahead.resize(self._session.max_queue_size)
         if self.epoch is not None:
             self.epoch.resize(self._session.max_queue_size)
 
@@ -237,13 +270,13 @@ class Epochs:
 
     def forget(self) -> None:
         """The executor has stopped: nothing is under way any more."""
+        self._ahead.close()
         epoch = self.epoch
         if epoch is not None:
             self._note_end(epoch)
             epoch.window.arrived.clear()  # whoever keeps the iterator keeps no memory
             self.take_away(epoch)
         self.stream = None
-        self._disagreements.forget()
         if self._due is None:
             self._subject.store.settle()
 

@@ -72,8 +72,13 @@ class Relocatable(UnderWay, Protocol):
     stream: object
     empty_epochs: int
 
-    def stop_computing(self, epoch: Epoch) -> None:
-        """Throw away what was computed ahead, and wait until nothing is being computed."""
+    @property
+    def are_computing(self) -> bool:
+        """Whether something of them is issued, or may be."""
+
+    def stop_computing(self, epoch: Epoch | None) -> None:
+        """Throw away what was computed of the epoch under way, and of those after it, and wait
+        until nothing is being computed."""
 
     def take_away(self, epoch: Epoch) -> None:
         """It is not under way any more."""

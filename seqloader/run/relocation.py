@@ -35,7 +35,7 @@ class Relocation:
         """The judgement, while nothing is computed; where it is an error, all goes on as before."""
         epochs, session = self._epochs, self._session
         epoch = epochs.epoch
-        if epoch is None or session.stopping:
+        if session.stopping or not epochs.are_computing:
             return judge()
         session.step()
         epochs.stop_computing(epoch)
@@ -45,7 +45,8 @@ class Relocation:
             if undo is not None:
                 undo()
             if epochs.epoch is epoch:
-                epoch.fill()
+                if epoch is not None:
+                    epoch.fill()
                 session.done()
             raise
 

@@ -48,9 +48,9 @@ class Run:
 
     def stats(self) -> Stats:
         """A snapshot. Takes no lock: any thread, any time."""
-        epoch, executor = self.epochs.epoch, self.session.executor
+        executor = self.session.executor
         return self.subject.counters.snapshot(
-            in_flight=0 if epoch is None else epoch.window.ahead,
+            in_flight=self.epochs.in_flight,
             held_bytes=diagnostics_of(executor).held_bytes(),
         )
 

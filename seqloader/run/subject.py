@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import ResumeError
 from seqloader.order import Cursor
-from seqloader.randomness.drawn_orders import draw_orders
+from seqloader.randomness.drawn_orders import draw_orders, draws_orders
 from seqloader.randomness.seeding import Seeding
 from seqloader.run.our_shard import options_now, settled
 from seqloader.run.resume.place import Place, PlaceStore
@@ -80,6 +80,17 @@ class Subject:
         """Whether the Sequence may not be what the workers have, although nothing was bound anew in
         it and no `on_epoch_begin` has run."""
         return self.must_refresh or overrides_hook(self.sequence, "on_epoch_end")
+
+    def is_still(self) -> bool:
+        """Whether nothing of it changes at the turn of an epoch, unless attributes are bound anew:
+        no hook runs, no order is drawn, and nobody has said that it was changed."""
+        sequence = self.sequence
+        return not (
+            self.must_refresh
+            or overrides_hook(sequence, "on_epoch_begin")
+            or overrides_hook(sequence, "on_epoch_end")
+            or draws_orders(sequence)
+        )
 
     def run_hook(self, name: str, sequence: Any, epoch: int) -> bool:
         """Run a hook of a Sequence (the one that this epoch began with) under its random numbers.

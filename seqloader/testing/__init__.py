@@ -10,8 +10,9 @@ Whoever writes an executor inherits them (pytest finds the tests by the class's 
         def make_executor(self):
             return MyExecutor(workers=2)
 
-`DiagnosticsConformance` is inherited in the same way, for an executor that has `Diagnostics`, and
-`ResizableConformance` for one that is `Resizable`.
+`DiagnosticsConformance` is inherited in the same way, for an executor that has `Diagnostics`,
+`ResizableConformance` for one that is `Resizable`, and `RunsAheadConformance` for one that
+`RunsAhead`.
 
 Nothing here waits for luck: batches that must not be done yet wait at a `Gate`, a folder that all
 processes see, and every call that could hang is made within a deadline, after which the test fails
@@ -20,6 +21,7 @@ and shows what each thread was doing.
 
 from __future__ import annotations
 
+from seqloader.testing.ahead import RunsAheadConformance
 from seqloader.testing.answers import AnswerRules
 from seqloader.testing.deadline import DEADLINE_S, collect, open_all, tickets, within
 from seqloader.testing.diagnostics import DiagnosticsConformance
@@ -33,6 +35,7 @@ __all__ = [
     "ExecutorConformance",
     "Gate",
     "ResizableConformance",
+    "RunsAheadConformance",
     "collect",
     "open_all",
     "tickets",

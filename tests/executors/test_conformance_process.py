@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from seqloader.executors.process.executor import ProcessExecutor
-from seqloader.testing import DiagnosticsConformance, ExecutorConformance, ResizableConformance
+from seqloader.testing import (
+    DiagnosticsConformance,
+    ExecutorConformance,
+    ResizableConformance,
+    RunsAheadConformance,
+)
 
 AHEAD = 5_000
 """As many tickets as a test of the suite submits before it collects."""
 
 
-class TestProcessExecutor(ExecutorConformance, DiagnosticsConformance, ResizableConformance):
+class TestProcessExecutor(
+    ExecutorConformance, DiagnosticsConformance, ResizableConformance, RunsAheadConformance
+):
     def make_executor(self):
         return ProcessExecutor(2, tickets_ahead=AHEAD)
 
@@ -27,7 +34,7 @@ class TestProcessExecutorThatForks(
 
 
 class TestProcessExecutorOfAZygote(
-    ExecutorConformance, DiagnosticsConformance, ResizableConformance
+    ExecutorConformance, DiagnosticsConformance, ResizableConformance, RunsAheadConformance
 ):
     def make_executor(self):
         return ProcessExecutor(2, tickets_ahead=AHEAD, start_method="zygote")

@@ -9,7 +9,7 @@ from seqloader import OrderedEnqueuer, Sequence
 from seqloader.executors.diagnostics import Diagnostics, diagnostics_of
 from seqloader.executors.inline import InlineExecutor
 from seqloader.executors.process.executor import ProcessExecutor
-from seqloader.executors.protocol import Executor, SharesGenerators, turn_of
+from seqloader.executors.protocol import Executor, RunsAhead, SharesGenerators, turn_of
 from seqloader.executors.thread import ThreadExecutor
 from seqloader.tickets import Ticket
 
@@ -46,20 +46,21 @@ class Weighing(InlineExecutor, Diagnostics):
 
 
 @pytest.mark.parametrize(
-    ("executor", "tells", "shares"),
+    ("executor", "tells", "shares", "ahead"),
     [
-        (InlineExecutor(), False, False),
-        (ThreadExecutor(1), True, True),
-        (ProcessExecutor(1, tickets_ahead=1), True, False),
-        (Dutiful(), False, False),
-        (Weighing(), True, False),
+        (InlineExecutor(), False, False, False),
+        (ThreadExecutor(1), True, True, False),
+        (ProcessExecutor(1, tickets_ahead=1), True, False, True),
+        (Dutiful(), False, False, False),
+        (Weighing(), True, False, False),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_each_executor_has_what_it_says_it_has(executor, tells, shares):
+def test_each_executor_has_what_it_says_it_has(executor, tells, shares, ahead):
     assert isinstance(executor, Executor)
     assert isinstance(executor, Diagnostics) == tells
     assert isinstance(executor, SharesGenerators) == shares
+    assert isinstance(executor, RunsAhead) == ahead
 
 
 @pytest.mark.parametrize("executor", [None, Dutiful()], ids=["none", "dutiful"])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from arrivals import Arrival
 
-__all__ = ["LENGTH", "Changing", "Course", "Remains"]
+__all__ = ["LENGTH", "Changing", "Course", "Remains", "Still", "Turns"]
 
 LENGTH: Final = 4
 
@@ -39,6 +39,20 @@ class Changing(Sequence[Any]):
 
     def on_epoch_end(self) -> None:
         self.ended += 1
+
+
+class Still(Sequence[Any]):
+    """The same without a hook: it changes only where `ended` is bound anew."""
+
+    def __init__(self, length: int = LENGTH) -> None:
+        self.length = length
+        self.ended = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int, /) -> Any:
+        return np.array([self.ended, index])
 
 
 class _Stopped(Exception):
@@ -148,6 +162,27 @@ class Course:
             self.outcome = "interrupted in stop()"
             self._enqueuer.stop()
         assert not self._enqueuer.is_running()
+
+
+class Turns(Course):
+    """Whole epochs of a Sequence without hooks, whose coming ones are computed ahead: taken as they
+    were computed, thrown away for a change, for a jump, for an epoch left early."""
+
+    def _walk(self) -> None:
+        self._do("start", self._enqueuer.start)
+        self._whole_epoch()
+        self._whole_epoch()
+        self._begin()
+        self._next()  # and leaves it early
+        self._whole_epoch()
+        number = self._enqueuer.epoch
+        self._do("seek", self._enqueuer.seek, number)
+        self._whole_epoch()
+        assert self._enqueuer.epoch == number + 1
+        self._do("resize", self._enqueuer.resize, 3)
+        self._whole_epoch()
+        self._enqueuer.sequence.ended += 1
+        self._whole_epoch()
 
 
 class Remains:

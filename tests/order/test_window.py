@@ -160,3 +160,39 @@ def test_handing_over_what_has_not_arrived_is_our_bug():
     with pytest.raises(KeyError):
         window.hand_over()
     assert window.due == 0
+
+
+# --- Room for later epochs --------------------------------------------------------------
+
+
+def issued(length: int, *, limit: int, byte_limit: int | None = None) -> Window[str]:
+    window: Window[str] = Window(limit=limit, byte_limit=byte_limit, end=length)
+    while window.may_issue():
+        window.arrive(window.issue(), "", 10)
+    return window
+
+
+@given(length=st.integers(0, 6), limit=st.integers(1, 6), later=st.integers(0, 6))
+def test_later_epochs_have_room_once_all_is_issued_and_as_far_as_the_limit(length, limit, later):
+    window, other = issued(length, limit=limit), issued(later, limit=6)
+
+    assert window.leaves_room([other]) == (length <= limit and length + later < limit)
+
+
+@given(byte_limit=st.integers(10, 60), length=st.integers(0, 4), later=st.integers(0, 4))
+def test_bytes_of_later_epochs_count_together_with_those_of_this_one(byte_limit, length, later):
+    window = issued(length, limit=9, byte_limit=byte_limit)
+    others = [issued(later, limit=9)] if later else []
+    known = length or later  # before any size is known, the position due goes alone
+
+    has_room = bool(known) and window.next == length and (length + later + 1) * 10 <= byte_limit
+    assert window.leaves_room(others) == has_room
+
+
+def test_who_waits_for_a_batch_leaves_room_for_one_more():
+    window = issued(3, limit=3)
+    assert not window.leaves_room([])
+
+    window.wanted = True
+
+    assert window.leaves_room([])

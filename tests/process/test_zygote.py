@@ -287,6 +287,25 @@ def test_a_killed_zygote_costs_no_batch_and_its_workers_go_on(module, caplog):
     assert [record.getMessage()[-12:] for record in caplog.records] == ["it has ended"]
 
 
+def test_a_zygote_that_ends_while_its_answers_are_noted_has_borne_nobody_who_failed(module):
+    with numbered(module, workers=6) as enqueuer:
+        crew = crew_of(enqueuer)
+        note = crew.note_zygote
+
+        def note_and_kill():
+            note()
+            del crew.note_zygote
+            process = psutil.Process(crew.zygote.pid)
+            process.kill()
+            while process.status() != psutil.STATUS_ZOMBIE:  # under the test's own limit
+                pass
+
+        crew.note_zygote = note_and_kill
+        whole(enqueuer)
+
+        assert enqueuer.stats().respawns == 0
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_zygote_that_ends_in_an_import_costs_nothing_but_time(module, how):
     source = f"""

@@ -38,8 +38,13 @@ class Epochs:
         self.epoch: Any = Epoch(self.calls)
         self.stream: object = None
         self.empty_epochs = 1
+        self.is_ahead = False
 
-    def stop_computing(self, epoch: Epoch) -> None:
+    @property
+    def are_computing(self) -> bool:
+        return self.epoch is not None or self.is_ahead
+
+    def stop_computing(self, epoch: Epoch | None) -> None:
         self.calls.append("stop computing")
 
     def take_away(self, epoch: Epoch) -> None:
@@ -145,6 +150,16 @@ def test_without_an_epoch_a_judgement_stops_nothing(parts):
 
     assert parts.relocation.quietly(lambda: "judged") == "judged"
     assert parts.epochs.calls == []
+
+
+def test_what_is_computed_of_a_coming_epoch_is_thrown_away_before_a_judgement(parts):
+    parts.epochs.epoch, parts.epochs.is_ahead = None, True
+
+    parts.session.call(lambda: parts.relocation.quietly(lambda: parts.epochs.calls.append("judge")))
+    parts.bring(THERE)
+
+    assert parts.epochs.calls == ["stop computing", "judge"]
+    assert parts.session.state is SessionState.RUNNING
 
 
 def test_what_is_skipped_is_told_to_the_epoch_under_way(parts):

@@ -98,6 +98,8 @@ class ProcessExecutor:
         self._birth: Birth | None = None
         self._passed = PassedDescriptors()
         """Of what `worker_init` refers to."""
+        self._init_is_private = True
+        """Whether that is nothing that this process may change."""
         self._sources: Sources | None = None
 
     # --- protocol -------------------------------------------------------------------------
@@ -224,6 +226,14 @@ class ProcessExecutor:
             pool.traffic.follow((state.version, state.offset))
         else:
             self._replace_workers()
+
+    def runs_ahead(self) -> bool:
+        """Whether the state is the workers' own, so that a coming epoch may be computed with it."""
+        state, pool = self._state, self._running()
+        # What `load` and `discard` do at each turn else: neither is called while it runs ahead.
+        self._reclaim()
+        pool.crew.schedule.watch_memory()
+        return state is not None and state.is_private and self._init_is_private
 
     def resize(self, workers: int, tickets_ahead: int) -> None:
         """Start others beside those at work, or let those too many leave after their batch."""
@@ -353,7 +363,8 @@ class ProcessExecutor:
         )  # hardly any run needs it
 
         with self._passed.pickling():
-            return pickle_function(self._worker_init, "worker_init")
+            pickled, self._init_is_private = pickle_function(self._worker_init, "worker_init")
+        return pickled
 
     def _enter_forked(self, pool: PoolSettings, own: WorkerSettings) -> None:
         assert isinstance(self._state, InheritedState)

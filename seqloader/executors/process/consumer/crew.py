@@ -119,7 +119,7 @@ class Crew:
             worker = self.workers.get(birth.number) or self._departed.get(birth.number)
             if worker is None:
                 if not birth.refused:
-                    zygote.bury_unknown(birth.pid)
+                    zygote.bury_unknown(birth)
                 continue
             self._unwatch(worker)
             if birth.refused:

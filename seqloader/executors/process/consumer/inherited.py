@@ -17,6 +17,9 @@ class InheritedState:
     passed: Final[frozenset[int]] = frozenset()
     modules: Final[frozenset[str]] = frozenset()
     shared: Final[frozenset[Any]] = frozenset()
+    keeps_older: Final = False
+    is_private: Final = False
+    """Nobody has looked whether the Sequence holds what both sides may change."""
 
     def __init__(self) -> None:
         self.version = 0
@@ -41,8 +44,6 @@ class InheritedState:
         if not self._is_bound():
             rebind(self._sequence, self._bound)
         return self._sequence
-
-    keeps_older = False
 
     def reclaim(self, acknowledged: object) -> None:
         """Workers own what they inherited: there is nothing to give back."""

@@ -193,7 +193,7 @@ class Pool:
         events = self._poll.poll(0)
         if events:
             seen = {fd for fd, _ in events}
-            if self.crew.hears_zygote(seen):
+            while self.crew.hears_zygote(seen):  # its end, before those that came of it
                 self.crew.note_zygote()
                 self._fill()
                 seen = {fd for fd, _ in self._poll.poll(0)}  # some have other numbers now
@@ -281,7 +281,7 @@ class Pool:
         self.crew.end_births()
         self.crew.await_end(deadline - timeout_s / 2)
         self.close(max(0.1, deadline - time.monotonic()))
-        reap_left_over()  # those of an earlier pool, which took longer than they were given
+        reap_left_over(0.1)  # also those of an earlier pool, which took longer than they had
 
     def close(self, patience_s: float = 0.1) -> None:
         """Kill what still lives and close everything. Idempotent.

@@ -59,6 +59,9 @@ class Pickled(NamedTuple):
     shared: list[SharedMemory]
     modules: frozenset[str]
     """What has to be imported to load it."""
+    is_private: bool
+    """Whether it refers to nothing that this process may change once it is sent: no shared memory,
+    no file that is mapped for writing, no object of multiprocessing."""
 
 
 def pickle_state(
@@ -90,10 +93,12 @@ def pickle_part(obj: Any, blind_to: Container[int] = ()) -> Pickled:
     return _State(blind_to=blind_to).take_apart(obj)
 
 
-def pickle_function(function: Any, name: str) -> bytes:
-    """The pickle of a function for workers. `name`: what messages call it."""
+def pickle_function(function: Any, name: str) -> tuple[bytes, bool]:
+    """The pickle of a function for workers, and whether it refers to nothing that this process may
+    change once it is sent. `name`: what messages call it."""
+    reach = _Reach()
     try:
-        return dumps(function, reduce_shared)
+        return dumps(function, reach.reduce), reach.is_private
     except ERRORS as error:
         explained = _explained(error, function, name, name, _function_pickler)
         if explained is error:
@@ -135,6 +140,26 @@ class _StatePickler(DefinitionPickler):
         return (state.number_of(obj),) if kind is SharedMemory else None
 
 
+class _Reach:
+    """Whether something that is pickled refers to what this process may change afterwards."""
+
+    def __init__(self) -> None:
+        self.is_private = True
+        self._of_multiprocessing: dict[type, bool] = {}
+
+    def reduce(self, obj: Any) -> Any:
+        """As `reduce_shared`."""
+        kind = type(obj)
+        is_shared = self._of_multiprocessing.get(kind)
+        if is_shared is None:
+            is_shared = any(base.__module__.startswith("multiprocessing") for base in kind.__mro__)
+            self._of_multiprocessing[kind] = is_shared
+        reduced = reduce_shared(obj)
+        if is_shared or reduced is not NotImplemented:
+            self.is_private = False
+        return reduced
+
+
 class _State:
     """What a Sequence holds, found while it is pickled: most is beside the pickle."""
 
@@ -157,6 +182,7 @@ class _State:
         self.blind_to = blind_to
         self._arrays: list[NDArray[Any]] = []
         """Whose memory is sent, so far. Kept alive: no other array gets their addresses."""
+        self._reach = _Reach()
         self._views = False
         """Whether one of them may lie in memory of another."""
 
@@ -167,7 +193,8 @@ class _State:
         pickler.dump(obj)
         data = np.frombuffer(head.getbuffer(), np.uint8)
         shared = list(self._shared)
-        return Pickled(data, self._buffers, self._externals, shared, pickler.modules())
+        private = self._reach.is_private and not shared
+        return Pickled(data, self._buffers, self._externals, shared, pickler.modules(), private)
 
     def find_regions(self) -> Regions:
         """The regions that arrays pickled here share: to be pickled again with them."""
@@ -201,7 +228,7 @@ class _State:
         """Reduce arrays to what the worker can map."""
         if isinstance(obj, np.ndarray):
             return self._reduce_array(obj)
-        reduced = reduce_shared(obj)
+        reduced = self._reach.reduce(obj)
         return self._reduce_tensor(obj) if reduced is NotImplemented else reduced
 
     def _reduce_array(self, array: NDArray[Any]) -> Any:
@@ -215,6 +242,7 @@ class _State:
             return with_attributes(array, reduce_view(array, memory))
         file_map = file_map_of(array, self._file_maps)
         if file_map is not None:
+            self._reach.is_private &= file_map.mode == "r"
             return reduce_view(array, file_map)
         region = self._region_of(array)
         if isinstance(array, np.memmap):

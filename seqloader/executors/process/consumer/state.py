@@ -73,6 +73,7 @@ class _Version(NamedTuple):
     externals: tuple[Kept, ...] = ()
     shared: tuple[SharedMemory, ...] = ()
     """Kept, so that a worker that has not loaded it yet can."""
+    is_private: bool = False
 
     @property
     def spans(self) -> set[Span]:
@@ -125,6 +126,11 @@ class StateFile:
     def passed(self) -> frozenset[int]:
         """The user's own descriptors that the current state refers to, for workers to inherit."""
         return self._passed.numbers
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the current state refers to nothing that this process may change."""
+        return self._current.is_private
 
     @property
     def keeps_older(self) -> bool:
@@ -235,6 +241,7 @@ class StateFile:
             addresses=addresses,
             externals=tuple(pickled.externals),
             shared=tuple(pickled.shared),
+            is_private=pickled.is_private,
         )
         shared = tuple(map(_file_of, pickled.shared))
         version, names = before.manifest.version + 1, before.manifest.names

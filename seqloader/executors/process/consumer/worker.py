@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from seqloader.executors.process.consumer.birth import arm_life, duplicate
 from seqloader.executors.process.consumer.mp_objects import tracker_fd
-from seqloader.executors.process.consumer.unreaped import reap_later
+from seqloader.executors.process.consumer.unreaped import reap_group, reap_later
 from seqloader.executors.process.wire.settings import (
     LEAVE_SIGNAL,
     STACK_SIGNAL,
@@ -218,6 +218,8 @@ class WorkerProcess:
         """Collect the exit status of a process that has ended; kills what it left behind."""
         self.kill()
         exitcode, peak = self._await_status()
+        if self.pid:
+            reap_group(self.pid)  # where we adopt orphans, what we have killed there is ours
         # Linux hands a process's peak down to those that it makes, and counts in batches. What is
         # not clearly above says nothing of the worker: a training's must not pass for it.
         clear = peak > 1.05 * self._peak_handed_down
@@ -242,12 +244,12 @@ class WorkerProcess:
 
     def _await_status_of_another(self) -> tuple[int | None, int]:
         assert self._zygote is not None
-        status = self._zygote.reap(self.pid)
+        status = self._zygote.reap(self.number, self.pid)
         if status is not None:
             return os.waitstatus_to_exitcode(status[0]), status[1]
         # Where the zygote is gone and orphans become our children: in a container, or by choice.
         with contextlib.suppress(OSError):
-            ended = os.waitid(os.P_PIDFD, self.watch, os.WEXITED)
+            ended = os.waitid(os.P_PIDFD, self.watch, os.WEXITED | os.WNOHANG)
             if ended is not None:
                 killed = ended.si_code != os.CLD_EXITED
                 return -ended.si_status if killed else ended.si_status, 0

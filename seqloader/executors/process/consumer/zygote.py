@@ -16,6 +16,8 @@ Rules
         worker's descriptor says that it lives.
     R5  Until its number is known, a worker is watched by a death pipe, whose end says for certain
         that there is none, or none any more. It is not killed, but ends with its life pipe.
+    R6  Who was not reaped at our word may become our child when the zygote has ended: see
+        consumer/unreaped.py. It is in the zygote's group, or its number stands in the table.
 """
 
 from __future__ import annotations
@@ -28,13 +30,18 @@ import marshal
 import os
 import select
 import signal
+import sys
 import time
 from array import array
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from seqloader.executors.process.consumer.birth import arm_life
-from seqloader.executors.process.consumer.unreaped import reap_later, reap_left_over
+from seqloader.executors.process.consumer.unreaped import (
+    adopts_orphans,
+    reap_later,
+    reap_left_over,
+)
 from seqloader.executors.process.wire.births import (
     BEAR,
     DESCRIPTORS_AT_ONCE,
@@ -47,6 +54,7 @@ from seqloader.executors.process.wire.births import (
     Message,
 )
 from seqloader.executors.process.wire.settings import WorkerSettings
+from seqloader.executors.process.wire.table import PROCESS, place
 from seqloader.memory.descriptors import Descriptors
 
 if TYPE_CHECKING:
@@ -109,6 +117,9 @@ class Zygote:
         self._serial = 0
         self._asked: dict[int, int] = {}
         """Births that are not answered, by serial: the number of the worker."""
+        self._children: set[int] = set()
+        """Workers that it may have borne, and was not told to reap: their numbers in the table."""
+        self._table = -1
         self.patience_s = _ANSWER_S
         self._unread: list[Message] = []
         """Answers to them, which came while another was waited for."""
@@ -150,6 +161,7 @@ class Zygote:
         self._sockets.extend(starmap(_socket.socketpair, ((_socket.AF_UNIX, kind),)))
         theirs = self._sockets[0][1]
         life, self._life = own.pipe()
+        self._table = birth.settings.table
         settings = WorkerSettings(
             0, -1, 0, 0, -1, -1, 0, life, -1, errors, -1, -1, -1, control=theirs.fileno()
         )
@@ -215,18 +227,33 @@ class Zygote:
             return False
         serial = self._serial + 1
         self._asked[serial] = own.number
+        self._children.add(own.number)
         if self._send(BEAR, own.pack(), passed):
             return True
         del self._asked[serial]
+        self._children.discard(own.number)
         return False
 
-    def bury_unknown(self, pid: int) -> None:
+    def bury_unknown(self, born: Born) -> None:
         """A worker that nobody knows any more, since it ended before its number was known."""
-        if not self.is_gone:
-            self._send(REAP, pid)  # the answer is noted with others, and asked for by nobody
+        if not self.is_gone and self._send(REAP, born.pid):
+            # The answer is noted with others, and asked for by nobody.
+            self._children.discard(born.number)
 
-    def reap(self, pid: int) -> tuple[int, int] | None:
-        """Wait status and peak memory of a worker that has ended, or is about to; None: unknown."""
+    def reap(self, number: int, pid: int) -> tuple[int, int] | None:
+        """Wait status and peak memory of a worker that has ended, or is about to; None: unknown.
+
+        Where the zygote is gone, it has ended as well: if it has not reaped the worker, somebody
+        else can now, perhaps the consumer.
+        """
+        answer = self._ask_status(pid)
+        if self.is_gone:
+            self._has_ended_within(_END_S)
+        if answer is not None or self.is_gone:
+            self._children.discard(number)
+        return None if answer is None or answer[0] < 0 else answer
+
+    def _ask_status(self, pid: int) -> tuple[int, int] | None:
         if self.is_gone or not self._send(REAP, pid):
             return None
         serial, deadline = self._serial, time.monotonic() + self.patience_s
@@ -237,7 +264,7 @@ class Zygote:
                 return None
             if answer.serial == serial:
                 status, peak = answer.facts
-                return None if status < 0 else (status, peak)
+                return status, peak
             self._unread.append(answer)
         self.give_up("it does not answer any more")
         return None
@@ -273,9 +300,12 @@ class Zygote:
     # --- end --------------------------------------------------------------------------------
 
     def _kill(self) -> None:
-        if self.pid:
-            with contextlib.suppress(OSError):
-                os.killpg(self.pid, signal.SIGKILL)
+        if not self.pid:
+            return
+        with contextlib.suppress(OSError):
+            if self._watch >= 0:  # raises where somebody has reaped it: the number may be another's
+                os.waitid(os.P_PIDFD, self._watch, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            os.killpg(self.pid, signal.SIGKILL)
 
     def release(self) -> None:
         """Close the ends that keep it alive, in a process that is not the consumer."""
@@ -295,15 +325,24 @@ class Zygote:
         for pair in self._sockets:
             for one in pair:
                 one.close()
-        if self.pid and not self._has_ended_within(_END_S):
-            self._kill()
-            self._has_ended_within(_END_S)
         if self.pid:
-            reap_later(self.pid)  # first: an interrupt may come before the next
+            self._has_ended_within(_END_S)
+            self._kill()  # or what it leaves behind in its group
+            self._has_ended_within(_END_S)
+            for leader in (self.pid, *self._orphans()):
+                reap_later(leader)
             self._born.clear()
-            reap_left_over()
+            self._children.clear()
+            reap_left_over(_END_S)
         self._watch = self._life = -1
         self._descriptors.close()
+
+    def _orphans(self) -> list[int]:
+        """Process numbers of those that it has borne, where they are our children now."""
+        if not (self._children and adopts_orphans()):
+            return []
+        words = [os.pread(self._table, 8, place(number, PROCESS)) for number in self._children]
+        return [pid for word in words if (pid := int.from_bytes(word, sys.byteorder))]
 
     def _has_ended_within(self, patience_s: float) -> bool:
         if self._watch < 0:  # its start was interrupted

@@ -12,6 +12,8 @@ writer; reading and storing one is a single access.
              ACKNOWLEDGED  worker     it holds no mapping of a state older than this version
              SERVES        worker     1: it takes tickets, or is about to
              LEAVE         consumer   1: it is to leave after what it works on
+             PROCESS       worker     its process's number, where a zygote has borne it; stored
+                                      before it leaves the zygote's group (so does the zygote)
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ __all__ = [
     "FIRST_VERSION",
     "FLOOR",
     "LEAVE",
+    "PROCESS",
     "ROWS",
     "ROW_WORDS",
     "SERVES",
@@ -32,6 +35,7 @@ __all__ = [
     "TABLE_BYTES",
     "TAKEN",
     "Table",
+    "place",
 ]
 
 ROW_WORDS: Final = 8
@@ -48,6 +52,12 @@ SINCE: Final = 1
 ACKNOWLEDGED: Final = 2
 SERVES: Final = 3
 LEAVE: Final = 4
+PROCESS: Final = 5
+
+
+def place(number: int, column: int) -> int:
+    """Where a word of a worker's row lies in the table's file."""
+    return 8 * (number * ROW_WORDS + column)
 
 
 class Table:

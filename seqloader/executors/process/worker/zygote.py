@@ -11,6 +11,8 @@ Rules
     R3  It reaps a child when the consumer says so: until then no other process can have its number.
     R4  It dies with the consumer, as a worker does; and leaves when its socket ends, having reaped
         what has ended.
+    R5  A child is in the zygote's group until its number stands in the table: killed at any point,
+        a zygote leaves no child of which the consumer cannot know, should it become its own.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from seqloader.executors.process.wire.births import (
     Message,
 )
 from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettings
+from seqloader.executors.process.wire.table import PROCESS, place
 from seqloader.executors.process.worker import mp_child
 from seqloader.executors.process.worker.fitness import Fitness
 from seqloader.executors.process.worker.life import guard_life
@@ -59,13 +62,14 @@ def become_worker(pool: PoolSettings, own: WorkerSettings) -> WorkerSettings:
     is_alone = guard_life(own.life)
     mp_child.be_child(pool.parent, 0, own.life, -1)
     prepare_signals()
-    return _Bearer(own, is_alone=is_alone).serve()
+    return _Bearer(own, pool.table, is_alone=is_alone).serve()
 
 
 class _Bearer:
-    def __init__(self, own: WorkerSettings, *, is_alone: bool) -> None:
+    def __init__(self, own: WorkerSettings, table: int, *, is_alone: bool) -> None:
         import _socket
 
+        self._table = table
         self._socket = _socket.socket(fileno=own.control)
         self._life = own.life
         self._fitness = Fitness() if is_alone else None
@@ -124,19 +128,24 @@ class _Bearer:
         except OSError as error:
             pid = -(error.errno or 1)
         if pid == 0:
+            self._lead(own.number, os.getpid())
             return self._be(own.taking(descriptors))
         _close(descriptors)
         if pid < 0:
             self._answer(serial, REFUSED, -pid)
             return None
         with contextlib.suppress(OSError):  # the child does it too: whoever comes first
-            os.setpgid(pid, pid)
+            self._lead(own.number, pid)
         self._answer(serial, BORN, pid)
         return None
 
+    def _lead(self, number: int, pid: int) -> None:
+        """A child is to lead a group of its own; see rule R5."""
+        os.pwrite(self._table, pid.to_bytes(8, sys.byteorder), place(number, PROCESS))
+        os.setpgid(pid, pid)
+
     def _be(self, own: WorkerSettings) -> WorkerSettings:
         """In the child."""
-        os.setpgid(0, 0)
         signal.signal(signal.SIGCHLD, self._child_signal)
         self._socket.close()
         os.close(self._life)
