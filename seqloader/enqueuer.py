@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from seqloader.run.options import AutoInt, ExecutorName, OnError, StartMethod
     from seqloader.run.tuning.log import TuningStep
     from seqloader.stats import Stats
+    from seqloader.stats.verdict import Verdict
 
 __all__ = ["OrderedEnqueuer"]
 
@@ -74,6 +75,9 @@ class OrderedEnqueuer(Generic[Batch]):
         worker_env: Environment variables of the workers.
         threads_per_worker: For BLAS and OpenMP. None: 1, unless the environment says otherwise.
         copy: Deliver private memory instead of views.
+        progress: Show a bar for each epoch, in a terminal or a notebook: batches/s, the share of
+            the time waited, and in a word why, if that is more than 5 %. Needs
+            `seqloader[progress]`.
         shard: Our part of every epoch, as (id, count): global positions id, id + count, ... of one
             order that is the same for any count. "auto": as torch.distributed, JAX or Keras say,
             where they are initialised, or `RANK` and `WORLD_SIZE` in the environment. They are
@@ -115,6 +119,7 @@ class OrderedEnqueuer(Generic[Batch]):
         worker_env: Mapping[str, str] | None = None,
         threads_per_worker: int | None = None,
         copy: bool = False,
+        progress: bool = False,
         shard: tuple[int, int] | Literal["auto"] | None = None,
         remainder: Remainder | None = None,
     ) -> None:
@@ -209,6 +214,16 @@ class OrderedEnqueuer(Generic[Batch]):
         """What was decided with `workers="auto"` or `max_queue_size="auto"`, the last 1,000 times:
         when, from which size to which, and why. `print` shows each as a line. Any thread."""
         return list(self._run.session.size.steps)
+
+    def verdict(self) -> Verdict:
+        """What limits the loading, and what to change: of the epoch under way, or of the last.
+
+        `str()` of it is a sentence, `.cause` a word. Where the loop hardly waits, the cause is
+        "consumer", and the loader is not to blame. In the consumer's own thread, between batches;
+        it takes a millisecond or so, since the system is asked what the workers use. At the end of
+        each epoch the verdict is logged at INFO, as "seqloader".
+        """
+        return self._run.verdict()
 
     def compute(self, index: int, epoch: int = 0) -> Batch:
         """Compute one batch here, in this process, exactly as a worker would.

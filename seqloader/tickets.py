@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Computed", "Death", "Lost", "Outcome", "Raised", "RebuildError", "Shortage", "Ticket"]
+__all__ = [
+    "Computed",
+    "Death",
+    "Lost",
+    "Outcome",
+    "Raised",
+    "RebuildError",
+    "Shortage",
+    "Ticket",
+    "Worked",
+]
 
 
 class Ticket(NamedTuple):
@@ -51,6 +61,24 @@ class Shortage(NamedTuple):
     why: str
     pause_s: float
     """Until the next try."""
+
+
+class Worked(NamedTuple):
+    """What computing tickets has taken all workers together."""
+
+    cpu_s: float = 0.0
+    """Seconds of CPU, of all their threads."""
+    encoded_s: float = 0.0
+    """Seconds of writing batches to where the consumer finds them."""
+
+    def beside(self, other: Worked) -> Worked:
+        """Both together."""
+        return Worked(self.cpu_s + other.cpu_s, self.encoded_s + other.encoded_s)
+
+    def since(self, before: Worked) -> Worked:
+        """What was added."""
+        cpu_s = max(0.0, self.cpu_s - before.cpu_s)
+        return Worked(cpu_s, max(0.0, self.encoded_s - before.encoded_s))
 
 
 class RebuildError(Exception):

@@ -10,7 +10,7 @@ Rules, beside those of session.py and epochs.py
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import (
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery"]
 
+LONG_S: Final = 100e-6
+"""A wait of which it is noted what it was for."""
 ASKED: Final = EpochState.ASKED
 """A name of its own: what runs for each batch looks at it three times."""
 
@@ -44,6 +46,7 @@ class Delivery:
         self._run = run  # kept alive by whoever has an iterator: a session does not do it
         self._epochs = run.epochs
         self._session = run.session
+        self._telling = run.epochs.telling
         self._warned_skip = False
 
     # --- loops and streams ----------------------------------------------------------------
@@ -86,6 +89,7 @@ class Delivery:
         return self._session.call(self._peek)
 
     def _peek(self) -> Any:
+        asked_s = monotonic()
         epochs = self._epochs
         self._session.be_running()
         before = epochs.epoch
@@ -96,10 +100,12 @@ class Delivery:
                 raise EnqueuerStopped("stop() was called, in a hook, before there was a batch")
             if epochs.epoch is not before and epochs.epoch is not None:
                 epochs.epoch.becomes("show")
+        epochs.counters.leave(asked_s, monotonic())
         return handover.batch
 
     def next_of_epoch(self, iterator: EpochClaim) -> Handover:
         """The next batch for the iterator of a `for`; StopIteration at the epoch's end."""
+        asked_s = monotonic()
         session = self._session
         session.check_entry()
         with session.lock:
@@ -120,6 +126,12 @@ class Delivery:
             if handover is None:
                 iterator.finished = True
                 raise StopIteration
+            # As `Counters.leave`, without a call: no epoch begins in here.
+            counters = self._epochs.counters
+            counters.left_s = now_s = monotonic()
+            counters.inside_s += now_s - asked_s
+            if now_s >= self._telling.look_at_s:
+                self._look(now_s)
             return handover
 
     def has_next(self, iterator: EpochClaim) -> bool:
@@ -134,11 +146,12 @@ class Delivery:
             return False
         if epoch.handovers.waiting() is not None:
             return True
-        while not epoch.window.finished:
+        asked_s, found = monotonic(), None
+        while found is None and not epoch.window.finished:
             self._await_due(epoch)
-            if self._hand_over(epoch) is not None:
-                return True
-        return False
+            found = self._hand_over(epoch)
+        self._epochs.counters.leave(asked_s, monotonic())
+        return found is not None
 
     def next_is_here(self, iterator: EpochClaim) -> bool:
         """Whether that iterator could give its next batch without waiting. Delivers nothing."""
@@ -181,6 +194,7 @@ class Delivery:
 
     def next_of_stream(self, iterator: StreamClaim) -> Handover:
         """The next batch for a `get()`; StopIteration once the enqueuer is stopped."""
+        asked_s = monotonic()
         epochs, session = self._epochs, self._session
         session.check_entry()
         with session.lock:
@@ -200,7 +214,15 @@ class Delivery:
                     raise
             if handover is None:
                 raise StopIteration
+            now_s = monotonic()
+            epochs.counters.leave(asked_s, now_s)
+            if now_s >= self._telling.look_at_s:
+                self._look(now_s)
             return handover
+
+    def _look(self, now_s: float) -> None:
+        # An interrupt in here loses nothing: the batch waits in its handover (R4).
+        self._telling.look(now_s, self._epochs.epoch)
 
     def _check_stream(self, iterator: StreamClaim) -> None:
         if iterator.stream is not self._epochs.stream:
@@ -288,11 +310,13 @@ class Delivery:
             if epoch.warnings:
                 epoch.issue_warnings()
             if window.due in window.arrived:
+                if waited_s:
+                    epochs.counters.waits += 1
                 return
             if waited_s >= epochs.patience_s and not warned:
                 warned = True
                 self._warn_slow(epoch, waited_s)
-            begun = time.monotonic()
+            begun = monotonic()
             try:
                 executor.wait(None if warned else epochs.patience_s - waited_s)
             except ERRORS as error:
@@ -300,8 +324,10 @@ class Delivery:
                     session.shut_down()
                 raise
             finally:
-                step_s = time.monotonic() - begun
+                step_s = monotonic() - begun
                 epochs.counters.waited_s += step_s
+                if step_s > LONG_S:  # the wait itself has moved nothing
+                    epochs.counters.note_wait(step_s, epoch.idle_workers(session.workers))
             waited_s += step_s
 
     def _warn_slow(self, epoch: Epoch, waited_s: float) -> None:

@@ -184,8 +184,10 @@ class Epoch:
 
     def _take_in(self, outcome: Outcome | Death | Shortage | Noticed) -> None:
         if not isinstance(outcome, tuple):  # the others are: the commonest is told apart first
-            self.counters.busy_s[outcome.slot] += outcome.busy_s
-            ticket = outcome.ticket
+            counters, busy_s, ticket = self.counters, outcome.busy_s, outcome.ticket
+            counters.busy_s[outcome.slot] += busy_s
+            if busy_s > counters.slow_from_s:
+                counters.note_slow(ticket.index, busy_s)
             if ticket.epoch != self.number or not self.window.arrive(
                 ticket.position, outcome, outcome.nbytes
             ):
@@ -199,6 +201,7 @@ class Epoch:
                 text = messages.drawn_warning(outcome.name)
                 self.warnings.append(SeqloaderWarning(text))
         elif isinstance(outcome, Shortage):
+            self.counters.shortages += 1
             self.warnings.append(WorkerLostWarning(messages.shortage_warning(outcome)))
         else:
             self._note_death(None, outcome, again=False)
@@ -279,6 +282,12 @@ class Epoch:
         known = position in self._skipped
         self._skipped.add(position)
         return not known
+
+    def idle_workers(self, workers: int) -> bool:
+        """Whether some of so many workers have nothing to do, since the window is full of later
+        batches than the one due."""
+        window = self.window
+        return window.ahead - len(window.arrived) < workers and window.next != window.end
 
     def due_ticket(self) -> Ticket:
         """A ticket of the position due, for messages."""

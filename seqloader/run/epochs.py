@@ -13,6 +13,7 @@ Actors and the rules of tearing, mending and stopping are in session.py. Further
 from __future__ import annotations
 
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from seqloader.errors import SeqloaderWarning, SlowBatchWarning
@@ -25,6 +26,7 @@ from seqloader.run.our_shard import check_same_shard
 from seqloader.run.own_stop import OwnStop
 from seqloader.run.resume.fit import planned_at
 from seqloader.run.states import EpochState
+from seqloader.run.telling import Telling
 from seqloader.sequence.interface import count_batches
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Epochs:
         self.empty_epochs = 0
         """Epochs in a row that held no batch."""
         self.own_stop = OwnStop()
+        self.telling = Telling(session, subject.counters)
         self._subject = subject
         self._session = session
         self._due: Epoch | None = None
@@ -85,6 +88,7 @@ class Epochs:
         """Begin the coming epoch: its hook, its length, its plan, its first tickets if `fill`."""
         subject, session, executor = self._subject, self._session, self._session.executor
         assert executor is not None
+        begun_s = monotonic()
         subject.check_whole()
         subject.settle_shard()
         check_same_shard(subject.options, subject.place)
@@ -121,6 +125,9 @@ class Epochs:
             # After `load`: the workers compute with what the Sequence was when the epoch began.
             subject.must_refresh = store.begun(cursor, plan, epoch.handovers, subject.sequence)
             self.epoch = epoch
+            now_s = monotonic()
+            self.counters.turned_s += now_s - begun_s
+            self.counters.begin_epoch(number, now_s, self.telling.worked())
         except BaseException:
             try:
                 store.failed(subject.sequence)
@@ -137,6 +144,9 @@ class Epochs:
         epoch, session, subject = self.epoch, self._session, self._subject
         if epoch is None or session.executor is None:
             return
+        if epoch.counts:
+            self.telling.ended(epoch)
+        begun_s = monotonic()
         session.step()
         try:
             self._note_end(epoch)
@@ -150,6 +160,7 @@ class Epochs:
             session.shut_down()
             raise
         session.done()
+        self.counters.turned_s += monotonic() - begun_s
         if session.stopping:
             session.give_way()
             if epoch.state is not EpochState.COMPLETE:
@@ -203,6 +214,7 @@ class Epochs:
         self.epoch = None
         epoch.becomes("end")
         epoch.handovers.clear()
+        self.telling.close()
 
     def _note_end(self, epoch: Epoch) -> None:
         if not epoch.counts:
@@ -237,6 +249,7 @@ class Epochs:
 
     def forget(self) -> None:
         """The executor has stopped: nothing is under way any more."""
+        self.counters.worked = self.telling.worked()
         epoch = self.epoch
         if epoch is not None:
             self._note_end(epoch)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import ENDINGS, as_raisable
 from seqloader.executors.computing import Computing
-from seqloader.executors.diagnostics import diagnostics_of
 from seqloader.executors.protocol import turn_of
 from seqloader.run.epochs import Epochs
 from seqloader.run.relocation import Relocation
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from seqloader.randomness.seeding import Seeding
     from seqloader.run.options import Options
     from seqloader.stats import Stats
+    from seqloader.stats.verdict import Verdict
 
 __all__ = ["Run"]
 
@@ -48,11 +48,14 @@ class Run:
 
     def stats(self) -> Stats:
         """A snapshot. Takes no lock: any thread, any time."""
-        epoch, executor = self.epochs.epoch, self.session.executor
-        return self.subject.counters.snapshot(
-            in_flight=0 if epoch is None else epoch.window.ahead,
-            held_bytes=diagnostics_of(executor).held_bytes(),
-        )
+        epochs = self.epochs
+        return epochs.telling.stats(epochs.epoch)
+
+    def verdict(self) -> Verdict:
+        """What limits the loading. Takes no lock."""
+        from seqloader.run.judging import verdict_of
+
+        return verdict_of(self.stats(), self.session, self.epochs.epoch)
 
     def compute(self, index: int, epoch: int) -> Any:
         """One batch, computed here as a worker would."""
@@ -92,6 +95,8 @@ class Run:
     def prepare(self) -> None:
         """An executor is about to be started."""
         self.subject.check_whole()
+        counters = self.subject.counters
+        counters.worked_earlier = counters.worked
         self.subject.settle_order()  # the first state is taken here, and a fork inherits it
 
     def complete(self) -> None:

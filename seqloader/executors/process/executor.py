@@ -31,6 +31,7 @@ from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettin
 from seqloader.memory.shared_arrays import live_memories
 from seqloader.memory.usage import usage_of
 from seqloader.randomness.seeds import hash_seed
+from seqloader.tickets import Worked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -99,12 +100,15 @@ class ProcessExecutor:
         self._passed = PassedDescriptors()
         """Of what `worker_init` refers to."""
         self._sources: Sources | None = None
+        self._worked = Worked()
+        """By the workers of pools before this one, since the last start."""
 
     # --- protocol -------------------------------------------------------------------------
 
     def start(self, sequence: Any, seeding: Seeding) -> None:
         """Publish the Sequence and launch the workers; they become ready in their own time."""
         check_startable()
+        self._worked = Worked()
         imported = imported_files()
         self._birth = self._make_birth(seeding, imported)
         if self._forks:
@@ -143,6 +147,8 @@ class ProcessExecutor:
     def _open(self, *, first: bool = False) -> None:
         assert self._birth is not None and self._state is not None
         state = self._state
+        if self._pool is not None:
+            self._worked = self.worked()
         # Assigned before it is opened: whatever interrupts the start, `reset` and `stop` find it.
         pool = self._pool = Pool(
             self.workers,
@@ -286,6 +292,7 @@ class ProcessExecutor:
         self._state = None
         self._passed.close()
         self._sources = None
+        self._worked = self.worked()
         self._pool = None
 
     def usage(self) -> dict[int, Usage | None]:
@@ -320,6 +327,11 @@ class ProcessExecutor:
     def held_batches(self) -> int:
         """Batches that the consumer still refers to."""
         return 0 if self._pool is None else self._pool.arenas.held_batches
+
+    def worked(self) -> Worked:
+        """What computing has taken the workers since the last start."""
+        pool, before = self._pool, self._worked
+        return before if pool is None else before.beside(pool.traffic.worked())
 
     def held_bytes(self) -> int:
         """Bytes of the batches that the consumer still refers to."""

@@ -42,7 +42,7 @@ from seqloader.executors.process.wire.table import (
 )
 from seqloader.memory.descriptors import Descriptors
 from seqloader.randomness.drawn_values import Noticed
-from seqloader.tickets import Death, Outcome, Raised, Shortage, Ticket
+from seqloader.tickets import Death, Outcome, Raised, Shortage, Ticket, Worked
 
 if TYPE_CHECKING:
     from seqloader.executors.process.consumer.arena import Arenas, ArenaView
@@ -86,6 +86,8 @@ class Traffic:
         """Ends of a pipe, while workers wait for a state that is not published yet."""
         self._poll = poll
         self._polls_room = False
+        self._worked = Worked()
+        """When the table was closed."""
 
     # --- begin and end ----------------------------------------------------------------------
 
@@ -137,12 +139,21 @@ class Traffic:
     def close(self) -> None:
         """Close all; there are no workers any more. Idempotent."""
         self.pipes.close()
+        self._worked = self.worked()
         self.occupations.words = ()
         table, self._table = self._table, None
         if table is not None:
             table.close()
         self._gate = -1, -1
         self._descriptors.close()
+
+    def worked(self) -> Worked:
+        """What computing has taken all workers so far, also after the end. Any thread."""
+        try:
+            now = self.occupations.worked(self._crew.rows)
+        except ValueError:  # another thread closes the table
+            return self._worked
+        return now if self._table is not None else self._worked
 
     def dismiss(self, leaving: dict[int, WorkerProcess]) -> None:
         """Tell workers to leave after what they work on. Who waits for a ticket need not wait; who

@@ -12,6 +12,8 @@ writer; reading and storing one is a single access.
              ACKNOWLEDGED  worker     it holds no mapping of a state older than this version
              SERVES        worker     1: it takes tickets, or is about to
              LEAVE         consumer   1: it is to leave after what it works on
+             CPU           worker     CPU time of the tickets it has computed, in ns
+             ENCODED       worker     time it has spent on writing their batches, in ns
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from typing import Final
 
 __all__ = [
     "ACKNOWLEDGED",
+    "CPU",
+    "ENCODED",
     "FIRST_OFFSET",
     "FIRST_VERSION",
     "FLOOR",
@@ -48,6 +52,8 @@ SINCE: Final = 1
 ACKNOWLEDGED: Final = 2
 SERVES: Final = 3
 LEAVE: Final = 4
+CPU: Final = 5
+ENCODED: Final = 6
 
 
 class Table:

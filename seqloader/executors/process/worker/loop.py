@@ -40,6 +40,8 @@ from seqloader.executors.process.wire.records import (
 from seqloader.executors.process.wire.settings import LEAVE_SIGNAL
 from seqloader.executors.process.wire.table import (
     ACKNOWLEDGED,
+    CPU,
+    ENCODED,
     FLOOR,
     LEAVE,
     ROW_WORDS,
@@ -64,6 +66,9 @@ __all__ = ["Loop"]
 
 LOADING_NS: Final = 120 * 10**9
 """Time that loading a new state may take beyond `timeout_s` before it counts as stuck."""
+SHORT_NS: Final = 200_000
+"""A ticket that took less has hardly waited for anything: it counts as CPU time, since the clock of
+the process costs a microsecond or two."""
 SPARE_BYTES: Final = 65_536
 """Reserved at the start, so that a worker out of memory can still say so."""
 
@@ -99,6 +104,8 @@ class Loop:
         self._watch = Watch()
         self._version = 0
         self._acknowledged = 0
+        self._cpu_ns = 0
+        """By the clock of the process, until when it is in the table."""
         self._spare: Any = None
         self._pid = os.getpid()
 
@@ -129,6 +136,7 @@ class Loop:
     def serve(self) -> None:
         """Answer tickets until the pipe ends, or this worker is to leave."""
         signal.signal(LEAVE_SIGNAL, self._leave_if_idle)
+        self._cpu_ns = time.process_time_ns()
         self._row[SERVES] = 1
         try:
             self._serve()
@@ -173,6 +181,7 @@ class Loop:
         try:
             self.load(version, offset)
             row[SINCE] = time.monotonic_ns()
+            self._cpu_ns = time.process_time_ns()
         except BaseException as error:
             self.report_failure(serial, error)
             return False
@@ -188,6 +197,7 @@ class Loop:
             self._leave_if_forked()
             while watch.noticed:
                 self.report_packed(0, NOTICED, marshal.dumps(tuple(watch.noticed.pop())))
+            computed = time.monotonic_ns()
             encoded = self._encoder.encode(box)
         except BaseException as error:
             self._leave_if_forked()
@@ -197,7 +207,21 @@ class Loop:
             del error
             self.report_packed(serial, RAISED, packed, time.monotonic_ns() - started)
             return
-        self.report(serial, COMPUTED, time.monotonic_ns() - started, encoded)
+        now = time.monotonic_ns()
+        self._row[ENCODED] += now - computed
+        self._note_cpu(now - started)
+        self.report(serial, COMPUTED, now - started, encoded)
+
+    def _note_cpu(self, busy_ns: int) -> None:
+        """Note the CPU time of a ticket that took so long. Whoever wants to know reads the table:
+        in a report it would cost the consumer something for every batch."""
+        if busy_ns < SHORT_NS:
+            used = busy_ns
+            self._cpu_ns += busy_ns
+        else:
+            before, self._cpu_ns = self._cpu_ns, time.process_time_ns()
+            used = max(0, self._cpu_ns - before)
+        self._row[CPU] += used
 
     def report(self, serial: int, kind: int, busy_ns: int = 0, encoded: Encoded = NO_BLOCK) -> None:
         """Report on a ticket; or, with serial 0, on this worker."""
