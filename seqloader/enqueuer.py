@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
+from seqloader.errors.integers import checked_integer
 from seqloader.run.checks import checked_place
 from seqloader.run.delivery import Delivery
 from seqloader.run.iterators import EpochIterator, StreamIterator
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from seqloader.executors.protocol import Executor
     from seqloader.order import Remainder
     from seqloader.run.options import AutoInt, ExecutorName, OnError, StartMethod
+    from seqloader.run.trace.tracing import Tracing
     from seqloader.run.tuning.log import TuningStep
     from seqloader.stats import Stats
     from seqloader.stats.verdict import Verdict
@@ -214,6 +217,30 @@ class OrderedEnqueuer(Generic[Batch]):
         """What was decided with `workers="auto"` or `max_queue_size="auto"`, the last 1,000 times:
         when, from which size to which, and why. `print` shows each as a line. Any thread."""
         return list(self._run.session.size.steps)
+
+    def trace(self, path: str | os.PathLike[str], *, limit_bytes: int = 64 << 20) -> Tracing:
+        """Write a trace of what happens in a `with` block: `with enqueuer.trace("run.json"):`.
+
+        In the trace-event format of Perfetto and chrome://tracing: a lane for each worker, the
+        consumer's waits, hand-overs and hooks, epochs, deaths, resizes, memory. It can be read at
+        any time, also after a crash; `seqloader report run.json` makes a page of it. The variable
+        `SEQLOADER_TRACE=run.json` of the environment does the same for every enqueuer of a process.
+
+        Args:
+            path: Of the file. It is overwritten.
+            limit_bytes: Its size, at most. Past half of it, fewer and fewer batches are written.
+
+        Raises:
+            OSError: It cannot be written. (What fails later is a warning, and ends the trace.)
+            RuntimeError: The enqueuer is traced already.
+            TypeError, ValueError: Another trace is being written to that file; or `limit_bytes` is
+                no integer, or below 1 MiB.
+        """
+        if os.name != "posix":
+            raise RuntimeError("a trace is written on Linux and macOS only")
+        from seqloader.run.trace.tracing import Tracing  # who writes none does not need it
+
+        return Tracing(self._run, path, checked_integer("limit_bytes", limit_bytes, 1 << 20))
 
     def verdict(self) -> Verdict:
         """What limits the loading, and what to change: of the epoch under way, or of the last.

@@ -87,7 +87,10 @@ class RebuildError(Exception):
 
 
 class Computed(Protocol):
-    """A batch is there."""
+    """A batch is there.
+
+    For traces, it may also say `taken_ns`, `take_s` and `encode_s`: see `Raised`.
+    """
 
     @property
     def ticket(self) -> Ticket:
@@ -126,6 +129,12 @@ class Raised(NamedTuple):
     pid: int | None = None
     """Process id of the worker; None where it computed in the consumer's process."""
     busy_s: float = 0.0
+    taken_ns: int = 0
+    """When the worker took the ticket, on the clock of `time.monotonic_ns`; 0: unknown."""
+    take_s: float = 0.0
+    """The first part of `busy_s`: what had to be loaded before `__getitem__`."""
+    encode_s: float = 0.0
+    """The last part of it: packing the exception."""
 
 
 class Lost(NamedTuple):

@@ -23,6 +23,7 @@ from seqloader.errors import (
 )
 from seqloader.executors.diagnostics import diagnostics_of
 from seqloader.run import messages
+from seqloader.run.board import POSITION, WAITED, WAITS_SINCE
 from seqloader.run.states import DONE, STEP, EpochState
 from seqloader.tickets import Lost, Raised
 
@@ -246,6 +247,8 @@ class Delivery:
         if not handover.counted:  # it may be found twice: shown, or interrupted
             handover.counted = True
             epochs.counters.delivered += 1
+            if epoch is not None:
+                epoch.observed.words[POSITION] = handover.position + 1
         return handover
 
     def _find_next(self, *, shown: bool, stream: bool) -> Handover | None:
@@ -316,7 +319,12 @@ class Delivery:
             if waited_s >= epochs.patience_s and not warned:
                 warned = True
                 self._warn_slow(epoch, waited_s)
+            trace = epoch.observed.trace
+            if trace is not None:
+                trace.waits(epoch.number, window.due, epoch.plan.index(window.due))
             begun = monotonic()
+            if executor.workers:  # else it is no wait for anybody
+                epoch.observed.seconds[WAITS_SINCE] = begun
             try:
                 executor.wait(None if warned else epochs.patience_s - waited_s)
             except ERRORS as error:
@@ -326,6 +334,12 @@ class Delivery:
             finally:
                 step_s = monotonic() - begun
                 epochs.counters.waited_s += step_s
+                if executor.workers:
+                    seconds = epoch.observed.seconds
+                    seconds[WAITED] = epochs.counters.waited_s
+                    seconds[WAITS_SINCE] = 0.0
+                if trace is not None:
+                    trace.ends()
                 if step_s > LONG_S:  # the wait itself has moved nothing
                     epochs.counters.note_wait(step_s, epoch.idle_workers(session.workers))
             waited_s += step_s
@@ -363,6 +377,7 @@ class Delivery:
             session.state = DONE[session.state]
             return handover
         epoch.handovers.skip(position)
+        epoch.observed.words[POSITION] = position + 1
         session.state = DONE[session.state]
         return None
 

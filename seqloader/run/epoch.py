@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from seqloader.order import Window
 from seqloader.randomness.drawn_values import Disagreements, Noticed
 from seqloader.run import messages
 from seqloader.run.handovers import Handovers
+from seqloader.run.observed import Observed
 from seqloader.run.states import EPOCH, EpochState
 from seqloader.tickets import Death, Lost, Raised, RebuildError, Shortage, Ticket
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from seqloader.run.options import Options
     from seqloader.stats import Counters
     from seqloader.tickets import Computed, Outcome
+
+    _Told = Outcome | Death | Shortage | Noticed
 
 __all__ = ["Epoch"]
 
@@ -50,6 +54,7 @@ class Epoch:
         start: int = 0,
         skips: Ranges | None = None,
         disagreements: Disagreements | None = None,
+        observed: Observed | None = None,
     ) -> None:
         self.number = plan.epoch
         self.sequence = sequence
@@ -68,6 +73,8 @@ class Epoch:
         """Batches handed over; None batches do not count. Those before the start do."""
         self.warnings: deque[Warning] = deque()
         """To be issued where an exception can lose nothing: a filter may turn them into errors."""
+        self.observed = observed or Observed()
+        """Who is told what happens."""
         self._executor = executor
         self._options = options
         self.counters = counters
@@ -177,12 +184,22 @@ class Epoch:
 
     def receive(self) -> None:
         """Take in everything the executor has."""
-        for outcome in self._executor.collect():
+        traced = self.observed.trace is not None
+        for outcome in self._traced() if traced else self._executor.collect():
             self._take_in(outcome)
         if self._options.max_queue_bytes is not None or self.window.next == self.window.due:
             self.fill()  # the size of a batch is known now, or skipped ones are out of the way
 
-    def _take_in(self, outcome: Outcome | Death | Shortage | Noticed) -> None:
+    def _traced(self) -> list[_Told]:
+        trace, told = self.observed.trace, list(self._executor.collect())
+        assert trace is not None
+        trace.arrived(told)
+        failure = self.observed.trace_failure()
+        if failure is not None:
+            self.warnings.append(failure)
+        return told
+
+    def _take_in(self, outcome: _Told) -> None:
         if not isinstance(outcome, tuple):  # the others are: the commonest is told apart first
             counters, busy_s, ticket = self.counters, outcome.busy_s, outcome.ticket
             counters.busy_s[outcome.slot] += busy_s
@@ -248,6 +265,7 @@ class Epoch:
     def _note_death(self, ticket: Ticket | None, death: Death, *, again: bool) -> None:
         self.counters.respawns += 1
         self.counters.memory_deaths += death.for_memory
+        self.observed.died(self.counters.respawns)
         if death.replaced or not death.failed:  # else a shortage is said, and not at each try
             text = messages.lost_warning(ticket, death, again=again)
             self.warnings.append(WorkerLostWarning(text))
@@ -297,7 +315,13 @@ class Epoch:
     def open(self, answer: Computed) -> Any:
         """The batch; a `Raised` where rebuilding user objects raises."""
         try:
-            return answer.open()
+            trace = self.observed.trace
+            if trace is None:
+                return answer.open()
+            begun_ns = time.perf_counter_ns()
+            batch = answer.open()
+            trace.handed(answer.ticket, begun_ns, self.window.ahead)
+            return batch
         except RebuildError as error:
             assert error.__cause__ is not None
             return Raised(answer.ticket, answer.slot, error.__cause__)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import SeqloaderWarning, SlowBatchWarning
 from seqloader.executors.diagnostics import diagnostics_of
@@ -22,12 +22,13 @@ from seqloader.executors.protocol import takes_turns
 from seqloader.randomness.drawn_values import Disagreements
 from seqloader.run import messages
 from seqloader.run.epoch import Epoch
+from seqloader.run.observed import Observed
 from seqloader.run.our_shard import check_same_shard
 from seqloader.run.own_stop import OwnStop
 from seqloader.run.resume.fit import planned_at
 from seqloader.run.states import EpochState
 from seqloader.run.telling import Telling
-from seqloader.sequence.interface import count_batches
+from seqloader.sequence.interface import count_batches, overrides_hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,9 @@ class Epochs:
     patience_s = 60.0
     """How long the consumer waits for one batch before it says so, once."""
 
-    def __init__(self, subject: Subject, session: Session) -> None:
+    def __init__(
+        self, subject: Subject, session: Session, observed: Observed | None = None
+    ) -> None:
         self.epoch: Epoch | None = None
         """The one under way."""
         self.counters = subject.counters
@@ -59,6 +62,7 @@ class Epochs:
         self.telling = Telling(session, subject.counters)
         self._subject = subject
         self._session = session
+        self._observed = observed or Observed()
         self._due: Epoch | None = None
         """Not under way any more, and its hook is about to be run by `stop()`."""
         self._warned_turns = False
@@ -98,14 +102,16 @@ class Epochs:
         try:
             store.beginning(sequence)
             number = subject.number
-            has_begin = subject.run_hook("on_epoch_begin", sequence, number)
+            has_begin = self._run_hook("on_epoch_begin", sequence, number)
             count = count_batches(subject.sequence)
             subject.settle_order(begins=True)
             if session.stopping:
                 raise self.own_stop.while_beginning(number)
             plan, cursor = planned_at(subject.place, count, subject.shuffle, subject.options)
             in_place = has_begin or subject.may_have_changed()
+            self._observed.begins("send the Sequence")
             executor.load(subject.sequence, in_place=in_place)
+            self._observed.ends()
             epoch = Epoch(
                 plan,
                 executor,
@@ -116,6 +122,7 @@ class Epochs:
                 start=cursor.position,
                 skips=cursor.skipped.get(number),
                 disagreements=self._disagreements,
+                observed=self._observed,
             )
             if fill:
                 epoch.fill()
@@ -125,6 +132,9 @@ class Epochs:
             # After `load`: the workers compute with what the Sequence was when the epoch began.
             subject.must_refresh = store.begun(cursor, plan, epoch.handovers, subject.sequence)
             self.epoch = epoch
+            size = session.workers, session.max_queue_size
+            delivered = self.counters.delivered
+            self._observed.epoch_begins(plan, cursor.position, delivered, executor, size)
             now_s = monotonic()
             self.counters.turned_s += now_s - begun_s
             self.counters.begin_epoch(number, now_s, self.telling.worked())
@@ -154,7 +164,7 @@ class Epochs:
             has_hook = epoch.has_hook_due
             self.take_away(epoch)  # before the hook: an epoch ends once, also if it raises
             if has_hook and not session.stopping:
-                subject.run_hook("on_epoch_end", epoch.sequence, epoch.number)
+                self._run_hook("on_epoch_end", epoch.sequence, epoch.number)
             subject.store.settle()
         except BaseException:
             session.shut_down()
@@ -201,6 +211,7 @@ class Epochs:
         executor = session.executor
         assert executor is not None
         epoch.discard()
+        self._observed.begins("stop computing")
         if not executor.discard(self.patience_s):
             busy = diagnostics_of(executor).busy()
             options = self.options
@@ -208,6 +219,7 @@ class Epochs:
             text = messages.stuck_warning(epoch.number, self.patience_s, busy, hint)
             messages.issue(SlowBatchWarning(text))
             executor.discard()
+        self._observed.ends()
 
     def take_away(self, epoch: Epoch) -> None:
         """It is not under way any more."""
@@ -215,6 +227,16 @@ class Epochs:
         epoch.becomes("end")
         epoch.handovers.clear()
         self.telling.close()
+        self._observed.epoch_ends(epoch.number)
+
+    def _run_hook(self, name: str, sequence: Any, number: int) -> bool:
+        if not overrides_hook(sequence, name):
+            return False
+        self._observed.begins(name)
+        try:
+            return self._subject.run_hook(name, sequence, number)
+        finally:
+            self._observed.ends()
 
     def _note_end(self, epoch: Epoch) -> None:
         if not epoch.counts:
@@ -269,7 +291,7 @@ class Epochs:
 
         def end() -> None:
             try:
-                self._subject.run_hook("on_epoch_end", epoch.sequence, epoch.number)
+                self._run_hook("on_epoch_end", epoch.sequence, epoch.number)
             finally:
                 self._due = None
                 self._subject.store.settle()

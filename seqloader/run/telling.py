@@ -75,8 +75,8 @@ class Telling:
 
     def ended(self, epoch: Epoch) -> None:
         """An epoch is about to end, and nothing can be lost."""
-        logger = _logger()
-        if self._progress is None and logger is None:
+        logger, trace = _logger(), epoch.observed.trace
+        if self._progress is None and logger is None and trace is None:
             return
         from seqloader.run.judging import verdict_of
 
@@ -87,6 +87,8 @@ class Telling:
             if stats.epoch is not None and _waits(stats.epoch):
                 self._progress.say(verdict)
             self.look_at_s = 0.0
+        if trace is not None:
+            trace.happens("verdict", {"epoch": epoch.number, "text": str(verdict)})
         if logger is not None:
             logger.info("epoch %d: %s", epoch.number, verdict)
 

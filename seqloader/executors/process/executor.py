@@ -158,6 +158,7 @@ class ProcessExecutor:
             birth=self._birth,
             zygote=self._make_zygote(),
         )
+        pool.traffic.owner = id(self)
         passed = state.passed | self._passed.numbers
         place = state.version, state.offset
         pool.open(place, state.fd, passed, state.modules, whole=first)
