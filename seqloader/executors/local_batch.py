@@ -87,11 +87,14 @@ def _nbytes(nest: Any) -> int:
     if isinstance(nest, np.ndarray):
         return nest.nbytes
     kind = type(nest)
-    if kind is tuple or kind is list:
-        return sum(map(_nbytes, nest))
     if kind is dict:
-        return sum(map(_nbytes, nest.values()))
-    return 0
+        nest = nest.values()
+    elif kind is not tuple and kind is not list:
+        return 0
+    nbytes = 0
+    for part in nest:  # most are arrays: no call for these
+        nbytes += part.nbytes if type(part) is np.ndarray else _nbytes(part)
+    return nbytes
 
 
 def private_copy(batch: Any) -> Any:

@@ -19,7 +19,8 @@ access. A reader may see the words of two instants side by side, and no half of 
     COUNT       batches in it, plus 1; 0: endless
     FIRST       the position that it began with
     BEFORE      batches delivered in the life of the enqueuer, when it began
-    POSITION    the next one to be delivered, in the epoch on this shard
+    POSITION    the next one to be found, in the epoch on this shard: those before it are delivered,
+                but for one that was only shown (`peek`, `has_next`)
     WAITED      seconds that the consumer has waited in the life of the enqueuer, a float
     WAITS_SINCE since when it waits for the batch of POSITION, in seconds, a float; 0: it does not
     DIED        workers that have died in the life of the enqueuer

@@ -112,15 +112,17 @@ class Delivery:
         with session.lock:
             try:
                 me = session.enter()
-                epoch = iterator.epoch
-                if iterator.finished or self._epochs.epoch is not epoch or session.stopping:
+                epochs, epoch = self._epochs, iterator.epoch
+                if iterator.finished or epochs.epoch is not epoch or session.stopping:
                     self._refuse(iterator)
                     handover = None
                 else:
-                    self._epochs.consumer = me
+                    epochs.consumer = me
                     if epoch.state is not ASKED:
                         epoch.becomes("ask")
-                    handover = self._find_for(stream=False)
+                    handover = epoch.handovers.waiting()
+                    if handover is None:
+                        handover = self._find_next(shown=False, stream=False)
             except BaseException as error:
                 session.leave(error)
                 raise
@@ -128,7 +130,7 @@ class Delivery:
                 iterator.finished = True
                 raise StopIteration
             # As `Counters.leave`, without a call: no epoch begins in here.
-            counters = self._epochs.counters
+            counters = epochs.counters
             counters.left_s = now_s = monotonic()
             counters.inside_s += now_s - asked_s
             if now_s >= self._telling.look_at_s:
@@ -207,7 +209,7 @@ class Delivery:
                 if session.is_running and iterator.start == session.starts:
                     self._check_stream(iterator)
                     epochs.consumer = me
-                    handover = self._find_for(stream=True)
+                    handover = self._find_in_stream()
             except BaseException as error:
                 own = epochs.own_stop.is_ours(error)
                 session.leave(error)
@@ -232,23 +234,14 @@ class Delivery:
                 "there is one stream of batches at a time"
             )
 
-    def _find_for(self, *, stream: bool) -> Handover | None:
+    def _find_in_stream(self) -> Handover | None:
         """The next batch, found now, or found before and never delivered; None: it is over."""
-        epochs = self._epochs
-        epoch = epochs.epoch
+        epoch = self._epochs.epoch
         handover = None if epoch is None else epoch.handovers.waiting()
-        if handover is None:
-            handover = self._find_next(shown=False, stream=stream)
-            if handover is None:
-                return None
-            epoch = epochs.epoch
-        if epoch is not None and epoch.state is not ASKED:
+        if epoch is None or handover is None:
+            return self._find_next(shown=False, stream=True)
+        if epoch.state is not ASKED:
             epoch.becomes("ask")
-        if not handover.counted:  # it may be found twice: shown, or interrupted
-            handover.counted = True
-            epochs.counters.delivered += 1
-            if epoch is not None:
-                epoch.observed.words[POSITION] = handover.position + 1
         return handover
 
     def _find_next(self, *, shown: bool, stream: bool) -> Handover | None:
@@ -261,7 +254,7 @@ class Delivery:
             epoch = epochs.epoch
             if epoch is None:
                 epoch = epochs.begin()
-            over = epoch.window.finished
+            over = epoch.window.due == epoch.window.end  # `finished`, without a call
             if (over or not shown) and epoch.state is not ASKED:
                 epoch.becomes("ask")
             if over:
@@ -295,12 +288,12 @@ class Delivery:
             tuner.asked(session, epoch)
         waited_s = 0.0
         warned = False
+        if epoch.warnings and not session.stopping:
+            epoch.issue_warnings()
         while True:
             if session.stopping:  # looked at before deaths are judged: stop() may have killed
                 session.give_way()
                 raise epochs.own_stop.cutting(epoch.number)
-            if epoch.warnings:
-                epoch.issue_warnings()
             session.state = STEP[session.state]
             if not window.wanted:
                 window.wanted = True
@@ -319,12 +312,13 @@ class Delivery:
             if waited_s >= epochs.patience_s and not warned:
                 warned = True
                 self._warn_slow(epoch, waited_s)
-            trace = epoch.observed.trace
+            observed = epoch.observed
+            trace = observed.trace
             if trace is not None:
                 trace.waits(epoch.number, window.due, epoch.plan.index(window.due))
             begun = monotonic()
-            if executor.workers:  # else it is no wait for anybody
-                epoch.observed.seconds[WAITS_SINCE] = begun
+            if (seconds := observed.waits) is not None:
+                seconds[WAITS_SINCE] = begun
             try:
                 executor.wait(None if warned else epochs.patience_s - waited_s)
             except ERRORS as error:
@@ -334,8 +328,7 @@ class Delivery:
             finally:
                 step_s = monotonic() - begun
                 epochs.counters.waited_s += step_s
-                if executor.workers:
-                    seconds = epoch.observed.seconds
+                if (seconds := observed.waits) is not None:  # an error may have taken them down
                     seconds[WAITED] = epochs.counters.waited_s
                     seconds[WAITS_SINCE] = 0.0
                 if trace is not None:
@@ -363,21 +356,21 @@ class Delivery:
         session.state = STEP[session.state]
         position = window.due
         answer = window.hand_over()
+        epoch.observed.words[POSITION] = window.due
         batch: Any = answer
-        if not isinstance(answer, (Raised, Lost)):
+        if not isinstance(answer, tuple):  # else it was raised or lost
             batch = epoch.open(answer)
             counters.nbytes += answer.nbytes
-        if isinstance(batch, (Raised, Lost)):
+            if batch is not None and type(batch) is not Raised:
+                handover = epoch.handovers.add(batch, position)
+                counters.delivered += 1
+                session.state = DONE[session.state]
+                return handover
+        if batch is not None:
             left_out: list[Raised | Lost] = [batch]
             del answer, batch  # an exception must not be held by the frames it goes through
             self._left_out(epoch, left_out)
-        elif batch is not None:
-            epoch.served += 1
-            handover = epoch.handovers.add(batch, position)
-            session.state = DONE[session.state]
-            return handover
         epoch.handovers.skip(position)
-        epoch.observed.words[POSITION] = position + 1
         session.state = DONE[session.state]
         return None
 

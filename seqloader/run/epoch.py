@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from seqloader.stats import Counters
     from seqloader.tickets import Computed, Outcome
 
-    _Told = Outcome | Death | Shortage | Noticed
-
 __all__ = ["Epoch"]
 
 INDICES_AT_ONCE = 64
@@ -69,8 +67,6 @@ class Epoch:
         )
         self.handovers = Handovers(start)
         self.state = EpochState.BEGUN
-        self.served = start
-        """Batches handed over; None batches do not count. Those before the start do."""
         self.warnings: deque[Warning] = deque()
         """To be issued where an exception can lose nothing: a filter may turn them into errors."""
         self.observed = observed or Observed()
@@ -78,6 +74,7 @@ class Epoch:
         self._executor = executor
         self._options = options
         self.counters = counters
+        self._delivered_before = counters.delivered - start
         self._disagreements = disagreements or Disagreements()
         self._raised: dict[int, int] = {}
         self._lost: dict[int, int] = {}
@@ -111,6 +108,11 @@ class Epoch:
         """Whether nothing of it is left to be delivered."""
         handovers = self.handovers
         return self.window.finished and handovers.delivered == handovers.next_position
+
+    @property
+    def served(self) -> int:
+        """Batches handed over; None batches do not count. Those before the start do."""
+        return self.counters.delivered - self._delivered_before
 
     @property
     def remaining(self) -> int | None:
@@ -171,6 +173,7 @@ class Epoch:
         undelivered = self.handovers.undelivered
         if undelivered is not None and undelivered in positions:
             self.handovers.discard(undelivered)
+            self.counters.delivered -= 1
         self._discard_answers(self.window.skip(positions))
         self.fill()
 
@@ -184,22 +187,14 @@ class Epoch:
 
     def receive(self) -> None:
         """Take in everything the executor has."""
-        traced = self.observed.trace is not None
-        for outcome in self._traced() if traced else self._executor.collect():
+        for outcome in self._executor.collect():
             self._take_in(outcome)
         if self._options.max_queue_bytes is not None or self.window.next == self.window.due:
             self.fill()  # the size of a batch is known now, or skipped ones are out of the way
 
-    def _traced(self) -> list[_Told]:
-        trace, told = self.observed.trace, list(self._executor.collect())
-        assert trace is not None
-        trace.arrived(told)
-        failure = self.observed.trace_failure()
-        if failure is not None:
-            self.warnings.append(failure)
-        return told
-
-    def _take_in(self, outcome: _Told) -> None:
+    def _take_in(self, outcome: Outcome | Death | Shortage | Noticed) -> None:
+        if self.observed.trace is not None:
+            self._note_in_trace(outcome)
         if not isinstance(outcome, tuple):  # the others are: the commonest is told apart first
             counters, busy_s, ticket = self.counters, outcome.busy_s, outcome.ticket
             counters.busy_s[outcome.slot] += busy_s
@@ -222,6 +217,14 @@ class Epoch:
             self.warnings.append(WorkerLostWarning(messages.shortage_warning(outcome)))
         else:
             self._note_death(None, outcome, again=False)
+
+    def _note_in_trace(self, outcome: Outcome | Death | Shortage | Noticed) -> None:
+        trace = self.observed.trace
+        assert trace is not None
+        trace.arrived(outcome)
+        failure = self.observed.trace_failure()
+        if failure is not None:
+            self.warnings.append(failure)
 
     def _note_raised(self, raised: Raised) -> None:
         self.counters.busy_s[raised.slot] += raised.busy_s

@@ -28,7 +28,7 @@ from seqloader.run.own_stop import OwnStop
 from seqloader.run.resume.fit import planned_at
 from seqloader.run.states import EpochState
 from seqloader.run.telling import Telling
-from seqloader.sequence.interface import count_batches, overrides_hook
+from seqloader.sequence.interface import count_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,16 +225,15 @@ class Epochs:
         """It is not under way any more."""
         self.epoch = None
         epoch.becomes("end")
+        if epoch.handovers.undelivered is not None:
+            self.counters.delivered -= 1
         epoch.handovers.clear()
         self.telling.close()
         self._observed.epoch_ends(epoch.number)
 
     def _run_hook(self, name: str, sequence: Any, number: int) -> bool:
-        if not overrides_hook(sequence, name):
-            return False
-        self._observed.begins(name)
         try:
-            return self._subject.run_hook(name, sequence, number)
+            return self._subject.run_hook(name, sequence, number, self._observed.begins)
         finally:
             self._observed.ends()
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from seqloader.executors.protocol import Executor
     from seqloader.order import Plan
+    from seqloader.run.board import Seconds
     from seqloader.run.trace.events import Trace
     from seqloader.stats import Counters, Stats
 
@@ -41,6 +42,9 @@ __all__ = ["TRACE_VARIABLE", "Observed"]
 
 TRACE_VARIABLE: Final = "SEQLOADER_TRACE"
 """Names a file: every enqueuer of the process writes a trace."""
+
+
+PLACES: Final = {name: place for place, name in enumerate(DOINGS)}
 
 
 class Observed:
@@ -52,6 +56,8 @@ class Observed:
         """Where one is written."""
         self.words, self.seconds = self.board.words, self.board.seconds
         """Of the board, for whoever stores one for each batch."""
+        self.waits: Seconds | None = None
+        """The seconds, where the consumer waits for workers: it says since when, and how long."""
         self._own_trace: Trace | None = None
         """The one that the environment asks for, kept over stops and starts."""
 
@@ -94,6 +100,7 @@ class Observed:
 
     def _take_down(self) -> None:
         # Let go of its words first: after an interrupt, nobody may store one that is gone.
+        self.waits = None
         self.words, self.seconds = no_words()
         self.board.close()
 
@@ -101,6 +108,7 @@ class Observed:
         """So many workers, and so large a queue, from now on."""
         words = self.words
         words[WORKERS], words[QUEUE] = workers, queue
+        self.waits = self.seconds if workers else None
         if self.trace is not None:
             self.trace.happens("size", {"workers": workers, "max_queue_size": queue})
 
@@ -110,7 +118,7 @@ class Observed:
         """The consumer begins something that may take long: one of `DOINGS`."""
         words = self.words
         words[SINCE] = time.monotonic_ns()
-        words[DOING] = DOINGS.index(name)
+        words[DOING] = PLACES[name]
         if self.trace is not None:
             self.trace.begins(name)
 

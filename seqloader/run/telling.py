@@ -47,6 +47,16 @@ class Telling:
 
     def stats(self, epoch: Epoch | None) -> Stats:
         """A snapshot. Takes no lock: any thread, any time."""
+        if epoch is None:
+            return self._stats(None)
+        while True:
+            waiting = epoch.handovers.undelivered
+            stats = self._stats(epoch, found=0 if waiting is None else 1)
+            if epoch.handovers.undelivered == waiting:  # else the consumer went on meanwhile
+                return stats
+
+    def _stats(self, epoch: Epoch | None, found: int = 0) -> Stats:
+        """`found`: batches that are counted as delivered, and wait in their handover."""
         known = diagnostics_of(self._session.executor)
         return snapshot(
             self._counters,
@@ -55,6 +65,7 @@ class Telling:
             held_bytes=known.held_bytes(),
             held_batches=known.held_batches(),
             worked=self.worked(),
+            found=found,
         )
 
     def worked(self) -> Worked | None:
@@ -71,7 +82,7 @@ class Telling:
 
         self.look_at_s = now_s + REFRESH_S
         if epoch is not None:
-            self._show(epoch, self.stats(epoch))
+            self._show(epoch, self._stats(epoch))
 
     def ended(self, epoch: Epoch) -> None:
         """An epoch is about to end, and nothing can be lost."""

@@ -75,6 +75,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.delivered = self.skipped = self.retried = self.respawns = self.nbytes = 0
+        """`delivered`: a batch counts when it is found, and no more if it is given to nobody."""
         self.memory_deaths = 0
         """Of those that died, how many were killed for want of memory."""
         self.shortages = 0

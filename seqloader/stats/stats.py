@@ -132,14 +132,17 @@ def snapshot(
     held_bytes: int,
     held_batches: int,
     worked: Worked | None,
+    found: int = 0,
 ) -> Stats:
     """The counters as an immutable `Stats`. Any thread.
 
     Args:
         workers: How many there are now.
         worked: By all workers so far; None: unknown.
+        found: Batches that are counted as delivered already, and have not been returned.
     """
     counts, busy_s = counters.now(), dict(counters.busy_s)
+    counts = counts._replace(delivered=counts.delivered - found)
     before, busy_before = counters.before, counters.busy_before
     now = {"in_flight": in_flight, "held_bytes": held_bytes, "held_batches": held_batches}
     slowest = tuple(Slow(index, seconds) for seconds, index in sorted(counters.slow, reverse=True))

@@ -1,4 +1,4 @@
-"""The board under interrupts: whoever stores a word finds one, and nothing is left."""
+"""The board under interrupts and errors: whoever stores a word finds one, and nothing is left."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import pytest
 from observing.strikes import Interrupt, Strike, take_all
 from observing.traces import Numbers
+from run.stand_ins import Executor
 
 from seqloader import OrderedEnqueuer
 from seqloader.run.board import BOARD_NAME
@@ -47,3 +48,20 @@ def test_an_interrupt_at_any_line_leaves_an_enqueuer_that_works(executor: str) -
         enqueuer.stop()
         assert boards() == 0, f"struck at line {line}"
     assert line > 40
+
+
+class Broken(Executor):
+    """Has two workers, and cannot go on."""
+
+    workers = 2
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        raise OSError("the cluster is gone")
+
+
+def test_an_executor_that_fails_while_the_consumer_waits_is_what_is_told() -> None:
+    """The error ends the session, and with it the board that the wait is noted on."""
+    enqueuer = OrderedEnqueuer(Numbers(3), executor=Broken())
+    with pytest.raises(OSError, match="the cluster is gone"):
+        next(iter(enqueuer))
+    assert boards() == 0

@@ -69,7 +69,9 @@ def test_a_trace_tells_of_every_batch_in_its_lane(tmp_path: Path, executor: Any)
         ]
         assert all(e["tid"] >= lane for e in slices)
     assert len(named(events, "encode", "X")) == (40 if executor == "process" else 0)
-    assert len(named(events, "wait", "B")) == len(named(events, "wait", "E")) >= 1
+    waits = len(named(events, "wait", "B"))
+    assert waits == len(named(events, "wait", "E"))
+    assert waits or executor != "inline"  # workers may have been faster than the loop
     for name in ("epoch 0", "epoch 1", "on_epoch_end", "send the Sequence"):
         assert named(events, name, "B") and named(events, name, "E")
     lanes = {e["args"]["name"] for e in named(events, "thread_name", "M")}

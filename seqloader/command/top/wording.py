@@ -99,7 +99,7 @@ def _consumer(now: Snapshot, there: list[Worker], quiet_s: float) -> str:
     consumer = now.consumer
     lasts_s = max(0.0, (now.at_ns - consumer.since_ns) / 1e9)
     if consumer.doing == "wait":
-        return f"waits for {_due(now, there)}, for {_duration(lasts_s)}"
+        return f"has waited {_duration(lasts_s)} for {_due(now, there)}"
     if consumer.doing:
         return f"is in: {consumer.doing}, for {_duration(lasts_s)}"
     over = consumer.count is not None and consumer.position >= consumer.count

@@ -108,18 +108,17 @@ class Trace:
 
     # --- the workers ------------------------------------------------------------------------
 
-    def arrived(self, outcomes: list[Any]) -> None:
-        """These have come from the executor."""
-        for outcome in outcomes:
-            if isinstance(outcome, Lost):
-                self._died(outcome.death, outcome.ticket)
-            elif isinstance(outcome, Death):
-                self._died(outcome, None)
-            elif isinstance(outcome, Shortage):
-                more = {"workers": outcome.workers, "wanted": outcome.wanted, "why": outcome.why}
-                self.happens("no replacement", more)
-            elif isinstance(outcome, Raised) or not isinstance(outcome, tuple):
-                self._answered(outcome)
+    def arrived(self, outcome: Any) -> None:
+        """This has come from the executor."""
+        if isinstance(outcome, Lost):
+            self._died(outcome.death, outcome.ticket)
+        elif isinstance(outcome, Death):
+            self._died(outcome, None)
+        elif isinstance(outcome, Shortage):
+            more = {"workers": outcome.workers, "wanted": outcome.wanted, "why": outcome.why}
+            self.happens("no replacement", more)
+        elif isinstance(outcome, Raised) or not isinstance(outcome, tuple):
+            self._answered(outcome)
 
     def _answered(self, outcome: Any) -> None:
         ticket, busy_s = outcome.ticket, outcome.busy_s

@@ -70,8 +70,8 @@ def test_a_wait_that_lasts_counts_before_it_ends_and_names_who_has_the_batch() -
 
     assert "waited 100 % of the last 2.0 s" in seen.figures
     assert seen.consumer == (
-        "waits for batch 907 (position 41 of epoch 1), which worker 1 (pid 4002) has had for "
-        "9.0 s, for 8.0 s"
+        "has waited 8.0 s for batch 907 (position 41 of epoch 1), which worker 1 (pid 4002) has "
+        "had for 9.0 s"
     )
     assert [line.state for line in seen.workers] == [
         "is idle",
@@ -216,12 +216,12 @@ def test_a_hung_training_is_said_to_wait_for_its_batch(
 ) -> None:
     process = training("pass", hangs_at=6)
     text = ""
-    while "waits for batch 6" not in text:  # it takes two batches more until then
+    while " for batch 6 (position" not in text:  # it takes two batches more until then
         text = looked_at(capsys, str(process.pid))
 
     assert re.search(
-        r"consumer waits for batch 6 \(position 6 of epoch 0\), which worker \d "
-        r"\(pid \d+\) has had for [\d.]+ m?s, for [\d.]+ m?s\n",
+        r"consumer has waited [\d.]+ m?s for batch 6 \(position 6 of epoch 0\), which worker \d "
+        r"\(pid \d+\) has had for [\d.]+ m?s\n",
         text,
     )
     assert re.search(r"worker \d \(pid \d+\) computes batch 6 \(epoch 0, position 6\)", text)
