@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from seqloader import OrderedEnqueuer
+from seqloader.executors.process.consumer import unreaped
 from seqloader.run.board import WAITS_SINCE
 from seqloader.testing import DEADLINE_S, Gate
 
@@ -44,6 +45,11 @@ def _making(**always):
     yield make
     while made:  # not kept: a Sequence may hold shared memory, and pytest keeps `make` for longer
         made.pop().__exit__(AssertionError, None, None)  # without hooks
+    if unreaped._unreaped:  # on a busy machine a killed process takes its time to end
+        deadline = time.monotonic() + DEADLINE_S
+        while unreaped._unreaped and time.monotonic() < deadline:
+            unreaped.reap_left_over()  # as the next start does
+            time.sleep(0.01)
 
 
 @pytest.fixture
