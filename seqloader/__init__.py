@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from seqloader.samples.batched import BatchedSequence
     from seqloader.samples.mix import WeightedMix
     from seqloader.stats import Stats
+    from seqloader.stats.verdict import Verdict
 
 __version__ = "0.1.0"
 
@@ -57,6 +58,7 @@ __all__ = [
     "SlowBatchWarning",
     "Stats",
     "TuningStep",
+    "Verdict",
     "WeightedMix",
     "WorkerError",
     "WorkerLostError",
@@ -75,6 +77,7 @@ _LATER = {
     "OrderedEnqueuer": "seqloader.enqueuer",
     "Stats": "seqloader.stats",
     "TuningStep": "seqloader.run.tuning.log",
+    "Verdict": "seqloader.stats.verdict",
     "WeightedMix": "seqloader.samples.mix",
     "share": "seqloader.memory.shared_arrays",
     "shared_empty": "seqloader.memory.shared_arrays",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
+from seqloader.errors.integers import checked_integer
 from seqloader.run.checks import checked_place
 from seqloader.run.delivery import Delivery
 from seqloader.run.iterators import EpochIterator, StreamIterator
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
     from seqloader.executors.protocol import Executor
     from seqloader.order import Remainder
     from seqloader.run.options import AutoInt, ExecutorName, OnError, StartMethod
+    from seqloader.run.trace.tracing import Tracing
     from seqloader.run.tuning.log import TuningStep
     from seqloader.stats import Stats
+    from seqloader.stats.verdict import Verdict
 
 __all__ = ["OrderedEnqueuer"]
 
@@ -74,6 +78,9 @@ class OrderedEnqueuer(Generic[Batch]):
         worker_env: Environment variables of the workers.
         threads_per_worker: For BLAS and OpenMP. None: 1, unless the environment says otherwise.
         copy: Deliver private memory instead of views.
+        progress: Show a bar for each epoch, in a terminal or a notebook: batches/s, the share of
+            the time waited, and in a word why, if that is more than 5 %. Needs
+            `seqloader[progress]`.
         shard: Our part of every epoch, as (id, count): global positions id, id + count, ... of one
             order that is the same for any count. "auto": as torch.distributed, JAX or Keras say,
             where they are initialised, or `RANK` and `WORLD_SIZE` in the environment. They are
@@ -115,6 +122,7 @@ class OrderedEnqueuer(Generic[Batch]):
         worker_env: Mapping[str, str] | None = None,
         threads_per_worker: int | None = None,
         copy: bool = False,
+        progress: bool = False,
         shard: tuple[int, int] | Literal["auto"] | None = None,
         remainder: Remainder | None = None,
     ) -> None:
@@ -209,6 +217,40 @@ class OrderedEnqueuer(Generic[Batch]):
         """What was decided with `workers="auto"` or `max_queue_size="auto"`, the last 1,000 times:
         when, from which size to which, and why. `print` shows each as a line. Any thread."""
         return list(self._run.session.size.steps)
+
+    def trace(self, path: str | os.PathLike[str], *, limit_bytes: int = 64 << 20) -> Tracing:
+        """Write a trace of what happens in a `with` block: `with enqueuer.trace("run.json"):`.
+
+        In the trace-event format of Perfetto and chrome://tracing: a lane for each worker, the
+        consumer's waits, hand-overs and hooks, epochs, deaths, resizes, memory. It can be read at
+        any time, also after a crash; `seqloader report run.json` makes a page of it. The variable
+        `SEQLOADER_TRACE=run.json` of the environment does the same for every enqueuer of a process.
+
+        Args:
+            path: Of the file. It is overwritten.
+            limit_bytes: Its size, at most. Past half of it, fewer and fewer batches are written.
+
+        Raises:
+            OSError: It cannot be written. (What fails later is a warning, and ends the trace.)
+            RuntimeError: The enqueuer is traced already.
+            TypeError, ValueError: Another trace is being written to that file; or `limit_bytes` is
+                no integer, or below 1 MiB.
+        """
+        if os.name != "posix":
+            raise RuntimeError("a trace is written on Linux and macOS only")
+        from seqloader.run.trace.tracing import Tracing  # who writes none does not need it
+
+        return Tracing(self._run, path, checked_integer("limit_bytes", limit_bytes, 1 << 20))
+
+    def verdict(self) -> Verdict:
+        """What limits the loading, and what to change: of the epoch under way, or of the last.
+
+        `str()` of it is a sentence, `.cause` a word. Where the loop hardly waits, the cause is
+        "consumer", and the loader is not to blame. In the consumer's own thread, between batches;
+        it takes a millisecond or so, since the system is asked what the workers use. At the end of
+        each epoch the verdict is logged at INFO, as "seqloader".
+        """
+        return self._run.verdict()
 
     def compute(self, index: int, epoch: int = 0) -> Batch:
         """Compute one batch here, in this process, exactly as a worker would.

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Computed", "Death", "Lost", "Outcome", "Raised", "RebuildError", "Shortage", "Ticket"]
+__all__ = [
+    "Computed",
+    "Death",
+    "Lost",
+    "Outcome",
+    "Raised",
+    "RebuildError",
+    "Shortage",
+    "Ticket",
+    "Worked",
+]
 
 
 class Ticket(NamedTuple):
@@ -53,13 +63,34 @@ class Shortage(NamedTuple):
     """Until the next try."""
 
 
+class Worked(NamedTuple):
+    """What computing tickets has taken all workers together."""
+
+    cpu_s: float = 0.0
+    """Seconds of CPU, of all their threads."""
+    encoded_s: float = 0.0
+    """Seconds of writing batches to where the consumer finds them."""
+
+    def beside(self, other: Worked) -> Worked:
+        """Both together."""
+        return Worked(self.cpu_s + other.cpu_s, self.encoded_s + other.encoded_s)
+
+    def since(self, before: Worked) -> Worked:
+        """What was added."""
+        cpu_s = max(0.0, self.cpu_s - before.cpu_s)
+        return Worked(cpu_s, max(0.0, self.encoded_s - before.encoded_s))
+
+
 class RebuildError(Exception):
     """Rebuilding a user's object raised, which is the cause. (What is raised in any other way while
     a batch is opened came asynchronously, and is not the batch's fault.)"""
 
 
 class Computed(Protocol):
-    """A batch is there."""
+    """A batch is there.
+
+    For traces, it may also say `taken_ns`, `take_s` and `encode_s`: see `Raised`.
+    """
 
     @property
     def ticket(self) -> Ticket:
@@ -98,6 +129,12 @@ class Raised(NamedTuple):
     pid: int | None = None
     """Process id of the worker; None where it computed in the consumer's process."""
     busy_s: float = 0.0
+    taken_ns: int = 0
+    """When the worker took the ticket, on the clock of `time.monotonic_ns`; 0: unknown."""
+    take_s: float = 0.0
+    """The first part of `busy_s`: what had to be loaded before `__getitem__`."""
+    encode_s: float = 0.0
+    """The last part of it: packing the exception."""
 
 
 class Lost(NamedTuple):

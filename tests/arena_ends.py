@@ -71,10 +71,10 @@ class Ends:
             self.decoder.define(self.view, report)
         return report
 
-    def _encoded(self, box: list[Any]) -> tuple[int, ...]:
+    def _encoded(self, box: list[Any]) -> tuple[float, ...]:
         offset, size, nbytes, block, layout = self.encoder.encode(box)
         assert box == []
-        return offset, size, nbytes, 0, 0, 1, block, layout
+        return offset, size, nbytes, 0, block, layout, 0.0, 0.0, 0.0, 1
 
     def open(self, report: Report) -> Any:
         return self.decoder.decode(self.view, report)

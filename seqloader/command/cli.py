@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqloader import __version__
-from seqloader.command.argument_kinds import at_least, folder, folder_to_be, picture_to_be
+from seqloader.command.argument_kinds import (
+    at_least,
+    folder,
+    folder_to_be,
+    more_than_nothing,
+    picture_to_be,
+)
 from seqloader.command.bench import options as bench_options
 from seqloader.command.check import options as check_options
 
@@ -35,6 +41,8 @@ BENCH_EXTRA = {"rich": "rich"}
 """The same for the benchmark, which does without its plot where matplotlib is missing."""
 CHECK_EXTRA = {"rich": "rich"}
 """The same for the check."""
+TOP_EXTRA = {"rich": "rich"}
+"""The same for the view, but where it prints once."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_bench(commands)
     _add_check(commands)
+    _add_report(commands)
+    _add_top(commands)
     return parser
 
 
@@ -175,6 +185,79 @@ def _run_check(arguments: argparse.Namespace) -> int:
     try:
         return run_check(check_options.settings_of(arguments))
     except TargetError as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+
+
+def _add_report(commands: Commands) -> None:
+    report = commands.add_parser(
+        "report",
+        help="make a page of a trace",
+        description=(
+            "Make one page of a trace that an enqueuer has written, with SEQLOADER_TRACE or "
+            "enqueuer.trace(): where the time went, a timeline, batch times, the slowest indices, "
+            "memory, deaths. It needs no network."
+        ),
+    )
+    report.add_argument("trace", type=Path, metavar="TRACE", help="the file, as run.json")
+    report.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where the page goes (default: beside the trace, as run.html)",
+    )
+    report.set_defaults(run=_run_report)
+
+
+def _run_report(arguments: argparse.Namespace) -> int:
+    from seqloader.command.report.reading import NotATraceError
+    from seqloader.command.report.run import run_report
+
+    try:
+        return run_report(arguments.trace, arguments.output)
+    except (NotATraceError, OSError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+
+
+def _add_top(commands: Commands) -> None:
+    top = commands.add_parser(
+        "top",
+        help="look at the enqueuers of a running process",
+        description=(
+            "Show what the enqueuers of a running process do, also while it hangs: rates, waits, "
+            "what each worker computes and since when, memory, deaths. Nothing has to be enabled "
+            "there, and nothing runs in it for this. Linux."
+        ),
+    )
+    top.add_argument(
+        "pid",
+        nargs="?",
+        type=at_least(1),
+        metavar="PID",
+        help="the process (default: all that have enqueuers, and may be looked at)",
+    )
+    top.add_argument("--once", action="store_true", help="print it once, as plain text, and end")
+    top.add_argument(
+        "--interval",
+        type=more_than_nothing,
+        default=1.0,
+        metavar="S",
+        help="seconds between two looks, over which rates are taken (default: 1)",
+    )
+    top.set_defaults(run=_run_top)
+
+
+def _run_top(arguments: argparse.Namespace) -> int:
+    if not arguments.once and _lacks("top", TOP_EXTRA):
+        return EXIT_UNUSABLE
+
+    from seqloader.command.top.run import NothingToSeeError, run_top
+
+    try:
+        return run_top(arguments.pid, once=arguments.once, interval_s=arguments.interval)
+    except NothingToSeeError as error:
         print(error, file=sys.stderr)
         return EXIT_UNUSABLE
 

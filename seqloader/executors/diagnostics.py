@@ -7,8 +7,8 @@ collection could free.) It is asked through `diagnostics_of`, which stands in fo
 Rules
     D1  An answer is what is so now, given without waiting and without raising: also before `start`
         and after `stop`, when nothing is known.
-    D2  Any thread may ask for `held_bytes`, also while another one is inside a call of the
-        executor. The rest is asked for by the consumer only.
+    D2  Any thread may ask for `held_batches`, `held_bytes` and `worked`, also while another one is
+        inside a call of the executor. The rest is asked for by the consumer only.
 
 `seqloader.testing.DiagnosticsConformance` tests them.
 """
@@ -18,9 +18,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from seqloader.tickets import Ticket
+    from seqloader.tickets import Ticket, Worked
 
-__all__ = ["Diagnostics", "diagnostics_of"]
+__all__ = ["Diagnostics", "diagnostics_of", "worked_by"]
 
 
 @runtime_checkable
@@ -35,6 +35,11 @@ class Diagnostics(Protocol):
     def held_bytes(self) -> int:
         """Bytes of that memory."""
         return 0
+
+    def worked(self) -> Worked | None:
+        """What computing has taken the workers since the last start, those that are gone included;
+        None: unknown. It is kept when the executor stops."""
+        return None
 
     def holder(self, ticket: Ticket) -> tuple[int, int] | None:
         """(slot, process id) of the worker that computes `ticket` now; None: nobody, or unknown.
@@ -63,3 +68,13 @@ _NOTHING_KNOWN = _NothingKnown()
 def diagnostics_of(executor: Any) -> Diagnostics:
     """The executor itself, if it has `Diagnostics`; else, and for None, what knows nothing."""
     return executor if isinstance(executor, Diagnostics) else _NOTHING_KNOWN
+
+
+def worked_by(executor: Any) -> Worked | None:
+    """`worked()` of an executor that has it.
+
+    Asked at every epoch: `isinstance` with a Protocol would take longer than all else that is asked
+    then.
+    """
+    worked: Worked | None = executor.worked() if hasattr(executor, "worked") else None
+    return worked

@@ -22,14 +22,20 @@ __all__ = ["LocalBatch", "answer_with", "array_nbytes", "private_copy"]
 class LocalBatch:
     """The outcome `Computed`, holding the batch itself."""
 
-    __slots__ = ("_batch", "busy_s", "nbytes", "slot", "ticket")
+    __slots__ = ("_batch", "_begun", "busy_s", "nbytes", "slot", "ticket")
 
-    def __init__(self, ticket: Ticket, slot: int, batch: Any, busy_s: float) -> None:
+    def __init__(self, ticket: Ticket, slot: int, batch: Any, begun: float) -> None:
         self.ticket = ticket
         self.slot = slot
         self.nbytes = array_nbytes(batch)
-        self.busy_s = busy_s
+        self.busy_s = time.perf_counter() - begun
         self._batch = batch
+        self._begun = begun
+
+    @property
+    def taken_ns(self) -> int:
+        """When it was begun, on the clock of `time.perf_counter_ns`."""
+        return int(self._begun * 1e9)
 
     def open(self) -> Any:
         """Hand the batch over, and let go of it."""
@@ -60,12 +66,13 @@ def answer_with(
         if copy:
             # Now and not in open(), since the Sequence may use its memory for the next batch.
             batch = private_copy(batch)
-        return LocalBatch(ticket, slot, batch, time.perf_counter() - begun)
+        return LocalBatch(ticket, slot, batch, begun)
     except passing:
         raise
     except BaseException as error:
         busy_s = time.perf_counter() - begun
-        return Raised(ticket, slot, as_raisable(error), busy_s=busy_s)
+        taken_ns = int(begun * 1e9)
+        return Raised(ticket, slot, as_raisable(error), busy_s=busy_s, taken_ns=taken_ns)
 
 
 def array_nbytes(batch: Any) -> int:
@@ -80,11 +87,14 @@ def _nbytes(nest: Any) -> int:
     if isinstance(nest, np.ndarray):
         return nest.nbytes
     kind = type(nest)
-    if kind is tuple or kind is list:
-        return sum(map(_nbytes, nest))
     if kind is dict:
-        return sum(map(_nbytes, nest.values()))
-    return 0
+        nest = nest.values()
+    elif kind is not tuple and kind is not list:
+        return 0
+    nbytes = 0
+    for part in nest:  # most are arrays: no call for these
+        nbytes += part.nbytes if type(part) is np.ndarray else _nbytes(part)
+    return nbytes
 
 
 def private_copy(batch: Any) -> Any:

@@ -23,7 +23,7 @@ Rules
     R7  An executor whose number of workers can be changed while it runs is `Resizable`. No ticket
         is lost or answered twice for it, none costs an attempt, and none that is computed is cut
         short.
-    R8  One that tells what its workers use is `Measured`: then "auto" knows whether they wait for
+    R8  One that tells what its workers use is `Measured`: then it is known whether they wait for
         CPUs or for something else.
     R9  An executor whose workers compute with a state of their own, which nothing that becomes of
         the consumer's Sequence after `load` can change, may have `RunsAhead`. It is then given

@@ -60,6 +60,7 @@ from seqloader.executors.local_batch import answer_with
 from seqloader.memory.usage import usage_of
 from seqloader.randomness.drawn_values import Noticed, Watch
 from seqloader.randomness.seeding import Seeding
+from seqloader.tickets import Worked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +105,8 @@ class _Exchange:
         self.woken = False
         self.ending = False
         self.failure: BaseException | None = None
+        self.cpu_s: dict[threading.Thread, float] = {}
+        """Of each thread so far."""
 
     def take_up(self, sequence: Any) -> Computing:
         self.version += 1
@@ -229,6 +232,7 @@ class _Exchange:
                 # would be a cycle.
                 box.append(answer_with(compute, ticket, slot, self.copy))
         finally:
+            self.cpu_s[threading.current_thread()] = time.thread_time()
             self.at_work[slot] = None
             self.ring()
 
@@ -254,6 +258,8 @@ class ThreadExecutor(Diagnostics):
 
     _exchange: _Exchange | None = None
     """None also in an object whose construction was interrupted: its finalizer asks."""
+    _worked = Worked()
+    """Until the last stop."""
 
     def __init__(
         self,
@@ -355,6 +361,12 @@ class ThreadExecutor(Diagnostics):
         """Whether the threads compute one at a time: for the generators that they share."""
         return self._started().computing.takes_turns
 
+    def worked(self) -> Worked:
+        """What computing has taken the threads since the last start."""
+        if (exchange := self._exchange) is None:
+            return self._worked
+        return Worked(sum(exchange.cpu_s.copy().values()))
+
     def holder(self, ticket: Ticket) -> tuple[int, int] | None:
         """(slot, our own process id) of the thread that computes a ticket."""
         if (exchange := self._exchange) is not None:
@@ -408,12 +420,14 @@ class ThreadExecutor(Diagnostics):
             pass
         for thread in exchange.left.intersection(others):
             thread.join(_rest_s(deadline))
+        self._worked = self.worked()
         self._exchange = None
 
     def abandon(self) -> None:
         """Tell the threads to end, and forget them."""
         # Of the exchange's calls none can block, also in a forked child, which has no such threads.
         self.kill()
+        self._worked = self.worked()
         self._exchange = None
 
     def check(self) -> None:

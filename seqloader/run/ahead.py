@@ -31,6 +31,7 @@ from seqloader.sequence.bindings import bindings, same_bindings
 
 if TYPE_CHECKING:
     from seqloader.order import Cursor, Plan, Ranges, Window
+    from seqloader.run.observed import Observed
     from seqloader.run.session import Session
     from seqloader.run.subject import Subject
     from seqloader.sequence.bindings import Bindings
@@ -69,13 +70,14 @@ class Ahead:
     drops a run drops its epochs at once.
     """
 
-    def __init__(self, subject: Subject, session: Session) -> None:
+    def __init__(self, subject: Subject, session: Session, observed: Observed) -> None:
         self.whole = -1
         """Number of the last epoch that was delivered whole in this session."""
         self.unsaid: list[Warning] = []
         """What epochs that were thrown away had to say: the next one says it."""
         self._subject = subject
         self._session = session
+        self._observed = observed
         self._disagreements = Disagreements()
         self._planned: dict[int, tuple[Epoch, Basis]] = {}
         """By number, in their order; `_windows` are theirs, asked for every batch."""
@@ -124,6 +126,7 @@ class Ahead:
             start=cursor.position,
             skips=cursor.skipped.get(plan.epoch),
             disagreements=self._disagreements,
+            observed=self._observed,
         )
 
     def _may_follow(self, epoch: Epoch) -> bool:

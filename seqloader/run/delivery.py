@@ -10,7 +10,7 @@ Rules, beside those of session.py and epochs.py
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from seqloader.errors import (
@@ -23,6 +23,7 @@ from seqloader.errors import (
 )
 from seqloader.executors.diagnostics import diagnostics_of
 from seqloader.run import messages
+from seqloader.run.board import POSITION, WAITED, WAITS_SINCE
 from seqloader.run.states import DONE, STEP, EpochState
 from seqloader.tickets import Lost, Raised
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivery"]
 
+LONG_S: Final = 100e-6
+"""A wait of which it is noted what it was for."""
 ASKED: Final = EpochState.ASKED
 """A name of its own: what runs for each batch looks at it three times."""
 
@@ -44,6 +47,7 @@ class Delivery:
         self._run = run  # kept alive by whoever has an iterator: a session does not do it
         self._epochs = run.epochs
         self._session = run.session
+        self._telling = run.epochs.telling
         self._warned_skip = False
 
     # --- loops and streams ----------------------------------------------------------------
@@ -86,6 +90,7 @@ class Delivery:
         return self._session.call(self._peek)
 
     def _peek(self) -> Any:
+        asked_s = monotonic()
         epochs = self._epochs
         self._session.be_running()
         before = epochs.epoch
@@ -96,30 +101,40 @@ class Delivery:
                 raise EnqueuerStopped("stop() was called, in a hook, before there was a batch")
             if epochs.epoch is not before and epochs.epoch is not None:
                 epochs.epoch.becomes("show")
+        epochs.counters.leave(asked_s, monotonic())
         return handover.batch
 
     def next_of_epoch(self, iterator: EpochClaim) -> Handover:
         """The next batch for the iterator of a `for`; StopIteration at the epoch's end."""
+        asked_s = monotonic()
         session = self._session
         session.check_entry()
         with session.lock:
             try:
                 me = session.enter()
-                epoch = iterator.epoch
-                if iterator.finished or self._epochs.epoch is not epoch or session.stopping:
+                epochs, epoch = self._epochs, iterator.epoch
+                if iterator.finished or epochs.epoch is not epoch or session.stopping:
                     self._refuse(iterator)
                     handover = None
                 else:
-                    self._epochs.consumer = me
+                    epochs.consumer = me
                     if epoch.state is not ASKED:
                         epoch.becomes("ask")
-                    handover = self._find_for(stream=False)
+                    handover = epoch.handovers.waiting()
+                    if handover is None:
+                        handover = self._find_next(shown=False, stream=False)
             except BaseException as error:
                 session.leave(error)
                 raise
             if handover is None:
                 iterator.finished = True
                 raise StopIteration
+            # As `Counters.leave`, without a call: no epoch begins in here.
+            counters = epochs.counters
+            counters.left_s = now_s = monotonic()
+            counters.inside_s += now_s - asked_s
+            if now_s >= self._telling.look_at_s:
+                self._look(now_s)
             return handover
 
     def has_next(self, iterator: EpochClaim) -> bool:
@@ -134,11 +149,12 @@ class Delivery:
             return False
         if epoch.handovers.waiting() is not None:
             return True
-        while not epoch.window.finished:
+        asked_s, found = monotonic(), None
+        while found is None and not epoch.window.finished:
             self._await_due(epoch)
-            if self._hand_over(epoch) is not None:
-                return True
-        return False
+            found = self._hand_over(epoch)
+        self._epochs.counters.leave(asked_s, monotonic())
+        return found is not None
 
     def next_is_here(self, iterator: EpochClaim) -> bool:
         """Whether that iterator could give its next batch without waiting. Delivers nothing."""
@@ -181,6 +197,7 @@ class Delivery:
 
     def next_of_stream(self, iterator: StreamClaim) -> Handover:
         """The next batch for a `get()`; StopIteration once the enqueuer is stopped."""
+        asked_s = monotonic()
         epochs, session = self._epochs, self._session
         session.check_entry()
         with session.lock:
@@ -192,7 +209,7 @@ class Delivery:
                 if session.is_running and iterator.start == session.starts:
                     self._check_stream(iterator)
                     epochs.consumer = me
-                    handover = self._find_for(stream=True)
+                    handover = self._find_in_stream()
             except BaseException as error:
                 own = epochs.own_stop.is_ours(error)
                 session.leave(error)
@@ -200,7 +217,15 @@ class Delivery:
                     raise
             if handover is None:
                 raise StopIteration
+            now_s = monotonic()
+            epochs.counters.leave(asked_s, now_s)
+            if now_s >= self._telling.look_at_s:
+                self._look(now_s)
             return handover
+
+    def _look(self, now_s: float) -> None:
+        # An interrupt in here loses nothing: the batch waits in its handover (R4).
+        self._telling.look(now_s, self._epochs.epoch)
 
     def _check_stream(self, iterator: StreamClaim) -> None:
         if iterator.stream is not self._epochs.stream:
@@ -209,21 +234,14 @@ class Delivery:
                 "there is one stream of batches at a time"
             )
 
-    def _find_for(self, *, stream: bool) -> Handover | None:
+    def _find_in_stream(self) -> Handover | None:
         """The next batch, found now, or found before and never delivered; None: it is over."""
-        epochs = self._epochs
-        epoch = epochs.epoch
+        epoch = self._epochs.epoch
         handover = None if epoch is None else epoch.handovers.waiting()
-        if handover is None:
-            handover = self._find_next(shown=False, stream=stream)
-            if handover is None:
-                return None
-            epoch = epochs.epoch
-        if epoch is not None and epoch.state is not ASKED:
+        if epoch is None or handover is None:
+            return self._find_next(shown=False, stream=True)
+        if epoch.state is not ASKED:
             epoch.becomes("ask")
-        if not handover.counted:  # it may be found twice: shown, or interrupted
-            handover.counted = True
-            epochs.counters.delivered += 1
         return handover
 
     def _find_next(self, *, shown: bool, stream: bool) -> Handover | None:
@@ -236,7 +254,7 @@ class Delivery:
             epoch = epochs.epoch
             if epoch is None:
                 epoch = epochs.begin()
-            over = epoch.window.finished
+            over = epoch.window.due == epoch.window.end  # `finished`, without a call
             if (over or not shown) and epoch.state is not ASKED:
                 epoch.becomes("ask")
             if over:
@@ -270,12 +288,12 @@ class Delivery:
             tuner.asked(session, epoch)
         waited_s = 0.0
         warned = False
+        if epoch.warnings and not session.stopping:
+            epoch.issue_warnings()
         while True:
             if session.stopping:  # looked at before deaths are judged: stop() may have killed
                 session.give_way()
                 raise epochs.own_stop.cutting(epoch.number)
-            if epoch.warnings:
-                epoch.issue_warnings()
             session.state = STEP[session.state]
             if not window.wanted:
                 window.wanted = True
@@ -288,11 +306,19 @@ class Delivery:
             if epoch.warnings:
                 epoch.issue_warnings()
             if window.due in window.arrived:
+                if waited_s:
+                    epochs.counters.waits += 1
                 return
             if waited_s >= epochs.patience_s and not warned:
                 warned = True
                 self._warn_slow(epoch, waited_s)
-            begun = time.monotonic()
+            observed = epoch.observed
+            trace = observed.trace
+            if trace is not None:
+                trace.waits(epoch.number, window.due, epoch.plan.index(window.due))
+            begun = monotonic()
+            if (seconds := observed.waits) is not None:
+                seconds[WAITS_SINCE] = begun
             try:
                 executor.wait(None if warned else epochs.patience_s - waited_s)
             except ERRORS as error:
@@ -300,8 +326,15 @@ class Delivery:
                     session.shut_down()
                 raise
             finally:
-                step_s = time.monotonic() - begun
+                step_s = monotonic() - begun
                 epochs.counters.waited_s += step_s
+                if (seconds := observed.waits) is not None:  # an error may have taken them down
+                    seconds[WAITED] = epochs.counters.waited_s
+                    seconds[WAITS_SINCE] = 0.0
+                if trace is not None:
+                    trace.ends()
+                if step_s > LONG_S:  # the wait itself has moved nothing
+                    epochs.counters.note_wait(step_s, epoch.idle_workers(session.workers))
             waited_s += step_s
 
     def _warn_slow(self, epoch: Epoch, waited_s: float) -> None:
@@ -323,19 +356,20 @@ class Delivery:
         session.state = STEP[session.state]
         position = window.due
         answer = window.hand_over()
+        epoch.observed.words[POSITION] = window.due
         batch: Any = answer
-        if not isinstance(answer, (Raised, Lost)):
+        if not isinstance(answer, tuple):  # else it was raised or lost
             batch = epoch.open(answer)
             counters.nbytes += answer.nbytes
-        if isinstance(batch, (Raised, Lost)):
+            if batch is not None and type(batch) is not Raised:
+                handover = epoch.handovers.add(batch, position)
+                counters.delivered += 1
+                session.state = DONE[session.state]
+                return handover
+        if batch is not None:
             left_out: list[Raised | Lost] = [batch]
             del answer, batch  # an exception must not be held by the frames it goes through
             self._left_out(epoch, left_out)
-        elif batch is not None:
-            epoch.served += 1
-            handover = epoch.handovers.add(batch, position)
-            session.state = DONE[session.state]
-            return handover
         epoch.handovers.skip(position)
         session.state = DONE[session.state]
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +20,7 @@ from seqloader.order import Window
 from seqloader.randomness.drawn_values import Disagreements, Noticed
 from seqloader.run import messages
 from seqloader.run.handovers import Handovers
+from seqloader.run.observed import Observed
 from seqloader.run.states import EPOCH, EpochState
 from seqloader.tickets import Death, Lost, Raised, RebuildError, Shortage, Ticket
 
@@ -60,6 +62,7 @@ class Epoch:
         start: int = 0,
         skips: Ranges | None = None,
         disagreements: Disagreements | None = None,
+        observed: Observed | None = None,
     ) -> None:
         self.number = plan.epoch
         self.sequence = sequence
@@ -74,15 +77,17 @@ class Epoch:
         )
         self.handovers = Handovers(start)
         self.state = EpochState.BEGUN
-        self.served = start
-        """Batches handed over; None batches do not count. Those before the start do."""
         self.warnings: deque[Warning] = deque()
         """To be issued where an exception can lose nothing: a filter may turn them into errors."""
         self.ahead: Later | None = None
         """The epochs after this one, where they are computed before they begin."""
+        self.observed = observed or Observed()
+        """Who is told what happens."""
         self._executor = executor
         self._options = options
         self.counters = counters
+        self._delivered_before = 0
+        self.begins()
         self._disagreements = disagreements or Disagreements()
         self._raised: dict[int, int] = {}
         self._lost: dict[int, int] = {}
@@ -96,6 +101,10 @@ class Epoch:
         self._real = sys.maxsize if padding_from is None else padding_from
 
     # --- its states -----------------------------------------------------------------------
+
+    def begins(self) -> None:
+        """It is under way from now on: what is delivered is its own."""
+        self._delivered_before = self.counters.delivered - self.handovers.next_position
 
     def becomes(self, event: str) -> None:
         """Something has happened to it: see states.py."""
@@ -116,6 +125,11 @@ class Epoch:
         """Whether nothing of it is left to be delivered."""
         handovers = self.handovers
         return self.window.finished and handovers.delivered == handovers.next_position
+
+    @property
+    def served(self) -> int:
+        """Batches handed over; None batches do not count. Those before the start do."""
+        return self.counters.delivered - self._delivered_before
 
     @property
     def remaining(self) -> int | None:
@@ -184,6 +198,7 @@ class Epoch:
         undelivered = self.handovers.undelivered
         if undelivered is not None and undelivered in positions:
             self.handovers.discard(undelivered)
+            self.counters.delivered -= 1
         self._discard_answers(self.window.skip(positions))
         self.fill()
 
@@ -198,17 +213,22 @@ class Epoch:
     def receive(self) -> None:
         """Take in everything the executor has."""
         for outcome in self._executor.collect():
+            if self.observed.trace is not None:
+                self._note_in_trace(outcome)
             self._take_in(outcome)
         if self._options.max_queue_bytes is not None or self.window.next == self.window.due:
             self.fill()  # the size of a batch is known now, or skipped ones are out of the way
 
     def _take_in(self, outcome: Outcome | Death | Shortage | Noticed) -> None:
         if not isinstance(outcome, tuple):  # the others are: the commonest is told apart first
-            ticket = outcome.ticket
+            ticket, busy_s = outcome.ticket, outcome.busy_s
             if ticket.epoch != self.number:
                 self._take_in_elsewhere(outcome)
                 return
-            self.counters.busy_s[outcome.slot] += outcome.busy_s
+            counters = self.counters
+            counters.busy_s[outcome.slot] += busy_s
+            if busy_s > counters.slow_from_s:
+                counters.note_slow(ticket.index, busy_s)
             if not self.window.arrive(ticket.position, outcome, outcome.nbytes):
                 outcome.discard()
         elif isinstance(outcome, (Raised, Lost)):
@@ -223,6 +243,7 @@ class Epoch:
                 text = messages.drawn_warning(outcome.name)
                 self.warnings.append(SeqloaderWarning(text))
         elif isinstance(outcome, Shortage):
+            self.counters.shortages += 1
             self.warnings.append(WorkerLostWarning(messages.shortage_warning(outcome)))
         else:
             self._note_death(None, outcome, again=False)
@@ -240,6 +261,14 @@ class Epoch:
             self.counters.busy_s[outcome.slot] += outcome.busy_s
             if not isinstance(outcome, Raised):
                 outcome.discard()
+
+    def _note_in_trace(self, outcome: Outcome | Death | Shortage | Noticed) -> None:
+        trace = self.observed.trace
+        assert trace is not None
+        trace.arrived(outcome)
+        failure = self.observed.trace_failure()
+        if failure is not None:
+            self.warnings.append(failure)
 
     def _note_raised(self, raised: Raised) -> None:
         self.counters.busy_s[raised.slot] += raised.busy_s
@@ -283,6 +312,7 @@ class Epoch:
     def _note_death(self, ticket: Ticket | None, death: Death, *, again: bool) -> None:
         self.counters.respawns += 1
         self.counters.memory_deaths += death.for_memory
+        self.observed.died(self.counters.respawns)
         if death.replaced or not death.failed:  # else a shortage is said, and not at each try
             text = messages.lost_warning(ticket, death, again=again)
             self.warnings.append(WorkerLostWarning(text))
@@ -318,6 +348,12 @@ class Epoch:
         self._skipped.add(position)
         return not known
 
+    def idle_workers(self, workers: int) -> bool:
+        """Whether some of so many workers have nothing to do, since the window is full of later
+        batches than the one due."""
+        window = self.window
+        return window.ahead - len(window.arrived) < workers and window.next != window.end
+
     def due_ticket(self) -> Ticket:
         """A ticket of the position due, for messages."""
         position = self.window.due
@@ -326,7 +362,13 @@ class Epoch:
     def open(self, answer: Computed) -> Any:
         """The batch; a `Raised` where rebuilding user objects raises."""
         try:
-            return answer.open()
+            trace = self.observed.trace
+            if trace is None:
+                return answer.open()
+            begun_ns = time.perf_counter_ns()
+            batch = answer.open()
+            trace.handed(answer.ticket, begun_ns, self.window.ahead)
+            return batch
         except RebuildError as error:
             assert error.__cause__ is not None
             return Raised(answer.ticket, answer.slot, error.__cause__)

@@ -13,7 +13,8 @@ Actors and the rules of tearing, mending and stopping are in session.py. Further
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import SeqloaderWarning, SlowBatchWarning
 from seqloader.executors.diagnostics import diagnostics_of
@@ -21,10 +22,12 @@ from seqloader.executors.protocol import takes_turns
 from seqloader.run import messages
 from seqloader.run.ahead import Ahead
 from seqloader.run.epoch import Epoch
+from seqloader.run.observed import Observed
 from seqloader.run.our_shard import check_same_shard
 from seqloader.run.own_stop import OwnStop
 from seqloader.run.resume.fit import planned_at
 from seqloader.run.states import EpochState
+from seqloader.run.telling import Telling
 from seqloader.sequence.interface import count_batches
 
 if TYPE_CHECKING:
@@ -43,7 +46,9 @@ class Epochs:
     patience_s = 60.0
     """How long the consumer waits for one batch before it says so, once."""
 
-    def __init__(self, subject: Subject, session: Session) -> None:
+    def __init__(
+        self, subject: Subject, session: Session, observed: Observed | None = None
+    ) -> None:
         self.epoch: Epoch | None = None
         """The one under way."""
         self.counters = subject.counters
@@ -56,21 +61,17 @@ class Epochs:
         self.own_stop = OwnStop()
         self._subject = subject
         self._session = session
+        self._observed = observed or Observed()
         self._due: Epoch | None = None
         """Not under way any more, and its hook is about to be run by `stop()`."""
         self._warned_turns = False
-        self._ahead = Ahead(subject, session)
+        self._ahead = Ahead(subject, session, self._observed)
+        self.telling = Telling(session, subject.counters, self._ahead)
 
     @property
     def options(self) -> Options:
         """Those of the subject."""
         return self._subject.options
-
-    @property
-    def in_flight(self) -> int:
-        """Batches issued and not handed over. Any thread."""
-        epoch = self.epoch
-        return self._ahead.in_flight + (0 if epoch is None else epoch.window.ahead)
 
     @property
     def are_computing(self) -> bool:
@@ -97,6 +98,7 @@ class Epochs:
         """Begin the coming epoch: its hook, its length, its plan, its first tickets if `fill`."""
         subject, session, executor = self._subject, self._session, self._session.executor
         assert executor is not None
+        begun_s = monotonic()
         subject.check_whole()
         subject.settle_shard()
         check_same_shard(subject.options, subject.place)
@@ -108,7 +110,7 @@ class Epochs:
                 self._throw_ahead_away()  # before a hook that was not there before
             store.beginning(sequence)
             number = subject.number
-            has_begin = subject.run_hook("on_epoch_begin", sequence, number)
+            has_begin = self._run_hook("on_epoch_begin", sequence, number)
             count = count_batches(subject.sequence)
             subject.settle_order(begins=True)
             if session.stopping:
@@ -119,8 +121,11 @@ class Epochs:
                 if self._ahead:
                     self._throw_ahead_away()
                 in_place = has_begin or subject.may_have_changed()
+                self._observed.begins("send the Sequence")
                 executor.load(subject.sequence, in_place=in_place)
+                self._observed.ends()
                 epoch = self._ahead.make(plan, cursor, is_still=not in_place)
+            epoch.begins()
             if fill:
                 epoch.fill()
             if not self._warned_turns and takes_turns(executor):
@@ -130,6 +135,12 @@ class Epochs:
             changed = store.begun(cursor, epoch.plan, epoch.handovers, subject.sequence)
             subject.must_refresh = changed
             self.epoch = epoch
+            size = session.workers, session.max_queue_size
+            delivered = self.counters.delivered
+            self._observed.epoch_begins(plan, cursor.position, delivered, executor, size)
+            now_s = monotonic()
+            self.counters.turned_s += now_s - begun_s
+            self.counters.begin_epoch(number, now_s, self.telling.worked())
         except BaseException:
             try:
                 store.failed(subject.sequence)
@@ -151,6 +162,9 @@ class Epochs:
         epoch, session, subject = self.epoch, self._session, self._subject
         if epoch is None or session.executor is None:
             return
+        if epoch.counts:
+            self.telling.ended(epoch)
+        begun_s = monotonic()
         session.step()
         try:
             self._note_end(epoch)
@@ -159,12 +173,13 @@ class Epochs:
             has_hook = epoch.has_hook_due
             self.take_away(epoch)  # before the hook: an epoch ends once, also if it raises
             if has_hook and not session.stopping:
-                subject.run_hook("on_epoch_end", epoch.sequence, epoch.number)
+                self._run_hook("on_epoch_end", epoch.sequence, epoch.number)
             subject.store.settle()
         except BaseException:
             session.shut_down()
             raise
         session.done()
+        self.counters.turned_s += monotonic() - begun_s
         if session.stopping:
             session.give_way()
             if epoch.state is not EpochState.COMPLETE:
@@ -220,6 +235,7 @@ class Epochs:
         if epoch is not None:
             epoch.discard()
         self._ahead.forget()
+        self._observed.begins("stop computing")
         if not executor.discard(self.patience_s):
             busy = diagnostics_of(executor).busy()
             options = self.options
@@ -227,12 +243,23 @@ class Epochs:
             text = messages.stuck_warning(number, self.patience_s, busy, hint)
             messages.issue(SlowBatchWarning(text))
             executor.discard()
+        self._observed.ends()
 
     def take_away(self, epoch: Epoch) -> None:
         """It is not under way any more."""
         self.epoch = None
         epoch.becomes("end")
+        if epoch.handovers.undelivered is not None:
+            self.counters.delivered -= 1
         epoch.handovers.clear()
+        self.telling.close()
+        self._observed.epoch_ends(epoch.number)
+
+    def _run_hook(self, name: str, sequence: Any, number: int) -> bool:
+        try:
+            return self._subject.run_hook(name, sequence, number, self._observed.begins)
+        finally:
+            self._observed.ends()
 
     def _note_end(self, epoch: Epoch) -> None:
         if not epoch.counts:
@@ -271,6 +298,7 @@ class Epochs:
     def forget(self) -> None:
         """The executor has stopped: nothing is under way any more."""
         self._ahead.close()
+        self.counters.worked = self.telling.worked()
         epoch = self.epoch
         if epoch is not None:
             self._note_end(epoch)
@@ -289,7 +317,7 @@ class Epochs:
 
         def end() -> None:
             try:
-                self._subject.run_hook("on_epoch_end", epoch.sequence, epoch.number)
+                self._run_hook("on_epoch_end", epoch.sequence, epoch.number)
             finally:
                 self._due = None
                 self._subject.store.settle()

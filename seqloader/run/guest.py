@@ -26,6 +26,9 @@ class Guest(Protocol):
     def prepare(self) -> None:
         """An executor is about to be started. May refuse."""
 
+    def started(self) -> None:
+        """It has started."""
+
     def complete(self) -> None:
         """A step was torn: do what is left of it, if it is made."""
 

@@ -25,12 +25,10 @@ __all__ = ["Handover", "Handovers"]
 class Handover:
     """A batch for whoever asks next. `__next__` takes it out as its last act: `batch` is None."""
 
-    __slots__ = ("batch", "counted", "position")
+    __slots__ = ("batch", "position")
 
     def __init__(self, batch: Any, position: int) -> None:
         self.batch = batch
-        self.counted = False
-        """Whether it is in the count of delivered batches."""
         self.position = position
 
 

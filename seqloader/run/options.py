@@ -67,6 +67,7 @@ class Options(NamedTuple):
     worker_env: Mapping[str, str]
     threads_per_worker: int | None
     copy: bool
+    progress: bool
     shard: Shard
     auto_shard: bool
     """Whether it is the one that was found, and is to be asked for again."""
@@ -128,6 +129,7 @@ def _checks(executor: ExecutorName | Executor) -> dict[str, checks.Check]:
         "timeout_s": checks.optional(checks.limit_s),
         "remainder": checks.optional(checks.one_of(REMAINDERS)),
         "copy": checks.boolean,
+        "progress": checks.boolean,
         "workers": lambda _, workers: checked_workers(workers, executor),
         "max_queue_size": lambda _, size: checked_queue(size, executor),
         "max_queue_bytes": checks.optional(checks.integer(1, "None: no limit")),

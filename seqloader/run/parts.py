@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seqloader.run.resume.place import Place
     from seqloader.run.session import Session
     from seqloader.run.subject import Subject
+    from seqloader.run.telling import Telling
     from seqloader.stats import Counters
 
 __all__ = [
@@ -52,6 +53,7 @@ class Turns(UnderWay, Protocol):
     """Epochs in a row that held no batch."""
     counters: Counters
     own_stop: OwnStop
+    telling: Telling
     patience_s: float
     """How long the consumer waits for one batch before it says so, once."""
 

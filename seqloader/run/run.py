@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from seqloader.errors import ENDINGS, as_raisable
 from seqloader.executors.computing import Computing
-from seqloader.executors.diagnostics import diagnostics_of
 from seqloader.executors.protocol import turn_of
 from seqloader.run.epochs import Epochs
+from seqloader.run.observed import Observed
 from seqloader.run.relocation import Relocation
 from seqloader.run.session import Session
 from seqloader.run.subject import Subject
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from seqloader.randomness.seeding import Seeding
     from seqloader.run.options import Options
     from seqloader.stats import Stats
+    from seqloader.stats.verdict import Verdict
 
 __all__ = ["Run"]
 
@@ -34,7 +36,8 @@ class Run:
     def __init__(self, sequence: Any, shuffle: bool, options: Options) -> None:
         self.subject = Subject(sequence, shuffle, options)
         self.session = Session(self, options)
-        self.epochs = Epochs(self.subject, self.session)
+        self.observed = Observed()
+        self.epochs = Epochs(self.subject, self.session, self.observed)
         self.relocation = Relocation(self.subject, self.session, self.epochs)
 
     def check(self) -> None:
@@ -48,11 +51,24 @@ class Run:
 
     def stats(self) -> Stats:
         """A snapshot. Takes no lock: any thread, any time."""
-        executor = self.session.executor
-        return self.subject.counters.snapshot(
-            in_flight=self.epochs.in_flight,
-            held_bytes=diagnostics_of(executor).held_bytes(),
-        )
+        epochs = self.epochs
+        return epochs.telling.stats(epochs.epoch)
+
+    def verdict(self) -> Verdict:
+        """What limits the loading. Takes no lock."""
+        from seqloader.run.judging import verdict_of
+
+        return verdict_of(self.stats(), self.session, self.epochs.epoch)
+
+    def facts(self) -> Callable[[], Stats | None]:
+        """`stats`, for whoever must not keep the run alive."""
+        stats = weakref.WeakMethod(self.stats)
+
+        def ask() -> Stats | None:
+            asked = stats()
+            return None if asked is None else asked()
+
+        return ask
 
     def compute(self, index: int, epoch: int) -> Any:
         """One batch, computed here as a worker would."""
@@ -92,7 +108,15 @@ class Run:
     def prepare(self) -> None:
         """An executor is about to be started."""
         self.subject.check_whole()
+        counters = self.subject.counters
+        counters.worked_earlier = counters.worked
         self.subject.settle_order()  # the first state is taken here, and a fork inherits it
+        kind = type(self.sequence).__qualname__
+        self.observed.session_begins(kind, self.subject.counters, self.facts())
+
+    def started(self) -> None:
+        """The executor has started."""
+        self.observed.started(self.session.workers, self.session.max_queue_size)
 
     def complete(self) -> None:
         """A step was torn: do what is left of a jump, if it is made."""
@@ -105,6 +129,7 @@ class Run:
     def resized(self) -> None:
         """The executor has another number of workers, and the session another queue."""
         self.epochs.resized()
+        self.observed.resized(self.session.workers, self.session.max_queue_size)
 
     def spoil(self) -> None:
         """A step was torn, and is not mended."""
@@ -114,6 +139,7 @@ class Run:
         """The executor has stopped: nothing is under way any more."""
         self.relocation.complete()
         self.epochs.forget()
+        self.observed.session_ends()
 
     def ending(self) -> Callable[[], object] | None:
         """The hook of the epoch under way, if the consumer's own `stop()` ends it."""

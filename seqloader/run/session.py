@@ -198,6 +198,7 @@ class Session:
             self.shut_down()
             raise
         self.becomes("started")
+        guest.started()
         if self.stopping:  # by a signal handler, in the middle
             self.give_way()
 

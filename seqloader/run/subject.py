@@ -14,6 +14,8 @@ from seqloader.sequence.interface import overrides_hook, run_hook
 from seqloader.stats import Counters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seqloader.run.options import Options
 
 __all__ = ["Subject"]
@@ -92,11 +94,14 @@ class Subject:
             or draws_orders(sequence)
         )
 
-    def run_hook(self, name: str, sequence: Any, epoch: int) -> bool:
+    def run_hook(
+        self, name: str, sequence: Any, epoch: int, begins: Callable[[str], object]
+    ) -> bool:
         """Run a hook of a Sequence (the one that this epoch began with) under its random numbers.
-        False: there is none that may do anything."""
+        `begins` is told before. False: there is none that may do anything."""
         if not overrides_hook(sequence, name):
             return False
+        begins(name)
         self.hooked = sequence
         self.store.freeze(self.sequence)
         self.seeding.hook(epoch, lambda: run_hook(sequence, name), name=name)

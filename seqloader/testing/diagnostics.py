@@ -50,6 +50,23 @@ class DiagnosticsConformance(ExecutorTrial):
             open_all(answers_to(executor, [first]))
             within(DEADLINE_S, executor.stop, 5.0)
 
+    def test_what_computing_took_is_counted_since_the_start_and_kept_after_the_stop(self) -> None:
+        executor = self.make()
+        known = diagnostics_of(executor)
+
+        for _ in range(2):
+            within(DEADLINE_S, executor.start, Numbered(), self.seeding)
+            began = known.worked()
+            open_all(answers_to(executor, tickets(20)))
+            worked = within(DEADLINE_S, known.worked)  # in another thread
+            within(DEADLINE_S, executor.stop, 5.0)
+            after = known.worked()
+            if began is None or worked is None or after is None:
+                assert began is worked is after is None
+            else:
+                assert began == (0.0, 0.0)
+                assert after.cpu_s >= worked.cpu_s >= 0.0
+
     def test_a_ticket_that_is_computed_has_a_holder_and_others_have_none(
         self, tmp_path: Path
     ) -> None:

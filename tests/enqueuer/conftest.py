@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 
 import psutil
 import pytest
 
 from seqloader import OrderedEnqueuer
+from seqloader.executors.process.consumer import unreaped
+from seqloader.run.board import WAITS_SINCE
 from seqloader.testing import DEADLINE_S, Gate
 
 EXECUTORS = ("inline", "thread", "process")
@@ -42,6 +45,11 @@ def _making(**always):
     yield make
     while made:  # not kept: a Sequence may hold shared memory, and pytest keeps `make` for longer
         made.pop().__exit__(AssertionError, None, None)  # without hooks
+    if unreaped._unreaped:  # on a busy machine a killed process takes its time to end
+        deadline = time.monotonic() + DEADLINE_S
+        while unreaped._unreaped and time.monotonic() < deadline:
+            unreaped.reap_left_over()  # as the next start does
+            time.sleep(0.01)
 
 
 @pytest.fixture
@@ -71,6 +79,31 @@ def until():
             time.sleep(0.002)
 
     return wait
+
+
+@pytest.fixture
+def opens(gate, until):
+    """opens(enqueuer, condition, share): open the gate when the consumer has waited 10 ms at least,
+    and for such a share of the epoch's time, and the condition holds."""
+    threads = []
+
+    def waits(enqueuer, share):
+        seconds = enqueuer._run.observed.waits
+        since_s = seconds[WAITS_SINCE] if seconds else 0.0
+        now_s, begun_s = time.monotonic(), enqueuer._run.epochs.counters.begun_s
+        return since_s and now_s - since_s >= max(0.01, share * (now_s - begun_s))
+
+    def open_then(enqueuer, condition=lambda: True, share=0.0):
+        def wait_and_open():
+            until(lambda: waits(enqueuer, share) and condition())
+            gate.open()
+
+        threads.append(threading.Thread(target=wait_and_open))
+        threads[-1].start()
+
+    yield open_then
+    for thread in threads:
+        thread.join()
 
 
 @pytest.fixture

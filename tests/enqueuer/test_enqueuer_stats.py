@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 import warnings
 
 import numpy as np
 import pytest
 from sequences_for_tests import Faults, Held, Holes, Numbers, RandomKilledOnce
 
-from seqloader import SlowBatchWarning, Stats, WorkerLostWarning
+from seqloader import Sequence, SlowBatchWarning, Stats, WorkerLostWarning
 from seqloader.run.epochs import Epochs
+from seqloader.stats.counters import SLOWEST_KEPT
 
 
 def test_stats_before_start_are_zero(make):
     stats = make(Numbers()).stats()
 
     assert isinstance(stats, Stats)
-    assert dataclasses.astuple(dataclasses.replace(stats, busy_s={})) == (
-        *(0, 0, 0, 0, 0.0, 0, 0, 0),
-        {},
-    )
+    told = {each.name: getattr(stats, each.name) for each in dataclasses.fields(stats)}
+    assert (told.pop("epoch"), told.pop("number"), told.pop("slowest")) == (None, None, ())
+    assert told.pop("busy_s") == {}
+    assert set(told.values()) == {0}
+    assert (stats.waited_share, stats.batches_per_s) == (0.0, 0.0)
 
 
 def test_stats_are_a_snapshot_that_nobody_can_change(make, take):
@@ -274,3 +277,175 @@ def test_bytes_are_those_of_the_batches_delivered(make_any):
     list(enqueuer)
 
     assert enqueuer.stats().nbytes == 5 * 800_000
+
+
+# --- The three times, and the epoch -------------------------------------------------------
+
+
+class Sleeping(Sequence):
+    """A batch takes 20 ms at least."""
+
+    def __init__(self, length=6):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        time.sleep(0.02)
+        return index
+
+
+def test_waiting_handing_over_and_the_loop_add_up_to_the_epoch(make):
+    enqueuer = make(Sleeping())
+
+    begun = time.monotonic()
+    for _ in enqueuer:
+        time.sleep(0.005)
+    took_s = time.monotonic() - begun
+
+    stats = enqueuer.stats().epoch
+    span_s = stats.waited_s + stats.handed_s + stats.loop_s
+    assert stats.number == 0
+    assert stats.delivered == 6
+    assert stats.loop_s >= 5 * 0.005  # the last pass through the loop is not followed by a batch
+    assert stats.handed_s > 0.0
+    assert span_s <= took_s
+    assert stats.batches_per_s == pytest.approx(6 / span_s)
+    assert stats.waited_share == pytest.approx(stats.waited_s / span_s)
+
+
+def test_an_epoch_counts_for_itself_and_the_whole_for_all(make, take):
+    enqueuer = make(Numbers(length=5))
+    assert enqueuer.stats().epoch is None
+
+    list(enqueuer)
+    assert enqueuer.stats().epoch.delivered == 5
+    assert enqueuer.stats().epoch.number == 0
+    take(enqueuer, 2)
+
+    whole = enqueuer.stats()
+    assert (whole.delivered, whole.epoch.delivered, whole.epoch.number) == (7, 2, 1)
+    assert whole.epoch.nbytes < whole.nbytes
+    assert whole.number is None and whole.epoch.epoch is None
+
+
+def test_epochs_of_a_stream_do_not_count_each_others_time(make, take):
+    enqueuer = make(Sleeping(length=3))
+    stream = enqueuer.get()
+
+    take(stream, 3)
+    first = enqueuer.stats()
+    take(stream, 1)
+    second = enqueuer.stats()
+
+    assert (second.epoch.number, second.epoch.delivered) == (1, 1)
+    assert second.epoch.waited_s <= second.waited_s - first.waited_s
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_waits_of_workers_are_no_cpu_time(make_any, kind):
+    enqueuer = make_any(Sleeping(), executor=kind)
+
+    list(enqueuer)
+
+    epoch = enqueuer.stats().epoch
+    assert sum(epoch.busy_s.values()) >= 6 * 0.02
+    assert 0.0 <= epoch.cpu_s < sum(epoch.busy_s.values())
+    assert epoch.encoded_s >= 0.0
+
+
+def test_cpu_time_is_that_of_all_starts(make_any):
+    enqueuer = make_any(Computing(), workers=1)
+    list(enqueuer)
+    enqueuer.stop()
+    after_one = enqueuer.stats().cpu_s
+    list(enqueuer)
+
+    assert after_one >= 3 * 0.02
+    assert enqueuer.stats().cpu_s >= after_one + 3 * 0.02
+    assert enqueuer.stats().epoch.cpu_s < enqueuer.stats().cpu_s
+
+
+class Computing(Sequence):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        end_s = time.process_time() + 0.025
+        while time.process_time() < end_s:
+            pass
+        return index
+
+
+def test_the_slowest_batches_of_an_epoch_are_named_slowest_first(make):
+    enqueuer = make(Sleeping())
+
+    list(enqueuer)
+
+    slowest = enqueuer.stats().epoch.slowest
+    assert {slow.index for slow in slowest} == {*range(6)}
+    seconds = [slow.seconds for slow in slowest]
+    assert seconds == sorted(seconds, reverse=True)
+    assert seconds[-1] >= 0.02
+
+
+def test_as_many_slow_batches_are_kept_as_are_looked_at(make):
+    enqueuer = make(Numbers(length=100))
+
+    list(enqueuer)
+
+    assert len(enqueuer.stats().epoch.slowest) == SLOWEST_KEPT
+    assert len({slow.index for slow in enqueuer.stats().epoch.slowest}) == SLOWEST_KEPT
+
+
+def test_waiting_while_the_window_is_full_is_counted_apart(make_any, gate, opens):
+    enqueuer = make_any(Held(gate, held=[0], length=20), workers=2, max_queue_size=3)
+    iterator = iter(enqueuer)
+
+    opens(enqueuer, lambda: len(enqueuer._run.epochs.epoch.window.arrived) == 3)  # it is full
+    next(iterator)
+
+    stats = enqueuer.stats()
+    assert 0.0 < stats.blocked_s <= stats.first_s <= stats.waited_s
+    list(iterator)
+
+
+def test_scalars_are_a_flat_dictionary_of_floats(make):
+    enqueuer = make(Numbers(length=5))
+    list(enqueuer)
+
+    scalars = enqueuer.stats().as_scalars()
+
+    assert scalars["seqloader/delivered"] == scalars["seqloader/epoch/delivered"] == 5.0
+    assert scalars["seqloader/epoch/number"] == 0.0
+    assert all(type(value) is float for value in scalars.values())
+    assert set(enqueuer.stats().as_scalars(prefix="")) == {
+        name.removeprefix("seqloader/") for name in scalars
+    }
+
+
+def test_has_next_counts_what_it_waits(make_any):
+    enqueuer = make_any(Sleeping(length=4), executor="inline")
+    iterator = iter(enqueuer)
+
+    while iterator.has_next():
+        next(iterator)
+
+    assert enqueuer.stats().epoch.waited_s >= 4 * 0.02  # and it is no time of the loop
+
+
+def test_a_batch_that_waits_to_be_taken_is_not_delivered(make):
+    enqueuer = make(Numbers(length=5))
+    iterator = iter(enqueuer)
+    next(iterator)
+
+    assert iterator.has_next()
+    assert enqueuer.stats().delivered == enqueuer.stats().epoch.delivered == 1
+    enqueuer.skip([1])
+    assert enqueuer.stats().delivered == 1
+    assert len(list(iterator)) == 3
+    assert enqueuer.stats().delivered == 4
+    enqueuer.peek()
+    enqueuer.stop()
+    assert enqueuer.stats().delivered == 4

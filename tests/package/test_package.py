@@ -37,6 +37,7 @@ PUBLIC = {
     "SlowBatchWarning",
     "Stats",
     "TuningStep",
+    "Verdict",
     "WeightedMix",
     "WorkerError",
     "WorkerLostError",

@@ -111,6 +111,9 @@ class Guest:
     def prepare(self) -> None:
         self._call("prepare")
 
+    def started(self) -> None:
+        """Follows every start that succeeds: not worth a word."""
+
     def complete(self) -> None:
         self._call("complete")
 

@@ -16,6 +16,7 @@ from seqloader.run.iterators import EpochIterator, StreamIterator
 from seqloader.run.own_stop import OwnStop
 from seqloader.run.session import Session
 from seqloader.run.states import EpochState
+from seqloader.run.telling import Telling
 from seqloader.stats import Counters
 from seqloader.tickets import Raised
 
@@ -57,6 +58,7 @@ class Course(Guest):
         self.consumer = 0
         self.empty_epochs = 0
         self.counters = Counters()
+        self.telling = Telling(self.session, self.counters)
         self.ended = 0
         self.length = 3
 

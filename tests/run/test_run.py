@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,10 +24,11 @@ def executor() -> Executor:
 
 
 @pytest.fixture
-def run(executor: Executor) -> Run:
+def run(executor: Executor) -> Iterator[Run]:
     run = Run(Hooked(), False, options(executor))
     run.session.start()
-    return run
+    yield run
+    run.session.stop(1.0)
 
 
 def begun(run: Run) -> Any:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from seqloader.command.bench.figures import Facts, Figures
     from seqloader.command.bench.recommendation import Recommendation
-    from seqloader.command.bench.verdict import Verdict
+    from seqloader.stats.verdict import Verdict
 
 __all__ = ["write_plot"]
 
@@ -44,7 +44,7 @@ def write_plot(
         _waits(wait, facts, recommendation)
         figure.suptitle(f"seqloader bench {target}", fontsize=13, fontweight="bold")
         if verdict is not None:
-            said = textwrap.fill(f"{verdict.cause}: {verdict.seen}", VERDICT_CHARS)
+            said = textwrap.fill(f"{verdict.named}: {verdict.seen}", VERDICT_CHARS)
             figure.supxlabel(said, fontsize=8.5, color="#444444")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from seqloader.command.bench.benchmark import Benchmark
     from seqloader.command.bench.options import Settings
     from seqloader.command.bench.recommendation import Recommendation
-    from seqloader.command.bench.verdict import Verdict
+    from seqloader.stats.verdict import Verdict
 
 __all__ = ["write_record"]
 

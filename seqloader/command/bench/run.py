@@ -13,7 +13,7 @@ from seqloader.command.bench import report
 from seqloader.command.bench.benchmark import Benchmark
 from seqloader.command.bench.recommendation import recommend
 from seqloader.command.bench.record import write_record
-from seqloader.command.bench.verdict import judge
+from seqloader.command.bench.verdict import judge_bench
 from seqloader.command.faults import SequenceFault, fault_text, without_enqueuer
 from seqloader.command.losses import telling_losses
 from seqloader.command.target import load_sequence, parse_arguments
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from seqloader.command.bench.figures import Facts
     from seqloader.command.bench.options import Settings
     from seqloader.command.bench.recommendation import Recommendation
-    from seqloader.command.bench.verdict import Verdict
+    from seqloader.stats.verdict import Verdict
 
 __all__ = ["EXIT_FAULT", "run_bench", "tell_losses"]
 
@@ -113,7 +113,7 @@ def _show_table(benchmark: Benchmark, settings: Settings, console: Console, titl
 
 def _conclude(benchmark: Benchmark, settings: Settings, console: Console) -> None:
     facts = benchmark.facts()
-    verdict, recommendation = judge(facts), recommend(facts)
+    verdict, recommendation = judge_bench(facts), recommend(facts)
     _show_table(benchmark, settings, console, "")
     console.print()
     if facts.is_disturbed and verdict is None:

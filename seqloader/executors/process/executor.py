@@ -31,6 +31,7 @@ from seqloader.executors.process.wire.settings import PoolSettings, WorkerSettin
 from seqloader.memory.shared_arrays import live_memories
 from seqloader.memory.usage import usage_of
 from seqloader.randomness.seeds import hash_seed
+from seqloader.tickets import Worked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,12 +102,15 @@ class ProcessExecutor:
         self._init_is_private = True
         """Whether that is nothing that this process may change."""
         self._sources: Sources | None = None
+        self._worked = Worked()
+        """By the workers of pools before this one, since the last start."""
 
     # --- protocol -------------------------------------------------------------------------
 
     def start(self, sequence: Any, seeding: Seeding) -> None:
         """Publish the Sequence and launch the workers; they become ready in their own time."""
         check_startable()
+        self._worked = Worked()
         imported = imported_files()
         self._birth = self._make_birth(seeding, imported)
         if self._forks:
@@ -145,6 +149,8 @@ class ProcessExecutor:
     def _open(self, *, first: bool = False) -> None:
         assert self._birth is not None and self._state is not None
         state = self._state
+        if self._pool is not None:
+            self._worked = self.worked()
         # Assigned before it is opened: whatever interrupts the start, `reset` and `stop` find it.
         pool = self._pool = Pool(
             self.workers,
@@ -154,6 +160,7 @@ class ProcessExecutor:
             birth=self._birth,
             zygote=self._make_zygote(),
         )
+        pool.traffic.owner = id(self)
         passed = state.passed | self._passed.numbers
         place = state.version, state.offset
         pool.open(place, state.fd, passed, state.modules, whole=first)
@@ -296,6 +303,7 @@ class ProcessExecutor:
         self._state = None
         self._passed.close()
         self._sources = None
+        self._worked = self.worked()
         self._pool = None
 
     def usage(self) -> dict[int, Usage | None]:
@@ -330,6 +338,11 @@ class ProcessExecutor:
     def held_batches(self) -> int:
         """Batches that the consumer still refers to."""
         return 0 if self._pool is None else self._pool.arenas.held_batches
+
+    def worked(self) -> Worked:
+        """What computing has taken the workers since the last start."""
+        pool, before = self._pool, self._worked
+        return before if pool is None else before.beside(pool.traffic.worked())
 
     def held_bytes(self) -> int:
         """Bytes of the batches that the consumer still refers to."""

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from seqloader.command.bench.run import NO_MATPLOTLIB
-from seqloader.command.bench.verdict import Bottleneck
 from seqloader.command.cli import main
+from seqloader.stats.verdict import Cause
 
 SHORT = ["--seconds", "0.05", "--rounds", "1", "--workers", "0,1"]
 
@@ -149,9 +149,7 @@ def test_a_sequence_in_a_file_is_measured_judged_recorded_and_drawn(write_module
     for row in ("plain loop", "0", "1"):
         assert re.search(rf"^ +{row} +\d", out, re.MULTILINE)
     assert "waits (s/" in out
-    assert re.search(
-        f"^Bottleneck: (Other .*perhaps )?({'|'.join(Bottleneck)}): ", out, re.MULTILINE
-    )
+    assert re.search(f"^Bottleneck: (Other .*perhaps )?({'|'.join(Cause)}): ", out, re.MULTILINE)
     line = re.search(r"^    (OrderedEnqueuer\(sequence, workers=[01].*\))$", out, re.MULTILINE)
     assert line is not None
     record = json.loads((empty / "raw.json").read_text())

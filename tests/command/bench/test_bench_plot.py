@@ -7,7 +7,7 @@ from facts_for_tests import LOOP, computing, facts, row
 from PIL import Image
 
 from seqloader.command.bench.recommendation import recommend
-from seqloader.command.bench.verdict import judge
+from seqloader.command.bench.verdict import judge_bench
 
 pytest.importorskip("matplotlib", reason="the plot needs it")
 
@@ -28,7 +28,7 @@ def test_a_plot_is_drawn_of(known, tmp_path):
 
     path = tmp_path / "plot.png"
 
-    write_plot(path, "data:Batches", known, judge(known), recommend(known))
+    write_plot(path, "data:Batches", known, judge_bench(known), recommend(known))
 
     with Image.open(path) as plot:
         assert plot.size == (1430, 676)

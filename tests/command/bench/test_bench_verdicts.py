@@ -8,15 +8,17 @@ import pytest
 from facts_for_tests import GB, LOOP, WORK, computing, facts, row
 
 from seqloader.command.bench.figures import Work
-from seqloader.command.bench.verdict import Bottleneck, judge, judged_row
+from seqloader.command.bench.verdict import judge_bench as judge
+from seqloader.command.bench.verdict import judged_row
+from seqloader.stats.verdict import Cause
 
-COMPUTE = Bottleneck.COMPUTE
-TRANSPORT = Bottleneck.TRANSPORT
-CONSUMER = Bottleneck.CONSUMER
-START_UP = Bottleneck.START_UP
-OVERSUBSCRIPTION = Bottleneck.OVERSUBSCRIPTION
-MEMORY = Bottleneck.MEMORY
-WINDOW = Bottleneck.WINDOW
+COMPUTE = Cause.COMPUTE
+TRANSPORT = Cause.TRANSPORT
+CONSUMER = Cause.CONSUMER
+START_UP = Cause.START_UP
+OVERSUBSCRIPTION = Cause.OVERSUBSCRIPTION
+MEMORY = Cause.MEMORY
+WINDOW = Cause.WINDOW
 
 UNEVEN = Work(mean_s=0.0044, typical_s=0.002, slowest_s=0.04, handing_s=0.0, cpus=0.01)
 
@@ -95,7 +97,7 @@ def test_bottleneck_follows_from_the_facts(known, bottleneck):
     verdict = judge(known)
 
     assert verdict is not None
-    assert verdict.bottleneck is bottleneck
+    assert verdict.cause is bottleneck
     assert str(verdict).startswith(f"{bottleneck}: ")
     assert any(digit in verdict.seen for digit in "0123456789")
     assert verdict.advice
@@ -145,7 +147,7 @@ def test_transport_is_made_lighter_by_what_weighs(nbytes, handing_s, count, advi
     verdict = judge(known)
 
     assert verdict is not None
-    assert verdict.bottleneck is TRANSPORT
+    assert verdict.cause is TRANSPORT
     assert advice in verdict.advice
 
 
@@ -187,7 +189,7 @@ def test_what_noise_may_be_is_nothing_that_workers_save(rate, spread, bottleneck
     verdict = judge(known)
 
     assert verdict is not None
-    assert verdict.bottleneck is bottleneck
+    assert verdict.cause is bottleneck
     assert ("Measure more workers than 1" in verdict.advice) is (bottleneck is COMPUTE)
 
 
@@ -195,7 +197,7 @@ def test_a_verdict_about_a_disturbed_machine_is_doubted():
     said = str(judge(computing(others=1.26)))
 
     assert said.startswith(
-        "Other programs kept 1.3 CPUs: measure again; perhaps compute in workers: with 2 workers"
+        "Other programs kept 1.3 CPUs: measure again; perhaps compute: with 2 workers"
     )
     assert "perhaps" not in str(judge(computing()))
 
@@ -206,7 +208,7 @@ def test_a_disturbed_machine_makes_no_wider_window_advisable():
     verdict = judge(known)
 
     assert verdict is not None
-    assert verdict.bottleneck is WINDOW
+    assert verdict.cause is WINDOW
     assert "--queue" not in verdict.advice
 
 

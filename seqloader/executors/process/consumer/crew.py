@@ -70,6 +70,11 @@ class Crew:
         self._departed: dict[int, WorkerProcess] = {}
         """Who has left, and only has to end."""
 
+    @property
+    def rows(self) -> int:
+        """Of the table that are used: one for each worker so far."""
+        return self._numbers
+
     # --- births -----------------------------------------------------------------------------
 
     def vacancies(self) -> list[int]:

@@ -47,7 +47,7 @@ class ComputedBatch:
     __slots__ = ("_decoder", "_fields", "_view", "busy_s", "nbytes", "slot", "ticket")
 
     def __init__(
-        self, ticket: Ticket, slot: int, fields: tuple[int, ...], view: ArenaView, decoder: Decoder
+        self, ticket: Ticket, slot: int, fields: tuple[Any, ...], view: ArenaView, decoder: Decoder
     ) -> None:
         self.ticket = ticket
         self.slot = slot
@@ -57,8 +57,23 @@ class ComputedBatch:
         self._decoder = decoder
         self.nbytes = fields[3]
         """Bytes the batch occupies."""
-        self.busy_s = fields[4] * 1e-9
+        self.busy_s = fields[7]
         """Seconds the worker spent on it."""
+
+    @property
+    def taken_ns(self) -> int:
+        """When the worker took the ticket, on the clock of `time.monotonic_ns`."""
+        return int(self._fields[4])
+
+    @property
+    def take_s(self) -> float:
+        """The first part of `busy_s`: what had to be loaded."""
+        return float(self._fields[8])
+
+    @property
+    def encode_s(self) -> float:
+        """The last part of `busy_s`: writing the batch into shared memory."""
+        return float(self._fields[9])
 
     def open(self) -> Any:
         """The batch, its arrays viewing the blocks. Called at most once."""
@@ -81,13 +96,13 @@ class Decoder:
         self._arenas = arenas
         self._copy = copy
 
-    def define(self, view: ArenaView, fields: tuple[int, ...]) -> None:
+    def define(self, view: ArenaView, fields: tuple[Any, ...]) -> None:
         """Remember the layout that a report defines, also if its batch is never opened."""
         report = Report._make(fields)
         known, _ = _read_definition(view, report)
         view.layouts[report.layout & ~DEFINES] = known
 
-    def discard(self, view: ArenaView, fields: tuple[int, ...]) -> None:
+    def discard(self, view: ArenaView, fields: tuple[Any, ...]) -> None:
         """Give back the blocks of a batch that is never opened."""
         for block in self.blocks(view, Report._make(fields)):
             self._arenas.release(view, *block)
@@ -103,16 +118,16 @@ class Decoder:
             parts = known.parts
         return [first, *(Block(*part[:3]) for part in _read_parts(view, report, parts, table))]
 
-    def decode(self, view: ArenaView, fields: tuple[int, ...]) -> Any:
+    def decode(self, view: ArenaView, fields: tuple[Any, ...]) -> Any:
         """Return the batch.
 
         Raises:
             RebuildError: rebuilding the user's objects raised, which is its cause.
         """
-        known = view.layouts.get(fields[8])
+        known = view.layouts.get(fields[6])
         if known is None or known.parts or self._copy:
             return self._decode_slowly(view, Report._make(fields))
-        lease = view.lease(fields[1], fields[2], fields[7])
+        lease = view.lease(fields[1], fields[2], fields[5])
         return known.build(
             [
                 _ndarray(shape, dtype, lease, offset, strides)

@@ -12,7 +12,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from seqloader.executors.process.consumer.ledger import EMPTY
-from seqloader.executors.process.wire.table import ACKNOWLEDGED, ROW_WORDS, SINCE, TAKEN
+from seqloader.executors.process.wire.table import (
+    ACKNOWLEDGED,
+    CPU,
+    ENCODED,
+    ROW_WORDS,
+    SINCE,
+    TAKEN,
+)
+from seqloader.tickets import Worked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,6 +89,15 @@ class Occupations:
             max(self.words[number * ROW_WORDS + ACKNOWLEDGED], worker.version)
             for number, worker in self._workers.items()
         ]
+
+    def worked(self, rows: int) -> Worked:
+        """What computing has taken the workers of the first rows, those that are dead included."""
+        words = self.words
+        cpu_ns = encoded_ns = 0
+        for row in range(ROW_WORDS, (rows + 1) * ROW_WORDS, ROW_WORDS) if words else ():
+            cpu_ns += words[row + CPU]
+            encoded_ns += words[row + ENCODED]
+        return Worked(cpu_ns * 1e-9, encoded_ns * 1e-9)
 
     # --- time limits ------------------------------------------------------------------------
 

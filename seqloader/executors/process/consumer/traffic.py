@@ -34,6 +34,7 @@ from seqloader.executors.process.wire.table import (
     FIRST_VERSION,
     FLOOR,
     LEAVE,
+    OWNER,
     ROW_WORDS,
     SERVES,
     TABLE_BYTES,
@@ -42,7 +43,7 @@ from seqloader.executors.process.wire.table import (
 )
 from seqloader.memory.descriptors import Descriptors
 from seqloader.randomness.drawn_values import Noticed
-from seqloader.tickets import Death, Outcome, Raised, Shortage, Ticket
+from seqloader.tickets import Death, Outcome, Raised, Shortage, Ticket, Worked
 
 if TYPE_CHECKING:
     from seqloader.executors.process.consumer.arena import Arenas, ArenaView
@@ -82,10 +83,14 @@ class Traffic:
         self._decoder = Decoder(arenas, copy)
         self._table: Table | None = None
         self._descriptors = Descriptors()
+        self.owner = 0
+        """Whose traffic this is, for the table."""
         self._gate = -1, -1
         """Ends of a pipe, while workers wait for a state that is not published yet."""
         self._poll = poll
         self._polls_room = False
+        self._worked = Worked()
+        """When the table was closed."""
 
     # --- begin and end ----------------------------------------------------------------------
 
@@ -101,6 +106,7 @@ class Traffic:
         os.ftruncate(table_fd, TABLE_BYTES)
         self._table = Table(table_fd)
         self.occupations.words = self._table.words
+        self._table.words[OWNER] = self.owner
         if settings.state >= 0 and not state[0]:
             self._gate = self._descriptors.pipe()
         for fd in pipes.descriptors():
@@ -137,12 +143,21 @@ class Traffic:
     def close(self) -> None:
         """Close all; there are no workers any more. Idempotent."""
         self.pipes.close()
+        self._worked = self.worked()
         self.occupations.words = ()
         table, self._table = self._table, None
         if table is not None:
             table.close()
         self._gate = -1, -1
         self._descriptors.close()
+
+    def worked(self) -> Worked:
+        """What computing has taken all workers so far, also after the end. Any thread."""
+        try:
+            now = self.occupations.worked(self._crew.rows)
+        except ValueError:  # another thread closes the table
+            return self._worked
+        return now if self._table is not None else self._worked
 
     def dismiss(self, leaving: dict[int, WorkerProcess]) -> None:
         """Tell workers to leave after what they work on. Who waits for a ticket need not wait; who
@@ -237,7 +252,7 @@ class Traffic:
         views, workers, decoder = self._arenas.views, crew.workers, self._decoder
         while data := receive():
             for fields in REPORT.iter_unpack(data):
-                number, layout, kind = fields[6], fields[8], fields[9]
+                number, layout, kind = fields[10], fields[6], fields[11]
                 view, worker = views[number], workers[number]
                 if not worker.answered and kind != READY:
                     crew.note_answer(worker)
@@ -274,7 +289,8 @@ class Traffic:
         if report.kind == FAILED:
             raise start_failure(worker.slot, worker.pid, error)
         if ticket is not None:
-            told.append(Raised(ticket, worker.slot, error, worker.pid, report.busy_ns / 1e9))
+            times = report.busy_s, report.taken_ns, report.take_s, report.encode_s
+            told.append(Raised(ticket, worker.slot, error, worker.pid, *times))
 
     def _take(self, report: Report, view: ArenaView) -> bytes:
         """What lies in the block of a report that is no batch; the block is given back."""

@@ -34,7 +34,7 @@ EMPTY_ATTEMPT: Final = (1 << 64) - 1
 TICKET: Final = struct.Struct("=QQQqQQQQ")
 """serial, epoch, position, index, attempt, padding, state version, state offset."""
 
-REPORT: Final = struct.Struct("=QQQQQQIIII")
+REPORT: Final = struct.Struct("=QQQQQIIfffHH")
 """See `Report`."""
 
 READY: Final = 1
@@ -65,15 +65,21 @@ class Report(NamedTuple):
     """Bytes reserved for the block: its size class."""
     nbytes: int
     """Bytes of memory the batch occupies, over all its blocks."""
-    busy_ns: int
-    """Time from taking the ticket to this report."""
-    spare: int
-    worker: int
-    """Number of the worker process: its row in the table."""
+    taken_ns: int
+    """When it took the ticket, CLOCK_MONOTONIC."""
     block: int
     """Number of the block in its arena; 0: none."""
     layout: int
     """How the block is laid out: see wire/layouts.py."""
+    busy_s: float
+    """From taking the ticket to this report. (Half the bits of a Python float: a duration of any
+    length is off by less than a ten-millionth.)"""
+    take_s: float
+    """The first part of it: what had to be loaded before `__getitem__` was called."""
+    encode_s: float
+    """The last part of it: the batch was written into its blocks, or the exception packed."""
+    worker: int
+    """Number of the worker process: its row in the table."""
     kind: int
 
 

@@ -20,7 +20,7 @@ import marshal
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from seqloader.errors import as_raisable
 from seqloader.executors.computing import Computing
@@ -40,11 +40,20 @@ from seqloader.executors.process.wire.records import (
 from seqloader.executors.process.wire.settings import LEAVE_SIGNAL
 from seqloader.executors.process.wire.table import (
     ACKNOWLEDGED,
+    ANSWERED,
+    BUSY,
+    CPU,
+    ENCODED,
+    EPOCH,
     FLOOR,
+    INDEX,
     LEAVE,
+    PID,
+    POSITION,
     ROW_WORDS,
     SERVES,
     SINCE,
+    SLOT,
     TAKEN,
 )
 from seqloader.executors.process.worker.arena import Arena
@@ -64,8 +73,23 @@ __all__ = ["Loop"]
 
 LOADING_NS: Final = 120 * 10**9
 """Time that loading a new state may take beyond `timeout_s` before it counts as stuck."""
+SHORT_NS: Final = 200_000
+"""A ticket that took less has hardly waited for anything: it counts as CPU time, since the clock of
+the process costs a microsecond or two."""
 SPARE_BYTES: Final = 65_536
 """Reserved at the start, so that a worker out of memory can still say so."""
+
+
+class _Times(NamedTuple):
+    """Of a ticket, as a `Report` has them."""
+
+    taken_ns: int = 0
+    busy_s: float = 0.0
+    take_s: float = 0.0
+    encode_s: float = 0.0
+
+
+_NO_TIMES: Final = _Times()
 
 
 class _Leave(BaseException):
@@ -99,8 +123,12 @@ class Loop:
         self._watch = Watch()
         self._version = 0
         self._acknowledged = 0
+        self._cpu_ns = 0
+        """By the clock of the process, until when it is in the table."""
         self._spare: Any = None
         self._pid = os.getpid()
+        self._row[SLOT] = own.slot
+        self._row[PID] = self._pid
 
     def adopt(self, sequence: Any, version: int) -> None:
         """Work on a Sequence that was inherited by fork."""
@@ -129,6 +157,7 @@ class Loop:
     def serve(self) -> None:
         """Answer tickets until the pipe ends, or this worker is to leave."""
         signal.signal(LEAVE_SIGNAL, self._leave_if_idle)
+        self._cpu_ns = time.process_time_ns()
         self._row[SERVES] = 1
         try:
             self._serve()
@@ -154,6 +183,9 @@ class Loop:
             serial, epoch, position, index, attempt, padding, version, offset = unpack(record)
             started = now()
             row[SINCE] = started
+            row[EPOCH] = epoch
+            row[POSITION] = position
+            row[INDEX] = index
             row[TAKEN] = serial
             if serial < floor[0]:
                 self.report(serial, DROPPED)
@@ -173,44 +205,75 @@ class Loop:
         try:
             self.load(version, offset)
             row[SINCE] = time.monotonic_ns()
+            self._cpu_ns = time.process_time_ns()
         except BaseException as error:
             self.report_failure(serial, error)
             return False
         return True
 
     def _answer(self, serial: int, ticket: Ticket, started: int) -> None:
-        arena = self.arena
+        arena, now = self.arena, time.monotonic_ns
         arena.taken = serial
         computing, watch = self._computing, self._watch
+        computed = 0
         assert computing is not None, "nothing was loaded"
         try:
             box = [computing.compute(ticket, watch)]
             self._leave_if_forked()
             while watch.noticed:
                 self.report_packed(0, NOTICED, marshal.dumps(tuple(watch.noticed.pop())))
+            computed = now()
             encoded = self._encoder.encode(box)
         except BaseException as error:
             self._leave_if_forked()
+            computed = computed or now()
             explain(error)
             # Here, where its traceback still says whose function raised it.
             packed = failures.pack(as_raisable(error))
             del error
-            self.report_packed(serial, RAISED, packed, time.monotonic_ns() - started)
+            self.report_packed(serial, RAISED, packed, self._times(started, computed))
             return
-        self.report(serial, COMPUTED, time.monotonic_ns() - started, encoded)
+        self.report(serial, COMPUTED, self._times(started, computed), encoded)
 
-    def report(self, serial: int, kind: int, busy_ns: int = 0, encoded: Encoded = NO_BLOCK) -> None:
+    def _note_cpu(self, busy_ns: int) -> None:
+        """Note the CPU time of a ticket that took so long. Whoever wants to know reads the table:
+        in a report it would cost the consumer something for every batch."""
+        if busy_ns < SHORT_NS:
+            used = busy_ns
+            self._cpu_ns += busy_ns
+        else:
+            before, self._cpu_ns = self._cpu_ns, time.process_time_ns()
+            used = max(0, self._cpu_ns - before)
+        self._row[CPU] += used
+
+    def _times(self, taken_ns: int, computed_ns: int) -> _Times:
+        """Of the ticket that is answered now; counted in the table as well."""
+        row, answered_ns = self._row, time.monotonic_ns()
+        busy_ns = answered_ns - taken_ns
+        row[ANSWERED] += 1
+        row[BUSY] += busy_ns
+        row[ENCODED] += answered_ns - computed_ns
+        self._note_cpu(busy_ns)
+        take_ns = row[SINCE] - taken_ns  # it was set anew where a state was loaded
+        return _Times(taken_ns, busy_ns * 1e-9, take_ns * 1e-9, (answered_ns - computed_ns) * 1e-9)
+
+    def report(
+        self, serial: int, kind: int, times: _Times = _NO_TIMES, encoded: Encoded = NO_BLOCK
+    ) -> None:
         """Report on a ticket; or, with serial 0, on this worker."""
         offset, size, nbytes, block, layout = encoded
-        number = self._number
-        record = (serial, offset, size, nbytes, busy_ns, 0, number, block, layout, kind)
-        os.write(self._reports, REPORT.pack(*record))
+        taken_ns, busy_s, take_s, encode_s = times
+        where = serial, offset, size, nbytes, taken_ns, block, layout
+        record = REPORT.pack(*where, busy_s, take_s, encode_s, self._number, kind)
+        os.write(self._reports, record)
 
     def report_failure(self, serial: int, error: BaseException) -> None:
         """Report that this worker cannot work."""
         self.report_packed(serial, FAILED, failures.pack(as_raisable(error)))
 
-    def report_packed(self, serial: int, kind: int, packed: bytes, busy_ns: int = 0) -> None:
+    def report_packed(
+        self, serial: int, kind: int, packed: bytes, times: _Times = _NO_TIMES
+    ) -> None:
         """Report an exception, packed by `failures.pack`, or something else that is packed."""
         try:
             block = self.arena.reserve(len(packed))
@@ -218,11 +281,11 @@ class Loop:
             block, self._spare = self._spare, None
             packed = packed if block is not None and len(packed) <= block.size else b""
         if not packed:
-            self.report(serial, kind, busy_ns)
+            self.report(serial, kind, times)
             return
         self.arena.write(block, packed)
         lent = Encoded(block.offset, block.size, len(packed), block.number, 0)
-        self.report(serial, kind, busy_ns, lent)
+        self.report(serial, kind, times, lent)
 
     def reserve_spare(self) -> None:
         """Set memory aside for the report that there is no memory."""

@@ -1,0 +1,1 @@
+"""`seqloader report`: one page of a trace, for people."""
