@@ -58,7 +58,7 @@ class Course(Guest):
         self.consumer = 0
         self.empty_epochs = 0
         self.counters = Counters()
-        self.telling = Telling(self.session, self.counters)
+        self.telling = Telling(self.session, self.counters, NOTHING_AHEAD)
         self.ended = 0
         self.length = 3
 
