@@ -1,0 +1,289 @@
+"""Which actor computes which tickets: facts in, calls out. Pure.
+
+Rules
+    D1  A task is a ticket as it was submitted, once. It is *open* until its first answer; a second
+        one is thrown away. So a task may be computed twice, and is answered once.
+    D2  All that is submitted goes to the actors that are ready, evenly: an actor computes its calls
+        in order, and has something to do also while the consumer is elsewhere.
+    D3  An actor with nothing to do gets what is queued behind another's call. That call is *void*
+        then: the actor throws it away, unless it has begun it already (D1).
+    D4  The oldest call of an actor is the one that runs. If the actor ends, that one is to blame,
+        and all others are dispatched again at no cost. A call of several tasks does not say which
+        of them it was: each of them is dispatched alone, and only then is one to blame.
+    D5  What is dispatched again comes before what was never dispatched, by its place in the epoch.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from seqloader.tickets import Ticket
+
+__all__ = ["Assignment", "Call", "Task"]
+
+FREE_TRIES: Final = 10
+"""So often a ticket is dispatched again at no cost; then the next loss counts."""
+
+
+class Task(NamedTuple):
+    """A ticket that was submitted. They sort by their place in the epoch."""
+
+    epoch: int
+    position: int
+    serial: int
+    ticket: Ticket
+    tries: int = 0
+    """How often it was lost at no cost."""
+    alone: bool = False
+    """Whether it is to have a call of its own."""
+
+
+class Call:
+    """Tasks that an actor computes one after the other."""
+
+    __slots__ = ("actor", "number", "since", "tasks", "void")
+
+    def __init__(self, number: int, actor: int, tasks: tuple[Task, ...], since: float) -> None:
+        self.number = number
+        self.actor = actor
+        self.tasks = tasks
+        self.since = since
+        """When it may have begun, at the earliest that is known."""
+        self.void = False
+
+
+class Assignment:
+    """The tasks and calls of one pool of actors, which go by numbers."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Task] = []
+        """A heap."""
+        self._open: dict[int, Task] = {}
+        """By serial: submitted, and not answered."""
+        self._queues: dict[int, deque[Call]] = {}
+        """Of actors that are ready: the oldest call first."""
+        self._loads: dict[int, int] = {}
+        """Open tasks of each."""
+        self._leaving: set[int] = set()
+        self._calls = 0
+        self._serial = 0
+        self.window = 0
+        """Tasks that have been open at once, at the most."""
+
+    # --- facts ----------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no actor has a call."""
+        return not any(self._queues.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks no actor has."""
+        return len(self._waiting)
+
+    @property
+    def newest(self) -> int:
+        """The number of the last call."""
+        return self._calls
+
+    def head(self, actor: int) -> Call | None:
+        """The call that the actor computes now, as far as is known. Any thread."""
+        return next(iter(self._queues.get(actor, ())), None)
+
+    def has_left(self, actor: int) -> bool:
+        """Whether it was to leave, and has nothing to do any more."""
+        return actor in self._leaving and not self._queues[actor]
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether an actor has no call."""
+        return any(not queue for queue in self._queues.values())
+
+    def calls_of(self, actor: int) -> list[Call]:
+        """All that an actor has, the oldest first."""
+        return [*self._queues.get(actor, ())]
+
+    def oldest(self) -> list[Call]:
+        """The call that each actor computes now."""
+        return [queue[0] for queue in self._queues.values() if queue]
+
+    # --- events ---------------------------------------------------------------------------
+
+    def submit(self, ticket: Ticket) -> None:
+        """A ticket is to be computed."""
+        self._serial += 1
+        task = Task(ticket.epoch, ticket.position, self._serial, ticket)
+        self._open[task.serial] = task
+        heapq.heappush(self._waiting, task)
+        self.window = max(self.window, len(self._open))
+
+    def join(self, actor: int) -> None:
+        """An actor is ready."""
+        self._queues[actor] = deque()
+        self._loads[actor] = 0
+
+    def leave(self, actor: int) -> list[Call]:
+        """An actor is one too many: it gets no calls, and ends after the one that runs.
+
+        Returns:
+            Calls that it is to throw away.
+        """
+        self._leaving.add(actor)
+        return [self._take_back(call) for call in list(self._queues[actor])[1:] if not call.void]
+
+    def answered(self, call: Call, now: float) -> list[Task | None]:
+        """An actor has answered a call.
+
+        Returns:
+            Its tasks, in order; None for those that are not open any more.
+        """
+        self._remove(call, now)
+        found: list[Task | None] = []
+        for task in call.tasks:
+            is_open = self._open.pop(task.serial, None) is not None
+            found.append(task if is_open else None)
+        if call.void and any(found):  # they were about to be computed elsewhere
+            self._waiting = [task for task in self._waiting if task.serial in self._open]
+            heapq.heapify(self._waiting)
+        return found
+
+    def thrown_away(self, call: Call, now: float) -> None:
+        """An actor has thrown a void call away."""
+        assert call.void, "it was to be computed"
+        self._remove(call, now)
+
+    def lost(self, call: Call, now: float) -> list[Ticket]:
+        """The answer of a call is lost. Those tickets of it that are to be tried no more."""
+        self._remove(call, now)
+        if call.void:
+            return []
+        over = [self._end_of(task, blames=False) for task in call.tasks]
+        return [ticket for ticket in over if ticket is not None]
+
+    def gone(self, actor: int, *, blames: bool) -> Ticket | None:
+        """An actor has ended. The ticket that is to blame for it, which is not open any more."""
+        queue = self._queues.pop(actor, None)
+        self._loads.pop(actor, None)
+        self._leaving.discard(actor)
+        culprit = None
+        for place, call in enumerate(queue or ()):
+            if call.void:
+                continue
+            if place == 0 and len(call.tasks) == 1:
+                culprit = self._end_of(call.tasks[0], blames)
+                continue
+            for task in call.tasks:
+                if task.serial in self._open:
+                    heapq.heappush(self._waiting, task._replace(alone=task.alone or place == 0))
+        return culprit
+
+    def _end_of(self, task: Task, blames: bool) -> Ticket | None:
+        """The task that ran when its actor ended: its ticket, if that counts as a try."""
+        if task.serial not in self._open:
+            return None
+        if blames or task.tries >= FREE_TRIES:
+            del self._open[task.serial]
+            return task.ticket
+        heapq.heappush(self._waiting, task._replace(tries=task.tries + 1))
+        return None
+
+    def discard(self) -> list[int]:
+        """Nothing that was submitted is wanted any more. Actors that have calls, for now."""
+        self._waiting.clear()
+        self._open.clear()
+        self._loads = dict.fromkeys(self._loads, 0)
+        for queue in self._queues.values():
+            for call in queue:
+                call.void = True
+        return [actor for actor, queue in self._queues.items() if queue]
+
+    # --- decisions ------------------------------------------------------------------------
+
+    def send(self, chunk: int, wanted: int, now: float, *, flush: bool) -> Iterator[Call]:
+        """Calls to be made now. Each is made before the next is asked for.
+
+        Args:
+            chunk: How many tasks make a call.
+            wanted: How many actors there are to be: those to come have a part of the work too.
+            flush: Whether fewer than a chunk go out as well.
+        """
+        least = 1 if flush or chunk == 1 else chunk
+        actors = self._queues.keys() - self._leaving
+        if not actors:
+            return
+        most = max(2 * chunk, -(-len(self._open) // max(wanted, 1)))
+        while len(self._waiting) >= least and self._waiting:
+            actor = min(actors, key=self._loads.__getitem__)
+            if self._loads[actor] >= most:
+                return
+            yield self._call(actor, chunk, now)
+
+    def balance(self) -> list[Call]:
+        """Calls to be thrown away by the actors that have them, since another has nothing to do.
+        Their tasks wait now, to be sent."""
+        found: list[Call] = []
+        able = self._queues.keys() - self._leaving
+        idle = sum(not self._queues[actor] for actor in able)
+        if self._waiting:
+            return found
+        while len(found) < idle:
+            queued = [call for queue in self._queues.values() for call in self._behind(queue)[:1]]
+            if not queued:
+                break
+            found.append(self._take_back(min(queued, key=lambda call: call.tasks[0])))
+        return found
+
+    # --- parts ----------------------------------------------------------------------------
+
+    @staticmethod
+    def _behind(queue: deque[Call]) -> list[Call]:
+        """Calls that are not begun, as far as is known."""
+        return [call for call in list(queue)[1:] if not call.void]
+
+    def _take_back(self, call: Call) -> Call:
+        call.void = True
+        self._loads[call.actor] -= len(call.tasks)
+        for task in call.tasks:
+            if task.serial in self._open:
+                heapq.heappush(self._waiting, task)
+        return call
+
+    def _call(self, actor: int, chunk: int, now: float) -> Call:
+        tasks = [heapq.heappop(self._waiting)]
+        while len(tasks) < chunk and self._waiting and not tasks[0].alone:
+            if self._waiting[0].alone:
+                break
+            tasks.append(heapq.heappop(self._waiting))
+        self._calls += 1
+        call = Call(self._calls, actor, tuple(tasks), now)
+        self._queues[actor].append(call)
+        self._loads[actor] += len(tasks)
+        return call
+
+    def _remove(self, call: Call, now: float) -> None:
+        queue = self._queues[call.actor]
+        queue.remove(call)
+        if not call.void:
+            self._loads[call.actor] -= len(call.tasks)
+        if queue:
+            queue[0].since = max(queue[0].since, now)
+
+    # --- invariants -----------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Assert what holds between any two events."""
+        calls = [call for queue in self._queues.values() for call in queue if not call.void]
+        held = [task.serial for call in calls for task in call.tasks]
+        waiting = [task.serial for task in self._waiting]
+        assert len(waiting) == len(set(waiting)), "a task waits twice"
+        assert set(waiting) <= self._open.keys(), "what waits is open"
+        assert self._open.keys() <= {*held, *waiting}, "a task that nobody has"
+        for actor, queue in self._queues.items():
+            load = sum(len(call.tasks) for call in queue if not call.void)
+            assert self._loads[actor] == load, (actor, self._loads[actor], load)
