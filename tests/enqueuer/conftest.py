@@ -1,8 +1,12 @@
-"""Every test of behaviour runs over the three executors, through the fixture `make`."""
+"""Every test of behaviour runs over the three executors, through the fixture `make`.
+
+With SEQLOADER_TEST_EXECUTORS=ray in the environment it runs over actors of Ray, for some minutes.
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
 import time
 
 import psutil
@@ -11,7 +15,23 @@ import pytest
 from seqloader import OrderedEnqueuer
 from seqloader.testing import DEADLINE_S, Gate
 
-EXECUTORS = ("inline", "thread", "process")
+EXECUTORS = tuple(os.environ.get("SEQLOADER_TEST_EXECUTORS", "inline,thread,process").split(","))
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "ray" in getattr(item, "callspec", item).__dict__.get("params", {}).values():
+            item.add_marker(pytest.mark.leaks_ok(reason="Ray keeps threads and processes"))
+            item.add_marker(pytest.mark.usefixtures("ray_cluster"))
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    ray = pytest.importorskip("ray", reason="the Ray executor needs Ray")
+    store = {"object_store_memory": 500 << 20}
+    ray.init("local", num_cpus=8, include_dashboard=False, logging_level="ERROR", **store)
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture(params=EXECUTORS)

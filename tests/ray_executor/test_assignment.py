@@ -6,8 +6,10 @@ import random
 
 import pytest
 
-from seqloader.executors.ray.assignment import FREE_TRIES, Assignment
+from seqloader.executors.ray.assignment import BEHIND_S, FREE_TRIES, Assignment
 from seqloader.tickets import Ticket
+
+LATER = 100.0
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def test_an_answer_closes_a_task_and_a_second_one_is_thrown_away(assignment):
     submit(assignment, tickets(2))
     first, second = send(assignment, wanted=1)
     assignment.join(2)
-    (void,) = assignment.balance()
+    (void,) = assignment.balance(LATER)
     assert void is second
     (again,) = send(assignment)
     assert again.actor == 2
@@ -88,7 +90,7 @@ def test_an_answer_of_a_void_call_spares_its_task_a_second_call(assignment):
     submit(assignment, tickets(2))
     _, second = send(assignment, wanted=1)
     assignment.join(2)
-    assignment.balance()
+    assignment.balance(LATER)
 
     assert answer(assignment, second) == [1]
     assert send(assignment) == []
@@ -100,11 +102,24 @@ def test_the_earliest_that_is_queued_goes_to_the_actor_with_nothing_to_do(assign
     send(assignment, wanted=1)
     assignment.join(2)
 
-    void = assignment.balance()
+    void = assignment.balance(LATER)
 
     assert positions(void) == [[1]]
     assert [(call.actor, call.tasks[0].position) for call in send(assignment)] == [(2, 1)]
-    assert assignment.balance() == []
+    assert assignment.balance(LATER) == []
+
+
+def test_what_is_queued_behind_a_call_that_has_only_begun_stays_there(assignment):
+    assignment.join(1)
+    submit(assignment, tickets(4))
+    send(assignment, wanted=1, now=7.0)
+    assert assignment.balance_due() is None  # nobody has nothing to do
+    assignment.join(2)
+
+    assert assignment.balance_due() == 7.0 + BEHIND_S
+    assert assignment.balance(7.0 + BEHIND_S / 2) == []
+    assert len(assignment.balance(7.0 + 2 * BEHIND_S)) == 1
+    assert assignment.balance_due() is None  # it waits, and will be sent
 
 
 def test_what_an_actor_has_thrown_away_is_computed_by_the_other(assignment):
@@ -112,7 +127,7 @@ def test_what_an_actor_has_thrown_away_is_computed_by_the_other(assignment):
     submit(assignment, tickets(2))
     _, second = send(assignment, wanted=1)
     assignment.join(2)
-    (void,) = assignment.balance()
+    (void,) = assignment.balance(LATER)
     (again,) = send(assignment)
 
     assignment.thrown_away(void, 1.0)
@@ -292,7 +307,7 @@ def test_whatever_happens_every_ticket_is_answered_or_lost_exactly_once(seed):
         elif event == "send":
             calls += send(assignment, chunk=rng.choice([1, 1, 3]), flush=rng.random() < 0.5)
         elif event == "balance":
-            assignment.balance()
+            assignment.balance(LATER)
         elif event == "gone" and actors and rng.random() < 0.2:
             actor = actors.pop(rng.randrange(len(actors)))
             calls = [call for call in calls if call.actor != actor]

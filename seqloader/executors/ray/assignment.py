@@ -5,8 +5,8 @@ Rules
         one is thrown away. So a task may be computed twice, and is answered once.
     D2  All that is submitted goes to the actors that are ready, evenly: an actor computes its calls
         in order, and has something to do also while the consumer is elsewhere.
-    D3  An actor with nothing to do gets what is queued behind another's call. That call is *void*
-        then: the actor throws it away, unless it has begun it already (D1).
+    D3  An actor with nothing to do gets what is queued behind a call that takes longer. What was
+        queued is *void* then: the actor throws it away, unless it has begun it already (D1).
     D4  The oldest call of an actor is the one that runs. If the actor ends, that one is to blame,
         and all others are dispatched again at no cost. A call of several tasks does not say which
         of them it was: each of them is dispatched alone, and only then is one to blame.
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Assignment", "Call", "Task"]
 
+BEHIND_S: Final = 0.02
+"""So long a call has run before what is queued behind it goes to an actor with nothing to do: many
+calls are over sooner, and what is queued has begun before it could be thrown away."""
 FREE_TRIES: Final = 10
 """So often a ticket is dispatched again at no cost; then the next loss counts."""
 
@@ -103,7 +106,8 @@ class Assignment:
     @property
     def has_idle(self) -> bool:
         """Whether an actor has no call."""
-        return any(not queue for queue in self._queues.values())
+        able = self._queues.keys() - self._leaving
+        return any(not self._queues[actor] for actor in able)
 
     def calls_of(self, actor: int) -> list[Call]:
         """All that an actor has, the oldest first."""
@@ -224,7 +228,7 @@ class Assignment:
                 return
             yield self._call(actor, chunk, now)
 
-    def balance(self) -> list[Call]:
+    def balance(self, now: float) -> list[Call]:
         """Calls to be thrown away by the actors that have them, since another has nothing to do.
         Their tasks wait now, to be sent."""
         found: list[Call] = []
@@ -233,11 +237,22 @@ class Assignment:
         if self._waiting:
             return found
         while len(found) < idle:
-            queued = [call for queue in self._queues.values() for call in self._behind(queue)[:1]]
+            queued = [
+                behind[0]
+                for queue in self._queues.values()
+                if (behind := self._behind(queue)) and now - queue[0].since >= BEHIND_S
+            ]
             if not queued:
                 break
             found.append(self._take_back(min(queued, key=lambda call: call.tasks[0])))
         return found
+
+    def balance_due(self) -> float | None:
+        """When `balance` may find something next, as far as is known."""
+        if self._waiting or not self.has_idle:
+            return None
+        behind = [queue[0].since for queue in self._queues.values() if self._behind(queue)]
+        return min(behind) + BEHIND_S if behind else None
 
     # --- parts ----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from seqloader.executors.process.wire import pickling
 from seqloader.tickets import RebuildError
 
 if TYPE_CHECKING:
+    from seqloader.executors.ray.copies import Copies
     from seqloader.tickets import Ticket
 
 __all__ = ["RayBatch"]
@@ -16,22 +17,22 @@ __all__ = ["RayBatch"]
 class RayBatch:
     """The outcome `Computed`. It keeps the object of its call in the store."""
 
-    __slots__ = ("_buffers", "_copy", "_head", "busy_s", "nbytes", "slot", "ticket")
+    __slots__ = ("_buffers", "_copies", "_head", "busy_s", "nbytes", "slot", "ticket")
 
     def __init__(
-        self, ticket: Ticket, slot: int, answer: tuple[Any, ...], copy: bool = False
+        self, ticket: Ticket, slot: int, answer: tuple[Any, ...], copies: Copies | None = None
     ) -> None:
         self.ticket = ticket
         self.slot = slot
         _, self.busy_s, self.nbytes, self._head, self._buffers = answer
-        self._copy = copy
+        self._copies = copies
 
     def open(self) -> Any:
-        """The batch: its arrays are read-only views of the store, or with `copy` private."""
+        """The batch: its arrays are read-only views of the store, or private copies."""
         head, buffers = self._head, self._buffers
         self.discard()
-        if self._copy:
-            buffers = [bytearray(buffer) for buffer in buffers]
+        if self._copies is not None:
+            buffers = self._copies.of(buffers)
         try:
             return pickling.loads(head, buffers)
         except Exception as error:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from seqloader.executors.ray.assignment import Task
+    from seqloader.executors.ray.copies import Copies
     from seqloader.tickets import Outcome
 
 __all__ = ["Dispatcher"]
@@ -53,7 +54,7 @@ class Dispatcher:
     Args:
         troupe: Who is to be; nobody has been asked for yet.
         timeout_s: Seconds that one ticket may take.
-        copy: Whether batches get memory of their own.
+        copies: Memory for batches that are to be private; None: they are views of the store.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Dispatcher:
         state: tuple[int, list[Any]],
         *,
         timeout_s: float | None,
-        copy: bool,
+        copies: Copies | None,
         window: int,
     ) -> None:
         self._exchange = exchange
@@ -72,7 +73,7 @@ class Dispatcher:
         self._troupe = troupe
         self._version, self._state = state
         self._timeout_s = timeout_s
-        self._copy = copy
+        self._copies = copies
         self._window = window
         """Tickets ahead; 0: not said."""
         self._box = exchange.box
@@ -147,6 +148,8 @@ class Dispatcher:
             due.append(now + pause_s)
         if self._part_since is not None:
             due.append(self._part_since + _PART_S)
+        if (balance_due := self._assignment.balance_due()) is not None:
+            due.append(balance_due)
         return max(0.0, min(due) - now)
 
     def _take(self, message: Message) -> None:
@@ -195,7 +198,7 @@ class Dispatcher:
         """Make the calls that are to be made now."""
         assignment = self._assignment
         part_s = 0.0 if self._part_since is None else now - self._part_since
-        for call in assignment.balance():
+        for call in assignment.balance(now):
             self._actors[call.actor].throw_away(0, [call])
         chunk = self._chunks.size(self._window or assignment.window, self._troupe.wanted)
         flush = part_s >= _PART_S or assignment.is_idle
@@ -244,7 +247,7 @@ class Dispatcher:
             self._tell(Raised(task.ticket, actor.slot, error, actor.pid, busy_s))
         else:
             self._chunks.measure(busy_s, what)
-            self._tell(RayBatch(task.ticket, actor.slot, answer, self._copy))
+            self._tell(RayBatch(task.ticket, actor.slot, answer, self._copies))
 
     def _tell(self, told: Outcome | Death | Shortage | Noticed) -> None:
         self._box.append(told)
@@ -396,7 +399,7 @@ _SAID_CHARACTERS: Final = 300
 
 def _said(error: BaseException) -> str:
     """The essence of what Ray says, which is long."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).partition(" Some common causes include")[0]
     for mark in ("The actor is dead because ", "The actor died because "):
         if mark in text:
             text = text[text.index(mark) :]

@@ -14,6 +14,7 @@ from seqloader.errors import WorkerStartError
 from seqloader.executors.diagnostics import Diagnostics
 from seqloader.executors.ray.actors import Factory, Wanted
 from seqloader.executors.ray.cluster import Connection, import_ray
+from seqloader.executors.ray.copies import Copies
 from seqloader.executors.ray.dispatcher import Dispatcher
 from seqloader.executors.ray.exchange import Event, Exchange
 from seqloader.executors.ray.records import Settings
@@ -93,7 +94,7 @@ class RayExecutor(Diagnostics):
         self._timeout_s = timeout_s
         self._worker_init = worker_init
         self._worker_env = dict(worker_env or {})
-        self._copy = copy
+        self._copies = Copies() if copy else None
         self._window = 0
         self._pid = os.getpid()
         self._connection: Connection | None = None
@@ -124,7 +125,7 @@ class RayExecutor(Diagnostics):
             Troupe(self.workers, self._start_timeout_s, time.monotonic()),
             (state.version, state.reference),
             timeout_s=self._timeout_s,
-            copy=self._copy,
+            copies=self._copies,
             window=self._window,
         )
         self._settling = 0
@@ -236,6 +237,9 @@ class RayExecutor(Diagnostics):
         if self._state is not None:
             self._state.close()
         self._state = None
+        if self._copies is not None:
+            self._copies.close()
+            self._copies = Copies()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close(end=end)
@@ -277,6 +281,14 @@ class RayExecutor(Diagnostics):
                     f"{ticket.index} (epoch {ticket.epoch})"
                 )
         return found
+
+    def held_batches(self) -> int:
+        """Private batches that the consumer still refers to. (Of views of the store, Ray knows.)"""
+        return 0 if self._copies is None else self._copies.held_batches
+
+    def held_bytes(self) -> int:
+        """Bytes of those."""
+        return 0 if self._copies is None else self._copies.held_bytes
 
     # --- what actors are, and are told ----------------------------------------------------
 
