@@ -69,31 +69,23 @@ def test_those_to_come_have_their_part_kept_for_them(assignment):
     assert assignment.waiting == 4
 
 
-def test_an_answer_closes_a_task_and_a_second_one_is_thrown_away(assignment):
+def take_back(assignment):
+    """Recall what is queued, of which nothing has begun."""
+    recalled = assignment.balance(LATER)
+    for call in recalled:
+        assignment.not_begun(call.actor, {call.number})
+    return recalled
+
+
+def test_an_answer_closes_a_task(assignment):
     assignment.join(1)
     submit(assignment, tickets(2))
     first, second = send(assignment, wanted=1)
-    assignment.join(2)
-    (void,) = assignment.balance(LATER)
-    assert void is second
-    (again,) = send(assignment)
-    assert again.actor == 2
 
     assert answer(assignment, first) == [0]
-    assert answer(assignment, void) == [1]  # it had begun before it was to be thrown away
-    assert answer(assignment, again) == [None]
-    assert assignment.is_idle
-
-
-def test_an_answer_of_a_void_call_spares_its_task_a_second_call(assignment):
-    assignment.join(1)
-    submit(assignment, tickets(2))
-    _, second = send(assignment, wanted=1)
-    assignment.join(2)
-    assignment.balance(LATER)
-
+    assert not assignment.is_idle
     assert answer(assignment, second) == [1]
-    assert send(assignment) == []
+    assert assignment.is_idle
 
 
 def test_the_earliest_that_is_queued_goes_to_the_actor_with_nothing_to_do(assignment):
@@ -102,11 +94,41 @@ def test_the_earliest_that_is_queued_goes_to_the_actor_with_nothing_to_do(assign
     send(assignment, wanted=1)
     assignment.join(2)
 
-    void = assignment.balance(LATER)
+    void = take_back(assignment)
 
     assert positions(void) == [[1]]
     assert [(call.actor, call.tasks[0].position) for call in send(assignment)] == [(2, 1)]
     assert assignment.balance(LATER) == []
+
+
+def test_what_is_recalled_stays_where_it_is_until_its_actor_says_that_it_has_not_begun_it(
+    assignment,
+):
+    assignment.join(1)
+    submit(assignment, tickets(2))
+    first, second = send(assignment, wanted=1)
+    assignment.join(2)
+
+    assert assignment.balance(LATER) == [second]
+    assert assignment.balance(LATER) == []  # once is enough
+    assert send(assignment) == []
+    assignment.not_begun(1, set())
+    assert answer(assignment, first) == [0]
+    assert answer(assignment, second) == [1]
+
+
+def test_what_its_actor_throws_away_after_all_is_dispatched_again(assignment):
+    assignment.join(1)
+    submit(assignment, tickets(2))
+    first, second = send(assignment, wanted=1)
+    assignment.join(2)
+    assignment.balance(LATER)
+    assignment.not_begun(1, set())
+    answer(assignment, first)
+
+    assignment.thrown_away(second, 1.0)
+
+    assert positions(send(assignment)) == [[1]]
 
 
 def test_what_is_queued_behind_a_call_that_has_only_begun_stays_there(assignment):
@@ -119,7 +141,6 @@ def test_what_is_queued_behind_a_call_that_has_only_begun_stays_there(assignment
     assert assignment.balance_due() == 7.0 + BEHIND_S
     assert assignment.balance(7.0 + BEHIND_S / 2) == []
     assert len(assignment.balance(7.0 + 2 * BEHIND_S)) == 1
-    assert assignment.balance_due() is None  # it waits, and will be sent
 
 
 def test_what_an_actor_has_thrown_away_is_computed_by_the_other(assignment):
@@ -127,7 +148,7 @@ def test_what_an_actor_has_thrown_away_is_computed_by_the_other(assignment):
     submit(assignment, tickets(2))
     _, second = send(assignment, wanted=1)
     assignment.join(2)
-    (void,) = assignment.balance(LATER)
+    (void,) = take_back(assignment)
     (again,) = send(assignment)
 
     assignment.thrown_away(void, 1.0)
@@ -258,6 +279,7 @@ def test_an_actor_that_leaves_finishes_its_call_and_others_get_the_rest(assignme
     first, *rest = send(assignment, wanted=1)
 
     assert assignment.leave(1) == rest
+    assignment.not_begun(1, {call.number for call in rest})
     assert send(assignment) == []
     assignment.join(2)
     assert positions(send(assignment)) == [[1], [2]]
@@ -307,7 +329,9 @@ def test_whatever_happens_every_ticket_is_answered_or_lost_exactly_once(seed):
         elif event == "send":
             calls += send(assignment, chunk=rng.choice([1, 1, 3]), flush=rng.random() < 0.5)
         elif event == "balance":
-            assignment.balance(LATER)
+            for call in assignment.balance(LATER):
+                if rng.random() < 0.7:
+                    assignment.not_begun(call.actor, {call.number})
         elif event == "gone" and actors and rng.random() < 0.2:
             actor = actors.pop(rng.randrange(len(actors)))
             calls = [call for call in calls if call.actor != actor]
@@ -319,7 +343,7 @@ def test_whatever_happens_every_ticket_is_answered_or_lost_exactly_once(seed):
             if head is None:
                 continue
             calls.remove(head)
-            if head.void and rng.random() < 0.5:
+            if head.void or (head.recalled and rng.random() < 0.2):
                 assignment.thrown_away(head, 0.0)
             elif event == "lost":
                 heard += assignment.lost(head, 0.0)

@@ -57,6 +57,8 @@ class BatchActor:
         self._watch = Watch()
         self._version = 0
         self._pid = os.getpid()
+        self._begun = 0
+        """The number of the last call that was looked at. They come in order."""
         self._floor = 0
         self._void: set[int] = set()
 
@@ -77,6 +79,7 @@ class BatchActor:
         self, number: int, tickets: list[tuple[Any, ...]], version: int, state: list[Any]
     ) -> tuple[Any, ...] | None:
         """The reply to a call; (FAILED, packed) where the Sequence cannot be loaded."""
+        self._begun = number  # and only then it looks, as `throw_away` notes and then looks
         if number <= self._floor or number in self._void:
             self._void.discard(number)
             return None
@@ -91,10 +94,16 @@ class BatchActor:
         noticed = [tuple(one) for one in self._noticed()]
         return tuple(Reply(answers, noticed))
 
-    def throw_away(self, up_to: int, numbers: list[int]) -> None:
-        """Compute no call up to that number, nor those. The one that runs goes on."""
+    def throw_away(self, up_to: int, numbers: list[int]) -> list[int]:
+        """Compute no call up to that number, nor those. The one that runs goes on.
+
+        Returns:
+            Those of the numbers that it had not begun.
+        """
         self._floor = max(self._floor, up_to)
         self._void.update(numbers)
+        begun = self._begun
+        return [number for number in numbers if number > begun]
 
     def _noticed(self) -> Iterator[Any]:
         while self._watch.noticed:

@@ -82,9 +82,13 @@ class Actor:
         tickets = [tuple(task.ticket) for task in call.tasks]
         return self._handle.compute.remote(call.number, tickets, version, state)
 
-    def throw_away(self, up_to: int, calls: Iterable[Call] = ()) -> None:
-        """Have it compute no call up to that number, nor those. The one that runs goes on."""
-        self._handle.throw_away.remote(up_to, [call.number for call in calls])
+    def throw_away(self, up_to: int) -> None:
+        """Have it compute no call up to that number. The one that runs goes on."""
+        self._handle.throw_away.remote(up_to, [])
+
+    def recall(self, calls: Iterable[Call]) -> Any:
+        """Have it compute none of those; the reference of the numbers that it had not begun."""
+        return self._handle.throw_away.remote(0, [call.number for call in calls])
 
     def kill(self) -> None:
         """End it: nothing that it does is waited for."""

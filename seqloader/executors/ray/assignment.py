@@ -5,8 +5,9 @@ Rules
         one is thrown away. So a task may be computed twice, and is answered once.
     D2  All that is submitted goes to the actors that are ready, evenly: an actor computes its calls
         in order, and has something to do also while the consumer is elsewhere.
-    D3  An actor with nothing to do gets what is queued behind a call that takes longer. What was
-        queued is *void* then: the actor throws it away, unless it has begun it already (D1).
+    D3  An actor with nothing to do gets what is queued behind a call that takes longer. It is
+        *recalled* first: if its actor has not begun it, it is *void*, and its tasks are dispatched
+        again. So nothing is computed twice for that, and a batch that ends its actor ends one.
     D4  The oldest call of an actor is the one that runs. If the actor ends, that one is to blame,
         and all others are dispatched again at no cost. A call of several tasks does not say which
         of them it was: each of them is dispatched alone, and only then is one to blame.
@@ -20,7 +21,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from seqloader.tickets import Ticket
 
@@ -49,7 +50,7 @@ class Task(NamedTuple):
 class Call:
     """Tasks that an actor computes one after the other."""
 
-    __slots__ = ("actor", "number", "since", "tasks", "void")
+    __slots__ = ("actor", "begun", "number", "recalled", "since", "tasks", "void")
 
     def __init__(self, number: int, actor: int, tasks: tuple[Task, ...], since: float) -> None:
         self.number = number
@@ -57,6 +58,10 @@ class Call:
         self.tasks = tasks
         self.since = since
         """When it may have begun, at the earliest that is known."""
+        self.recalled = False
+        """Whether its actor has been asked to throw it away, and has not said yet."""
+        self.begun = False
+        """Whether it has said that it could not."""
         self.void = False
 
 
@@ -136,10 +141,28 @@ class Assignment:
         """An actor is one too many: it gets no calls, and ends after the one that runs.
 
         Returns:
-            Calls that it is to throw away.
+            Calls to be recalled.
         """
         self._leaving.add(actor)
-        return [self._take_back(call) for call in list(self._queues[actor])[1:] if not call.void]
+        return self._recall(self._behind(self._queues[actor]))
+
+    def not_begun(self, actor: int, numbers: Container[int]) -> None:
+        """Of the calls that were recalled, those are void. The others have begun."""
+        for call in self._queues.get(actor, ()):
+            if call.recalled:
+                call.recalled = False
+                if call.number in numbers:
+                    self._free(call)
+                else:
+                    call.begun = True
+
+    def _free(self, call: Call) -> None:
+        if not call.void:
+            call.void = True
+            self._loads[call.actor] -= len(call.tasks)
+            for task in call.tasks:
+                if task.serial in self._open:
+                    heapq.heappush(self._waiting, task)
 
     def answered(self, call: Call, now: float) -> list[Task | None]:
         """An actor has answered a call.
@@ -152,14 +175,12 @@ class Assignment:
         for task in call.tasks:
             is_open = self._open.pop(task.serial, None) is not None
             found.append(task if is_open else None)
-        if call.void and any(found):  # they were about to be computed elsewhere
-            self._waiting = [task for task in self._waiting if task.serial in self._open]
-            heapq.heapify(self._waiting)
         return found
 
     def thrown_away(self, call: Call, now: float) -> None:
-        """An actor has thrown a void call away."""
-        assert call.void, "it was to be computed"
+        """An actor has thrown a call away that it was asked for, at the very last moment perhaps:
+        then it had said that it had begun it."""
+        self._free(call)
         self._remove(call, now)
 
     def lost(self, call: Call, now: float) -> list[Ticket]:
@@ -229,45 +250,43 @@ class Assignment:
             yield self._call(actor, chunk, now)
 
     def balance(self, now: float) -> list[Call]:
-        """Calls to be thrown away by the actors that have them, since another has nothing to do.
-        Their tasks wait now, to be sent."""
-        found: list[Call] = []
+        """Calls to be recalled, since other actors have nothing to do."""
+        if self._waiting or not self.has_idle:
+            return []
         able = self._queues.keys() - self._leaving
         idle = sum(not self._queues[actor] for actor in able)
-        if self._waiting:
-            return found
-        while len(found) < idle:
-            queued = [
-                behind[0]
-                for queue in self._queues.values()
-                if (behind := self._behind(queue)) and now - queue[0].since >= BEHIND_S
-            ]
-            if not queued:
-                break
-            found.append(self._take_back(min(queued, key=lambda call: call.tasks[0])))
-        return found
+        queues = self._queues.values()
+        recalled = sum(call.recalled for queue in queues for call in queue)
+        queued = [
+            call
+            for queue in queues
+            if queue and now - queue[0].since >= BEHIND_S
+            for call in self._behind(queue)
+        ]
+        queued.sort(key=lambda call: call.tasks[0])
+        return self._recall(queued[: max(0, idle - recalled)])
 
     def balance_due(self) -> float | None:
-        """When `balance` may find something next, as far as is known."""
-        if self._waiting or not self.has_idle:
+        """When `balance` may find something next; None: not before something comes about."""
+        queues = self._queues.values()
+        if self._waiting or not self.has_idle or any(c.recalled for q in queues for c in q):
             return None
-        behind = [queue[0].since for queue in self._queues.values() if self._behind(queue)]
+        behind = [queue[0].since for queue in queues if self._behind(queue)]
         return min(behind) + BEHIND_S if behind else None
 
     # --- parts ----------------------------------------------------------------------------
 
     @staticmethod
     def _behind(queue: deque[Call]) -> list[Call]:
-        """Calls that are not begun, as far as is known."""
-        return [call for call in list(queue)[1:] if not call.void]
+        """Calls that are not begun, as far as is known, and not recalled."""
+        calls = list(queue)[1:]
+        return [call for call in calls if not (call.void or call.recalled or call.begun)]
 
-    def _take_back(self, call: Call) -> Call:
-        call.void = True
-        self._loads[call.actor] -= len(call.tasks)
-        for task in call.tasks:
-            if task.serial in self._open:
-                heapq.heappush(self._waiting, task)
-        return call
+    @staticmethod
+    def _recall(calls: list[Call]) -> list[Call]:
+        for call in calls:
+            call.recalled = True
+        return calls
 
     def _call(self, actor: int, chunk: int, now: float) -> Call:
         tasks = [heapq.heappop(self._waiting)]

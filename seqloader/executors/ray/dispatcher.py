@@ -160,6 +160,9 @@ class Dispatcher:
             self._assignment.submit(subject)
         elif event is Event.READY:
             self._take_ready(subject, more)
+        elif event is Event.RECALLED:
+            if more.exception() is None:  # else it has ended, which its calls tell
+                self._assignment.not_begun(subject, more.result())
         elif event is Event.LOAD:
             self._version, self._state = subject, more
         elif event is Event.RESIZE:
@@ -199,7 +202,7 @@ class Dispatcher:
         assignment = self._assignment
         part_s = 0.0 if self._part_since is None else now - self._part_since
         for call in assignment.balance(now):
-            self._actors[call.actor].throw_away(0, [call])
+            self._recall(call.actor, [call])
         chunk = self._chunks.size(self._window or assignment.window, self._troupe.wanted)
         flush = part_s >= _PART_S or assignment.is_idle
         for call in assignment.send(chunk, self._troupe.wanted, now, flush=flush):
@@ -350,11 +353,13 @@ class Dispatcher:
             self._troupe.leaves(number)
             actor = self._actors[number]
             if actor.is_ready:
-                void = self._assignment.leave(number)
-                if void:
-                    actor.throw_away(0, void)
+                self._recall(number, self._assignment.leave(number))
             if not actor.is_ready or self._assignment.has_left(number):
                 self._release(number)
+
+    def _recall(self, number: int, calls: list[Call]) -> None:
+        if calls:
+            self._call_back(self._actors[number].recall(calls), Event.RECALLED, number)
 
     def _release(self, number: int) -> None:
         """Let an actor end that has nothing to do."""

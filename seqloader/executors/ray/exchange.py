@@ -47,6 +47,8 @@ class Event(enum.Enum):
     """Number of an actor, and the future of what it says first."""
     ANSWER = enum.auto()
     """A call, and the future of its reply."""
+    RECALLED = enum.auto()
+    """Number of an actor, and the future of the numbers of calls that it had not begun."""
     END = enum.auto()
     """Until when to wait for what is killed."""
 
