@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 
@@ -18,3 +20,16 @@ def cluster():
     )
     yield ray
     ray.shutdown()
+
+
+@pytest.fixture
+def until():
+    """until(condition): wait for what another process brings about."""
+
+    def wait(condition):
+        deadline = time.monotonic() + 60.0
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come about"
+            time.sleep(0.01)
+
+    return wait

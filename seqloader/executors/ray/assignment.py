@@ -95,6 +95,10 @@ class Assignment:
         """How many tasks no actor has."""
         return len(self._waiting)
 
+    def has_older(self, number: int) -> bool:
+        """Whether an actor has a call up to that number."""
+        return any(queue and queue[0].number <= number for queue in self._queues.values())
+
     @property
     def newest(self) -> int:
         """The number of the last call."""

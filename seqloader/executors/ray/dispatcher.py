@@ -85,6 +85,9 @@ class Dispatcher:
         self._part_since: float | None = None
         """Since when a part of a chunk has waited."""
         self._to_settle = 0
+        """The number of a `discard` or `reset` that is not over; 0: none."""
+        self._last_discarded = 0
+        """The number of the last call before it."""
         self._deadline = 0.0
 
     def begin(self) -> threading.Thread:
@@ -172,6 +175,7 @@ class Dispatcher:
             self._deadline = subject
         else:
             self._to_settle, self._box = subject, more
+            self._last_discarded = self._assignment.newest
             busy = self._assignment.discard()
             for number in busy:
                 if event is Event.RESET:
@@ -191,7 +195,7 @@ class Dispatcher:
                     self._end(call.actor, gone, "it was killed", reason="timeout")
         self._fill(now)
         self._send(now)
-        if self._to_settle and self._assignment.is_idle:
+        if self._to_settle and not self._assignment.has_older(self._last_discarded):
             self._exchange.settled, self._to_settle = self._to_settle, 0
             self._exchange.ring()
 
