@@ -22,7 +22,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "ray" in getattr(item, "callspec", item).__dict__.get("params", {}).values():
             item.add_marker(pytest.mark.leaks_ok(reason="Ray keeps threads and processes"))
-            item.add_marker(pytest.mark.usefixtures("ray_cluster"))
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +35,8 @@ def ray_cluster():
 
 @pytest.fixture(params=EXECUTORS)
 def executor(request):
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
     return request.param
 
 

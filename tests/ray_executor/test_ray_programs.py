@@ -101,6 +101,25 @@ print(ray.is_initialized())
     assert printed == "12\nTrue 12\nFalse\n"
 
 
+def test_a_ray_that_a_thread_has_started_outlives_the_thread(run):
+    code, printed, errors = run(
+        """
+import itertools, threading
+enqueuer = OrderedEnqueuer(Batches(), executor="ray", workers=1)
+found = []
+asking = threading.Thread(target=lambda: found.extend(itertools.islice(enqueuer.get(), 4)))
+asking.start()
+asking.join()
+print(len(found), len(list(enqueuer)))
+enqueuer.stop()
+print([thread.name for thread in threading.enumerate()])
+"""
+    )
+
+    assert code == 0, errors
+    assert printed == "4 12\n['MainThread']\n"
+
+
 def test_ctrl_c_shows_one_traceback(run):
     process = run(
         """

@@ -4,6 +4,8 @@ Rules
     K1  Never `ray.init` over an initialised Ray, and never `ray.shutdown` of one that is not ours.
     K2  Ours ends with the last executor that uses it. Who uses Ray besides calls `ray.init` first,
         and so owns it.
+    K3  The processes of a Ray end with the *thread* that has started them (PR_SET_PDEATHSIG). So a
+        thread that may end starts none: one that waits for the end of Ray does it in its place.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from queue import SimpleQueue
 from typing import Any, Final
 
 from seqloader.memory.cpus import usable_cpus
@@ -24,6 +27,9 @@ LEAST_STORE_BYTES: Final = 80 << 20
 """Ray accepts no less than 75 MiB."""
 
 _lock = threading.Lock()
+_ended = threading.Event()
+_starters: list[threading.Thread] = []
+"""The thread that has started our Ray in another's place, and waits for `_ended`."""
 _ours: dict[str, int] = {}
 """Of the Ray that an executor has initialised: in which process, how many executors use it, and
 whether it was started here. Empty: there is none."""
@@ -64,7 +70,7 @@ class Connection:
             if not ray.is_initialized():
                 _ours.clear()
                 wanted = address or os.environ.get("RAY_ADDRESS") or "local"
-                _init(ray, wanted, store_bytes)
+                _init_to_stay(ray, wanted, store_bytes)
                 _ours.update(pid=self._pid, users=0, local=wanted == "local")
             self._counts = bool(_ours)
             if self._counts:
@@ -89,6 +95,33 @@ class Connection:
                 return
             _ours.clear()
             import_ray().shutdown()
+            _ended.set()
+            while _starters:
+                _starters.pop().join()
+
+
+def _init_to_stay(ray: Any, address: str, store_bytes: int | None) -> None:
+    """As `_init`, from whatever thread."""
+    if address != "local" or threading.current_thread() is threading.main_thread():
+        _init(ray, address, store_bytes)
+        return
+    _ended.clear()
+    begun: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def stay() -> None:
+        try:
+            _init(ray, address, store_bytes)
+        except BaseException as error:
+            begun.put(error)
+            return
+        begun.put(None)
+        _ended.wait()
+
+    starter = threading.Thread(target=stay, name="seqloader-ray-starter", daemon=True)
+    starter.start()
+    _starters.append(starter)
+    if (error := begun.get()) is not None:
+        raise error
 
 
 def _init(ray: Any, address: str, store_bytes: int | None) -> None:
