@@ -91,8 +91,9 @@ def test_a_shared_array_is_put_once_and_again_when_it_was_written_to(store):
     assert nbytes(store) == sequence.data.nbytes
 
     assert not state.publish(sequence, in_place=True)
+    assert not state.publish(sequence, in_place=False)
     sequence.data[0] = 1.0
-    assert state.publish(sequence, in_place=True)
+    assert state.publish(sequence, in_place=False)
     assert nbytes(store) == 2 * sequence.data.nbytes
 
 

@@ -11,6 +11,7 @@ trains; and because no exception comes asynchronously into it, as into the consu
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import threading
 import time
@@ -88,7 +89,6 @@ class Dispatcher:
         """The number of a `discard` or `reset` that is not over; 0: none."""
         self._last_discarded = 0
         """The number of the last call before it."""
-        self._deadline = 0.0
 
     def begin(self) -> threading.Thread:
         """Ask for the first actors, and begin to work."""
@@ -118,23 +118,35 @@ class Dispatcher:
                 self._hear()
                 if not exchange.ending:
                     self._act()
+            self._finish()
         except BaseException as error:
             exchange.failure = error
         finally:
             actors = [*self._actors.values()]
             kill(actors)
             exchange.ring()
-            wait_gone(actors, self._deadline)
+            wait_gone(actors, exchange.deadline)
             self._actors.clear()
             self._references.clear()
             exchange.left = True
             exchange.ring()
 
-    def _hear(self) -> None:
+    def _finish(self) -> None:
+        """Let what is being computed be finished, within half of the time that there is."""
+        for number in self._assignment.discard():
+            self._actors[number].throw_away(self._assignment.newest)
+        begun = time.monotonic()
+        while not self._assignment.is_idle:
+            rest_s = (begun + self._exchange.deadline) / 2 - time.monotonic()
+            if rest_s <= 0.0:
+                return
+            self._hear(rest_s)
+
+    def _hear(self, most_s: float = math.inf) -> None:
         """Wait for something to come about, and take in all that has."""
         inbox = self._exchange.inbox
         try:
-            message = inbox.get(timeout=self._patience_s(time.monotonic()))
+            message = inbox.get(timeout=min(most_s, self._patience_s(time.monotonic())))
             while True:
                 self._take(message)
                 del message  # it may hold a batch
@@ -171,9 +183,7 @@ class Dispatcher:
         elif event is Event.RESIZE:
             self._troupe.wanted, self._window = subject, more
             self._dismiss()
-        elif event is Event.END:
-            self._deadline = subject
-        else:
+        elif event is not Event.END:
             self._to_settle, self._box = subject, more
             self._last_discarded = self._assignment.newest
             busy = self._assignment.discard()

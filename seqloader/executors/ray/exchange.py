@@ -50,7 +50,7 @@ class Event(enum.Enum):
     RECALLED = enum.auto()
     """Number of an actor, and the future of the numbers of calls that it had not begun."""
     END = enum.auto()
-    """Until when to wait for what is killed."""
+    """It is ending."""
 
 
 class Message(NamedTuple):
@@ -74,6 +74,8 @@ class Exchange:
         self.failure: BaseException | None = None
         self.woken = False
         self.ending = False
+        self.deadline = 0.0
+        """Until when what ends may take, once it is ending."""
         self.left = False
         """Whether the dispatcher has done its last work."""
         self._bell = threading.Lock()
@@ -96,7 +98,8 @@ class Exchange:
         return self._bell.acquire(timeout=min(max(0.0, rest_s), threading.TIMEOUT_MAX))
 
     def end(self, timeout_s: float = 0.0) -> None:
-        """Begin nothing any more, and kill the actors."""
+        """Begin nothing any more. What is computed has half of the time; then it is killed."""
+        self.deadline = time.monotonic() + timeout_s
         self.ending = True
-        self.post(Event.END, time.monotonic() + timeout_s)
+        self.post(Event.END)
         self.ring()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from seqloader.executors.process.consumer.change import Kept
+    from seqloader.memory.shared_arrays import SharedMemory
     from seqloader.sequence.bindings import Bindings
 
 __all__ = ["State"]
@@ -44,6 +45,7 @@ class State:
         """Of its manifest: in a list, as calls carry it."""
         self._parts = _NOTHING
         self._externals: tuple[Kept, ...] = ()
+        self._shared: tuple[SharedMemory, ...] = ()
         self._sequence: Any = None
         self._bound: Bindings | None = None
 
@@ -63,7 +65,8 @@ class State:
 
         bound = bindings(sequence)
         known = self._bound is not None and self._sequence is sequence
-        if not in_place and known and same_bindings(self._bound or {}, bound):
+        same = not in_place and known and same_bindings(self._bound or {}, bound)
+        if same and self._has_sent(self._shared):
             return False
         passed = PassedDescriptors()
         try:
@@ -96,8 +99,14 @@ class State:
             self.reference = [ray.put(Manifest(head[0], *others))]
             self.version += 1
         self._parts, self._externals = parts, tuple(pickled.externals)
+        self._shared = tuple(pickled.shared)
         self._sequence, self._bound = sequence, bound
         return changed
+
+    def _has_sent(self, memories: Iterable[SharedMemory]) -> bool:
+        """Whether shared arrays are as they were put: who writes into one says nothing of it."""
+        parts = zip(memories, self._parts[3], strict=True)
+        return all(part.holds(_bytes_of(memory)) for memory, part in parts)
 
     def close(self) -> None:
         """Let go of everything. Idempotent."""
@@ -143,6 +152,6 @@ def _same_or_new(now: Iterable[NDArray[np.uint8]], before: list[_Part]) -> list[
     return found
 
 
-def _bytes_of(memory: Any) -> NDArray[np.uint8]:
+def _bytes_of(memory: SharedMemory) -> NDArray[np.uint8]:
     """Of a shared array's memory."""
     return np.frombuffer(memory.buffer(), np.uint8)
