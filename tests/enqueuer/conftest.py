@@ -1,36 +1,16 @@
-"""Every test of behaviour runs over the three executors, through the fixture `make`.
-
-With SEQLOADER_TEST_EXECUTORS=ray in the environment it runs over actors of Ray, for some minutes.
-"""
+"""Every test of behaviour runs over three executors, through the fixture `make`; or over Ray."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import time
 
 import psutil
 import pytest
+from on_ray import EXECUTORS
 
 from seqloader import OrderedEnqueuer
 from seqloader.testing import DEADLINE_S, Gate
-
-EXECUTORS = tuple(os.environ.get("SEQLOADER_TEST_EXECUTORS", "inline,thread,process").split(","))
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if "ray" in getattr(item, "callspec", item).__dict__.get("params", {}).values():
-            item.add_marker(pytest.mark.leaks_ok(reason="Ray keeps threads and processes"))
-
-
-@pytest.fixture(scope="session")
-def ray_cluster():
-    ray = pytest.importorskip("ray", reason="the Ray executor needs Ray")
-    store = {"object_store_memory": 500 << 20}
-    ray.init("local", num_cpus=8, include_dashboard=False, logging_level="ERROR", **store)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(params=EXECUTORS)
