@@ -22,6 +22,7 @@ from seqloader.executors.computing import Computing
 from seqloader.executors.process.wire import failures, pickling
 from seqloader.executors.process.wire.definitions import script
 from seqloader.executors.process.worker import script as own_script
+from seqloader.executors.process.worker.surroundings import keep_malloc_memory
 from seqloader.executors.ray import sources
 from seqloader.executors.ray.records import COMPUTED, FAILED, RAISED, READY, Reply
 from seqloader.randomness.drawn_values import Watch
@@ -44,6 +45,7 @@ class BatchActor:
 
     def __init__(self, slot: int, settings: Settings) -> None:
         _check_version(settings.version)
+        keep_malloc_memory()
         sys.argv[:] = settings.argv
         sources.install(settings.sources, settings.path)
         _KEPT.append(sys.modules["__main__"])
