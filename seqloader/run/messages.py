@@ -96,6 +96,8 @@ def lost_warning(ticket: Ticket | None, death: Death, *, again: bool) -> str:
     """A worker died and was replaced."""
     slot = f"worker {death.slot} ({death_text(death)})"
     replaced = "was replaced" if death.replaced else "is not replaced yet"
+    if ticket is None and death.said:  # what it had may be several batches
+        return f"{slot} ended, and {replaced}; what it had is computed again, and nothing is lost"
     if ticket is None:
         return f"{slot} died while it held no batch, and {replaced}; nothing is lost"
     took = "took longer than timeout_s on" if death.reason == "timeout" else "died in"

@@ -203,22 +203,39 @@ def test_answers_are_told(one):
 @pytest.mark.parametrize(
     "name", ["ActorDiedError", "OutOfMemoryError", "NodeDiedError", "WorkerCrashedError"]
 )
-def test_an_actor_that_ended_is_replaced_and_its_oldest_ticket_is_lost(one, name):
+def test_an_actor_that_ended_is_replaced_and_the_ticket_that_it_had_is_lost(one, name):
     first = one.actors[0]
+    first.answer()
+    one.told(1)
 
     first.answer(fault=ERRORS[name]("The actor is dead because it was shot. More."))
 
     (lost,) = one.told(1)
     assert isinstance(lost, Lost)
-    assert positions([lost]) == [0]
+    assert positions([lost]) == [1]
     assert lost.death.said == "on host: The actor is dead because it was shot. More."
     assert lost.death.for_memory == (name == "OutOfMemoryError")
     assert first.killed
     one.until(lambda: len(one.actors) == 2)
-    one.actors[1].become_ready()
-    one.until(lambda: one.actors[1].calls)
-    one.actors[1].answer()
-    assert positions(one.told(1)) == [1]
+
+
+def test_of_an_actor_that_had_several_each_is_tried_alone_before_one_is_lost(one):
+    one.actors[0].answer(fault=ERRORS["ActorDiedError"]())
+    (death,) = one.told(1)
+    assert isinstance(death, Death)
+    one.until(lambda: len(one.actors) == 2)
+    second = one.actors[1]
+    second.become_ready()
+    one.until(lambda: second.calls)
+    assert len(second.calls) == 1
+
+    second.answer()
+    one.until(lambda: second.calls)
+    second.answer(fault=ERRORS["ActorDiedError"]())
+
+    told = one.told(2)
+    assert positions(told) == [0, 1]
+    assert isinstance(told[1], Lost)
 
 
 @pytest.mark.parametrize(

@@ -146,13 +146,24 @@ def test_a_batch_that_ends_its_actor_is_tried_as_often_as_said_and_named(make, t
 
     assert (raised.value.index, raised.value.attempts) == (5, 2)
     assert "Ray says" in str(raised.value)
-    assert sequence.tries() == 2
+    assert 2 <= sequence.tries() <= 3  # once more, where it was not clear which batch it was
+
+
+def test_the_batch_before_one_that_ends_its_actor_is_not_blamed(make, tmp_path):
+    enqueuer = make(
+        Failing(1, leave, tmp_path, length=4), RayExecutor(1, num_cpus=0), crash_retries=0
+    )
+
+    with pytest.warns(WorkerLostWarning), pytest.raises(WorkerLostError) as raised:
+        list(enqueuer)
+
+    assert raised.value.index == 1
 
 
 def test_a_batch_that_ends_its_actor_once_is_computed_again(make, tmp_path):
     enqueuer = make(Failing(5, leave, tmp_path, times=1, length=20))
 
-    with pytest.warns(WorkerLostWarning, match="computed again"):
+    with pytest.warns(WorkerLostWarning):
         batches = list(enqueuer)
 
     assert indices(batches) == list(range(20))

@@ -164,7 +164,7 @@ with OrderedEnqueuer(Slow(), executor="ray", workers=2) as enqueuer:
     # Not Ray's two agents, which wait a minute for their cluster to come back, and compute nothing.
     left = [one for one in children if not one.name().endswith("Agent")]
     assert {"raylet", "gcs_server"} < {one.name() for one in left}
-    assert sum(one.name().startswith("ray::Batch") for one in left) == 2
+    assert any(one.name().startswith("ray::Batch") for one in left)
     process.kill()
     process.wait()
 

@@ -34,7 +34,7 @@ Rules, beside those of the files they are about
 
 When it breaks
     sequence raises    an answer that says so; the actor lives on
-    actor ends         its oldest call is lost, if it is to blame; others get the rest
+    actor ends         others get what it had, each batch alone; one that ends that one is lost
     node ends          as above, for each actor; replies that lay there are computed again
     no new actor       those that are go on; with none, an error names what was asked for
     actor is stuck     with timeout_s: killed, as above

@@ -8,9 +8,10 @@ Rules
     D3  An actor with nothing to do gets what is queued behind a call that takes longer. It is
         *recalled* first: if its actor has not begun it, it is *void*, and its tasks are dispatched
         again. So nothing is computed twice for that, and a batch that ends its actor ends one.
-    D4  The oldest call of an actor is the one that runs. If the actor ends, that one is to blame,
-        and all others are dispatched again at no cost. A call of several tasks does not say which
-        of them it was: each of them is dispatched alone, and only then is one to blame.
+    D4  If an actor ends, the oldest of its calls may be to blame; or a later one, since the last
+        answers of an actor that ends go down with it. So nobody is blamed at first: each of its
+        tasks is dispatched *alone*, to an actor that has nothing else, and whoever ends that one is
+        to blame. What was alone already is blamed at once, and so is a call that has run too long.
     D5  What is dispatched again comes before what was never dispatched, by its place in the epoch.
 """
 
@@ -115,8 +116,7 @@ class Assignment:
     @property
     def has_idle(self) -> bool:
         """Whether an actor has no call."""
-        able = self._queues.keys() - self._leaving
-        return any(not self._queues[actor] for actor in able)
+        return any(not self._queues[actor] for actor in self._able())
 
     def calls_of(self, actor: int) -> list[Call]:
         """All that an actor has, the oldest first."""
@@ -195,21 +195,30 @@ class Assignment:
         over = [self._end_of(task, blames=False) for task in call.tasks]
         return [ticket for ticket in over if ticket is not None]
 
-    def gone(self, actor: int, *, blames: bool) -> Ticket | None:
-        """An actor has ended. The ticket that is to blame for it, which is not open any more."""
-        queue = self._queues.pop(actor, None)
+    def gone(self, actor: int, *, blames: bool, is_certain: bool = False) -> Ticket | None:
+        """An actor has ended.
+
+        Args:
+            blames: whether one of its tasks may be the reason.
+            is_certain: whether that is its oldest call.
+
+        Returns:
+            The ticket that is to blame, which is not open any more.
+        """
+        calls = [call for call in self._queues.pop(actor, ()) if not call.void]
         self._loads.pop(actor, None)
         self._leaving.discard(actor)
         culprit = None
-        for place, call in enumerate(queue or ()):
-            if call.void:
-                continue
-            if place == 0 and len(call.tasks) == 1:
+        for place, call in enumerate(calls):
+            if place == 0 and len(call.tasks) == 1 and (is_certain or len(calls) == 1):
                 culprit = self._end_of(call.tasks[0], blames)
                 continue
+            suspect = blames and (place == 0 or not is_certain)
             for task in call.tasks:
                 if task.serial in self._open:
-                    heapq.heappush(self._waiting, task._replace(alone=task.alone or place == 0))
+                    tries = task.tries + (place == 0 and not blames)
+                    alone = task.alone or suspect or tries >= FREE_TRIES
+                    heapq.heappush(self._waiting, task._replace(alone=alone, tries=tries))
         return culprit
 
     def _end_of(self, task: Task, blames: bool) -> Ticket | None:
@@ -242,23 +251,29 @@ class Assignment:
             wanted: How many actors there are to be: those to come have a part of the work too.
             flush: Whether fewer than a chunk go out as well.
         """
-        least = 1 if flush or chunk == 1 else chunk
-        actors = self._queues.keys() - self._leaving
-        if not actors:
-            return
         most = max(2 * chunk, -(-len(self._open) // max(wanted, 1)))
-        while len(self._waiting) >= least and self._waiting:
-            actor = min(actors, key=self._loads.__getitem__)
-            if self._loads[actor] >= most:
+        while self._waiting:
+            alone = self._waiting[0].alone
+            if not (alone or flush) and len(self._waiting) < chunk:
+                return
+            actor = min(self._able(), key=self._loads.__getitem__, default=None)
+            if actor is None or self._loads[actor] >= (1 if alone else most):
                 return
             yield self._call(actor, chunk, now)
+
+    def _able(self) -> list[int]:
+        """Actors that may get a call."""
+        return [
+            actor
+            for actor, queue in self._queues.items()
+            if actor not in self._leaving and not (queue and queue[-1].tasks[0].alone)
+        ]
 
     def balance(self, now: float) -> list[Call]:
         """Calls to be recalled, since other actors have nothing to do."""
         if self._waiting or not self.has_idle:
             return []
-        able = self._queues.keys() - self._leaving
-        idle = sum(not self._queues[actor] for actor in able)
+        idle = sum(not self._queues[actor] for actor in self._able())
         queues = self._queues.values()
         recalled = sum(call.recalled for queue in queues for call in queue)
         queued = [

@@ -331,7 +331,9 @@ class Dispatcher:
         actor.kill()
         self._forget_calls(number)
         now = time.monotonic()
-        culprit = self._assignment.gone(number, blames=judgement.blames)
+        culprit = self._assignment.gone(
+            number, blames=judgement.blames, is_certain=reason == "timeout"
+        )
         member = self._troupe.gone(number, now, for_memory=judgement.for_memory)
         failed = member.stage is Stage.STARTING
         if failed and self._troupe.gives_up():
