@@ -63,8 +63,9 @@ class OrderedEnqueuer(Generic[Batch]):
         max_queue_bytes: The same in bytes, each batch counted as the largest seen this epoch.
         seed: Makes order and random numbers depend on (seed, epoch, index) alone, the global
             generators of `random`, numpy and torch included. None: drawn, see `seed`.
-        executor: Who computes: "process", "thread", "inline" (the consumer) or an `Executor`. What
-            the one that is named cannot use is refused. None: as `use_multiprocessing` says.
+        executor: Who computes: "process", "thread", "inline" (the consumer), "ray" (actors on other
+            machines, see `seqloader.executors.ray`) or an `Executor`. What the one that is named
+            cannot use is refused. None: as `use_multiprocessing` says.
         start_method: "spawn" (fresh interpreters), "zygote" (forks of one that has imported what
             the Sequence needs: many workers, or imports that take long), or "fork" (of this
             process), for what cannot be pickled.

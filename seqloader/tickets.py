@@ -50,6 +50,8 @@ class Death(NamedTuple):
     """Whether it ended before its first batch: if no successor is started, a `Shortage` tells."""
     for_memory: bool = False
     """Whether the kernel has killed for want of memory meanwhile, and so probably this one."""
+    said: str = ""
+    """What is known of its end where there is no exit code: Ray's own words."""
 
 
 class Shortage(NamedTuple):

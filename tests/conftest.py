@@ -10,4 +10,5 @@ pytest_plugins = [
     "guards.watchdog",
     "guards.leaks",
     "guards.restless",
+    "on_ray",
 ]

@@ -56,9 +56,17 @@ class Chaos:
     def _longest_serving(self) -> psutil.Process | None:
         # The oldest, so that a replacement gets time to start: three deaths in a row before a
         # first batch are an error, and rightly so.
+        children = psutil.Process().children()
+        if any(child.name() == "raylet" for child in children):
+            # The workers are Ray's children; what Ray itself consists of is none.
+            children = [
+                each
+                for each in psutil.Process().children(recursive=True)
+                if each.name().startswith("ray::BatchActor")
+            ]
         workers = [
             child
-            for child in psutil.Process().children()
+            for child in children
             if child.pid not in self._spared and child.status() != psutil.STATUS_ZOMBIE
         ]
         return min(workers, key=lambda worker: (worker.create_time(), worker.pid), default=None)

@@ -61,7 +61,9 @@ def place(ticket: Ticket) -> str:
 
 def death_text(death: Death) -> str:
     """How a worker ended: `pid 4242 by SIGKILL with up to 11.8 GiB resident`."""
-    if death.exitcode is None:
+    if death.said:
+        how = f"of which Ray says: {death.said}"
+    elif death.exitcode is None:
         how = "with an exit status that something else collected"
     elif death.exitcode < 0:
         how = f"by {_signal_name(-death.exitcode)}"
@@ -94,6 +96,8 @@ def lost_warning(ticket: Ticket | None, death: Death, *, again: bool) -> str:
     """A worker died and was replaced."""
     slot = f"worker {death.slot} ({death_text(death)})"
     replaced = "was replaced" if death.replaced else "is not replaced yet"
+    if ticket is None and death.said:  # what it had may be several batches
+        return f"{slot} ended, and {replaced}; what it had is computed again, and nothing is lost"
     if ticket is None:
         return f"{slot} died while it held no batch, and {replaced}; nothing is lost"
     took = "took longer than timeout_s on" if death.reason == "timeout" else "died in"
@@ -149,6 +153,11 @@ def lost_error(lost: Lost, attempts: int, timeout_s: float | None) -> WorkerLost
 
 def _why(death: Death) -> str:
     code = death.exitcode
+    if death.said:
+        return (
+            "An actor ends so when a machine runs out of memory (use fewer actors, or memory= for "
+            "each), when its node goes, or when something in __getitem__ ends the process."
+        )
     if code == -signal.SIGKILL:
         return (
             "SIGKILL usually means the kernel ran out of memory: use fewer workers, a smaller "
@@ -200,7 +209,7 @@ def limit_hint(executor: object, workers: int, timeout_s: float | None) -> str:
     """
     if not isinstance(executor, str):
         return ""
-    if executor != "process" or workers == 0:
+    if executor not in ("process", "ray") or workers == 0:
         return "; with worker processes, timeout_s would end it"
     if timeout_s is None:
         return "; timeout_s would end it"

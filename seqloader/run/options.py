@@ -30,7 +30,7 @@ __all__ = [
     "without_effect",
 ]
 
-ExecutorName: TypeAlias = Literal["process", "thread", "inline"]
+ExecutorName: TypeAlias = Literal["process", "thread", "inline", "ray"]
 StartMethod: TypeAlias = Literal["spawn", "zygote", "fork"]
 OnError: TypeAlias = Literal["raise", "skip"]
 AutoInt: TypeAlias = int | Literal["auto"]
@@ -106,6 +106,18 @@ class Options(NamedTuple):
             from seqloader.executors.thread import ThreadExecutor
 
             return ThreadExecutor(workers, worker_init=self.worker_init, copy=self.copy)
+        if self.executor == "ray":
+            from seqloader.executors.ray import RayExecutor
+
+            ray = RayExecutor(
+                workers,
+                timeout_s=self.timeout_s,
+                worker_init=self.worker_init,
+                worker_env=self.worker_env,
+                copy=self.copy,
+            )
+            ray.resize(workers, tickets_ahead)
+            return ray
         from seqloader.executors.process.executor import ProcessExecutor
 
         return ProcessExecutor(
@@ -189,6 +201,11 @@ def _refuse_auto(name: str, executor: str | Executor) -> None:
             f'{name}="auto" is for executor="process" and "thread": how many batches '
             f"{type(executor).__qualname__} computes at once is the business of whoever made it"
         )
+    if executor == "ray":
+        raise ValueError(
+            f'{name}="auto" goes by the CPUs and the memory of this machine, and executor="ray" '
+            "computes elsewhere: say how many, by what the cluster has"
+        )
 
 
 def checked_workers(workers: Any, executor: str | Executor) -> int:
@@ -236,11 +253,11 @@ def check_resizable(executor: Executor, workers: int, count: int) -> None:
 
 USED_BY: Final = {
     "start_method": ("process",),
-    "timeout_s": ("process",),
-    "worker_env": ("process",),
+    "timeout_s": ("process", "ray"),
+    "worker_env": ("process", "ray"),
     "threads_per_worker": ("process",),
-    "worker_init": ("process", "thread"),
-    "copy": ("process", "thread", "inline"),
+    "worker_init": ("process", "thread", "ray"),
+    "copy": ("process", "thread", "inline", "ray"),
 }
 """Arguments that not every executor can use. One of the user's own has its own constructor."""
 
@@ -262,6 +279,7 @@ def _refuse_unusable(executor: ExecutorName | Executor, asked: Mapping[str, Any]
             why = {
                 "thread": "a thread cannot be killed and shares the consumer's environment",
                 "inline": "it is about workers, and inline there are none",
+                "ray": "an actor's process is started by Ray",
             }[executor]
             raise ValueError(f'{name} needs executor="process": {why}')
 
@@ -272,7 +290,7 @@ def without_effect(options: Options, workers: int) -> list[str]:
     Whatever is about workers is accepted there. Of that, `start_method` and `threads_per_worker`
     make no difference to the batches; these may.
     """
-    if workers or options.executor not in ("process", "thread"):
+    if workers or options.executor not in ("process", "thread", "ray"):
         return []
     given = {
         "worker_init": options.worker_init,

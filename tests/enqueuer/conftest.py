@@ -1,4 +1,4 @@
-"""Every test of behaviour runs over the three executors, through the fixture `make`."""
+"""Every test of behaviour runs over three executors, through the fixture `make`; or over Ray."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import time
 
 import psutil
 import pytest
+from on_ray import EXECUTORS
 
 from seqloader import OrderedEnqueuer
 from seqloader.executors.process.consumer import unreaped
 from seqloader.run.board import WAITS_SINCE
 from seqloader.testing import DEADLINE_S, Gate
 
-EXECUTORS = ("inline", "thread", "process")
-
 
 @pytest.fixture(params=EXECUTORS)
 def executor(request):
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
     return request.param
 
 
@@ -108,5 +109,13 @@ def opens(gate, until):
 
 @pytest.fixture
 def children():
-    """children(): this process's child processes now."""
-    return lambda: psutil.Process().children(recursive=True)
+    """children(): this process's child processes now; of Ray's, those that compute batches."""
+
+    def found():
+        all_of_them = psutil.Process().children(recursive=True)
+        named = [(each, each.name()) for each in all_of_them]
+        if any(name == "raylet" for _, name in named):
+            return [each for each, name in named if name.startswith("ray::Batch")]
+        return all_of_them
+
+    return found

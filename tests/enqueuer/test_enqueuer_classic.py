@@ -167,7 +167,7 @@ def test_arguments_of_start_win_over_those_of_the_constructor(make, executor):
     iter(enqueuer)
 
     assert enqueuer.stats().in_flight == enqueuer.max_queue_size == 3
-    assert enqueuer.workers == {"inline": 0, "thread": 2, "process": 2}[executor]
+    assert enqueuer.workers == (0 if executor == "inline" else 2)
 
 
 def test_start_without_arguments_takes_those_of_the_constructor_again(make_any):

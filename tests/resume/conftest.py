@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 
 import pytest
+from on_ray import EXECUTORS
 
 from seqloader import OrderedEnqueuer
 
 
 @pytest.fixture
-def make():
-    made = []
+def make(request):
+    made, usual = [], {"workers": 0}
+    if "ray" in EXECUTORS:
+        request.getfixturevalue("ray_cluster")
+        usual = {"executor": "ray", "workers": 1}
 
     def make(sequence, **options):
-        enqueuer = OrderedEnqueuer(sequence, **{"workers": 0, "seed": 20, **options})
+        chosen = usual if "start_method" not in options else {}
+        enqueuer = OrderedEnqueuer(sequence, **{**chosen, "seed": 20, **options})
         made.append(enqueuer)
         return enqueuer
 

@@ -85,6 +85,9 @@ class TorchLoader(EnqueuerOwner[Batch]):
         self._device = checked_device(device)
         self._prefetch = checked_integer("prefetch", prefetch, 0)
         self._feed: DeviceFeed | None = None
+        if options.get("executor") == "ray":
+            # torch has no read-only tensors; copies in memory that is used again cost the least.
+            options.setdefault("copy", True)
         super().__init__(source, **options)
         self._wanted_epoch = 0
         self._has_begun = False

@@ -72,7 +72,7 @@ def _add_enqueuer(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="max_queue_size (default: that of OrderedEnqueuer)",
     )
-    parser.add_argument("--executor", choices=["process", "thread"], default="process")
+    parser.add_argument("--executor", choices=["process", "thread", "ray"], default="process")
     parser.add_argument("--start-method", choices=["spawn", "zygote", "fork"])
     parser.add_argument("--seed", type=at_least(0), metavar="N")
 

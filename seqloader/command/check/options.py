@@ -23,6 +23,7 @@ class Settings:
     batches: int = 64
     epochs: int = 3
     workers: int = 2
+    executor: str = "process"
     kills: int = 3
     seed: int = 0
     budget_seconds: float = 60.0
@@ -50,6 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help=f"{text} (default: %(default)d)",
         )
+    parser.add_argument("--executor", choices=["process", "ray"], default="process")
     parser.add_argument(
         "--budget-seconds",
         type=more_than_nothing,

@@ -158,8 +158,9 @@ class Setup(NamedTuple):
     @contextmanager
     def enqueuer(self, sequence: Any, **options: Any) -> Iterator[OrderedEnqueuer[Any]]:
         """Started; nobody looks at warnings here, and none may become an error."""
-        workers, seed = self.settings.workers, self.settings.seed
-        options |= {"start_method": self.start_method, "workers": workers, "seed": seed}
+        workers, executor = self.settings.workers, self.settings.executor
+        options |= {"executor": executor, "workers": workers, "seed": self.settings.seed}
+        options["start_method"] = self.start_method if executor == "process" else None
         options["timeout_s"] = self.settings.patience_s / 2 if workers else None
         quiet = warnings.catch_warnings(action="ignore")
         with quiet, OrderedEnqueuer(sequence, **options) as enqueuer:
