@@ -20,6 +20,8 @@ from seqloader.run.telling import Telling
 from seqloader.stats import Counters
 from seqloader.tickets import Raised
 
+NOTHING_AHEAD: Any = SimpleNamespace(in_flight=0)
+
 
 class Answering(Executor):
     """Answers each ticket with its index."""

@@ -309,7 +309,9 @@ class RayExecutor(Diagnostics):
         from seqloader.executors.process.consumer.sending import pickle_function
         from seqloader.executors.ray.sources import find_sources
 
-        init = self._worker_init
+        init = b""
+        if self._worker_init is not None:
+            init, _ = pickle_function(self._worker_init, "worker_init")
         return Settings(
             version=__version__,
             seed=seeding.seed,
@@ -319,7 +321,7 @@ class RayExecutor(Diagnostics):
             sources=find_sources(),
             path=[os.path.abspath(one) for one in sys.path if isinstance(one, str)],
             argv=[one for one in sys.argv if isinstance(one, str)],
-            worker_init=b"" if init is None else pickle_function(init, "worker_init"),
+            worker_init=init,
         )
 
 
