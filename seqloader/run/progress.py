@@ -110,6 +110,10 @@ def _maker() -> Callable[..., Any]:
     class Bar(tqdm):  # type: ignore[misc]
         monitor_interval = 0  # of this class alone: no thread watches it
 
+        def __del__(self) -> None:
+            with suppress(Exception):  # one that could not be made has not what this asks for
+                super().__del__()
+
     # tqdm's own would be a semaphore between processes. Its bars elsewhere keep theirs.
     Bar.set_lock(threading.RLock())
     return Bar

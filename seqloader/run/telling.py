@@ -134,5 +134,12 @@ def _logger() -> Logger | None:
     logging = sys.modules.get("logging")
     if logging is None:  # then nobody has set it up, and it takes long to import
         return None
-    logger: Logger = logging.getLogger("seqloader")
-    return logger if logger.isEnabledFor(logging.INFO) else None
+    # Not by `getLogger` and `isEnabledFor`: they take a lock that all threads wait for, and an
+    # interrupt in there would leave it taken.
+    manager = logging.root.manager
+    known = manager.loggerDict.get("seqloader")
+    logger: Logger = known if isinstance(known, logging.Logger) else logging.root
+    if manager.disable >= logging.INFO or logger.getEffectiveLevel() > logging.INFO:
+        return None
+    found: Logger = logging.getLogger("seqloader")
+    return found

@@ -33,7 +33,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from resume_trainings import TRAININGS, batches_of, run_phase
+from resume_trainings import TRAININGS, batches_of, epochs_of, run_phase
 
 TRAINERS = tuple(TRAININGS)
 WORLDS = {
@@ -120,11 +120,11 @@ def count(trial: Trial, place: Path) -> Tally:
     """Of a trial whose two phases have run in this folder."""
     tally = Tally()
     for point in trial.points:
-        _count(place / str(point), tally)
+        _count(place / str(point), tally, epochs_of(trial.trainer, trial.short))
     return tally
 
 
-def _count(place: Path, tally: Tally) -> None:
+def _count(place: Path, tally: Tally, epochs: int) -> None:
     tally.points += 1
     if (error := place / "error.txt").exists():
         tally.failed += 1
@@ -135,7 +135,9 @@ def _count(place: Path, tally: Tally) -> None:
     assert all(each["counts"] == ended[0]["counts"] for each in ended), "processes differ"
     tally.lost += counts[0]
     tally.doubled += sum((times - 1) * counts[times] for times in counts if times > 1)
-    computed = sum(path.read_text().count("\n") for path in place.glob("computed-resume-*"))
+    notes = "".join(path.read_text() for path in place.glob("computed-resume-*"))
+    # Of the epochs after the last, workers compute what the last leaves them time for.
+    computed = sum(int(line.split()[0]) < epochs for line in notes.splitlines())
     tally.for_nothing += computed - sum(each["trained"] for each in ended)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from seqloader import Sequence, batch_context
 
-__all__ = ["TRAININGS", "Stopped", "batches_of", "run_phase"]
+__all__ = ["TRAININGS", "Stopped", "batches_of", "epochs_of", "run_phase"]
 
 LENGTH = 16
 """Batches of an epoch, on all processes together."""
@@ -41,7 +41,7 @@ class Numbers(Sequence):
         if self.short and index in LEFT_OUT:
             return None
         with self.note.open("a") as file:
-            file.write(f"{index}\n")
+            file.write(f"{self.epoch()} {index}\n")
         x = np.array([[self.epoch(), index]], np.float32)
         return {"x": x, "labels": np.ones((1, 1), np.float32)}
 
@@ -113,6 +113,12 @@ class Run:
         for thread in threading.enumerate():
             if isinstance(thread, threading.Timer):
                 thread.join()
+
+
+def epochs_of(trainer: str, short: bool) -> int:
+    """Epochs that a training takes batches of: it is as many batches long as was planned."""
+    batches = TRAININGS[trainer].epochs * LENGTH
+    return -(-batches // (LENGTH - len(LEFT_OUT) * short))
 
 
 def batches_of(trainer: str, processes: int, short: bool = False) -> int:

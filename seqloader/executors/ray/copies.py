@@ -106,7 +106,7 @@ class _Ended:
         self.recycles = True
 
 
-class _Lease:
+class _LeasedCopy:
     """Under all arrays of a block lies one object that numpy does not collapse."""
 
     __slots__ = ()
@@ -126,4 +126,4 @@ class _Lease:
 
 @functools.cache
 def _lease_type(size: int) -> Any:
-    return type("CopyLease", (_Lease, ctypes.c_char * size), {"__slots__": ("hold",)})
+    return type("CopyLease", (_LeasedCopy, ctypes.c_char * size), {"__slots__": ("hold",)})
