@@ -10,42 +10,14 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
-from numbered_samples import SEED, numbered_samples
-from ranks import serving
-from training_job import PROGRAM, TrainingJob
-
-from seqloader import OrderedEnqueuer
-
-SAMPLES, BATCH_SIZE, EPOCHS = 163, 4, 2  # as in train.py: 41 batches, the last of 3 samples
-BATCHES = 41
+from numbered_samples import BATCHES, EPOCHS, SAMPLES, numbers
+from training_job import TrainingJob
 
 pytestmark = [
     pytest.mark.torch,
     pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch"),
 ]
-
-
-@pytest.fixture(scope="module")
-def uninterrupted():
-    """The epochs as one process reads them, without shards, workers or interruption."""
-    enqueuer = OrderedEnqueuer(numbered_samples(SAMPLES, BATCH_SIZE), workers=0, seed=SEED)
-    with enqueuer:
-        return [[plain(batch) for batch in enqueuer] for _ in range(EPOCHS)]
-
-
-@pytest.fixture(scope="module")
-def ranks():
-    with serving(PROGRAM) as started:
-        yield started
-
-
-def plain(batch):
-    return [list(sample) for sample in batch]
-
-
-def numbers(batches):
-    return [number for batch in batches for number, _, _ in batch]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """One rank of a synchronous training: reads its shard, logs what it got, saves every few steps.
 
-    RANK=0 WORLD_SIZE=2, and as arguments DIRECTORY RUN REMAINDER [HOLD]; see ranks.py
+    RANK=0 WORLD_SIZE=2 [EXECUTOR=process], and as arguments DIRECTORY RUN REMAINDER [HOLD]; see
+    ranks.py
 
 Flow of a step, on every rank
     take a batch; append it to this rank's log; all_reduce; every SAVE_EVERY steps rank 0 saves
@@ -25,15 +26,12 @@ import sys
 from pathlib import Path
 
 import torch
-from numbered_samples import SEED, numbered_samples
+from numbered_samples import EPOCHS, SEED, numbered_samples
 from ranks import next_rank
 from torch import distributed
 
 from seqloader import OrderedEnqueuer
 
-SAMPLES = 163
-BATCH_SIZE = 4
-EPOCHS = 2
 SAVE_EVERY = 3
 
 
@@ -47,8 +45,9 @@ def main(directory: Path, run: int, remainder: str, hold: int | None) -> None:
     rank = distributed.get_rank()
     log = os.open(directory / f"run-{run}-rank-{rank}.jsonl", os.O_WRONLY | os.O_CREAT)
     enqueuer = OrderedEnqueuer(
-        numbered_samples(SAMPLES, BATCH_SIZE),
+        numbered_samples(),
         workers=1,
+        executor=os.environ.get("EXECUTOR", "process"),
         seed=SEED,
         shard="auto",
         remainder=remainder,

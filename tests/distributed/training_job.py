@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,32 @@ every third step: which one it has saved is certain only if that is not among th
 
 
 class TrainingJob:
-    """Runs one after the other, each from what the one before had saved last."""
+    """Runs one after the other, each from what the one before had saved last.
 
-    def __init__(self, ranks: Ranks, directory: Path, remainder: str) -> None:
+    Args:
+        environment: Of each rank, beside its own.
+    """
+
+    def __init__(
+        self,
+        ranks: Ranks,
+        directory: Path,
+        remainder: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.ranks = ranks
         self.directory = directory
         self.remainder = remainder
+        self.environment = dict(environment or {})
         self.kept: list[tuple[int, int]] = []
         """Of each run: its ranks, and the steps that count, because what followed knows of them."""
 
-    def run(self, ranks: int, kill_after: int | None = None) -> None:
+    def run(
+        self,
+        ranks: int,
+        kill_after: int | None = None,
+        before_kill: Callable[[], object] = lambda: None,
+    ) -> None:
         """Run to the end; or until the given step, then kill every rank with all it started."""
         number = len(self.kept)
         hold = None if kill_after is None else kill_after + AHEAD
@@ -43,6 +59,7 @@ class TrainingJob:
                     steps = sum(line.startswith("step ") for line in lines)
                 else:
                     assert _reached(lines, kill_after), self._errors(number)
+                    before_kill()
                     _kill(pids)
         except BaseException:
             _kill(pids)
@@ -85,6 +102,7 @@ class TrainingJob:
         return {
             "arguments": [str(argument) for argument in arguments],
             "environment": {
+                **self.environment,
                 "RANK": str(rank),
                 "WORLD_SIZE": str(ranks),
                 "GLOO_SOCKET_IFNAME": "lo",
