@@ -71,6 +71,8 @@ class StandIn:
         self.killed = False
         self.first = Reference()
         self.calls = []
+        self.told = []
+        """Whether each call came with the state."""
         self.recalled = []
 
     def get_ready(self, version, state):
@@ -78,6 +80,7 @@ class StandIn:
         return self.first
 
     def compute(self, call, version, state):
+        self.told.append(version != self.version)
         self.version = version
         self.calls.append((call, Reference()))
         return self.calls[-1][1]
@@ -198,6 +201,18 @@ def test_answers_are_told(one):
     one.actors[0].answer()
 
     assert positions(one.told(2)) == [0, 1]
+
+
+def test_a_call_that_its_actor_has_thrown_away_is_sent_again_with_the_state(one):
+    first = one.actors[0]
+    first.answer(fault=None)
+    first.answer()
+
+    one.until(lambda: first.calls)
+    first.answer()
+
+    assert sorted(positions(one.told(2))) == [0, 1]
+    assert first.told == [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,9 @@ class BatchActor:
         self._computing: Computing | None = None
         self._watch = Watch()
         self._version = 0
+        self._told = 0
+        self._state: list[Any] = []
+        """The newest version that it was told of, and its reference."""
         self._pid = os.getpid()
         self._begun = 0
         """The number of the last call that was looked at. They come in order."""
@@ -77,17 +80,20 @@ class BatchActor:
             return FAILED, failures.pack(as_raisable(error))
         return READY, self._pid, socket.gethostname()
 
-    def compute(
-        self, number: int, tickets: list[tuple[Any, ...]], version: int, state: list[Any]
-    ) -> tuple[Any, ...] | None:
+    def compute(self, request: bytes, state: list[Any] | None) -> tuple[Any, ...] | None:
         """The reply to a call; (FAILED, packed) where the Sequence cannot be loaded."""
+        number, tickets, version = pickle.loads(request)
+        if state is not None:  # also of a call that is not computed
+            self._told, self._state = version, state
         self._begun = number  # and only then it looks, as `throw_away` notes and then looks
         if number <= self._floor or number in self._void:
             self._void.discard(number)
             return None
         if version != self._version:
+            if self._told != version:
+                return None  # the call that brought the state was lost on its way
             try:
-                self._load(version, state)
+                self._load(version, self._state)
             except BaseException as error:
                 if _is_rays(error):
                     raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import sys
 import time
@@ -69,7 +70,7 @@ class Actor:
         """On its own machine; 0 until it is ready."""
         self.host = ""
         self.version = 0
-        """Of the last state that it was told of."""
+        """Of the last state that it was told of; 0: it may have none."""
 
     def get_ready(self, version: int, state: list[Any]) -> Any:
         """The reference of what it says first."""
@@ -77,10 +78,13 @@ class Actor:
         return self._handle.ready.remote(version, state)
 
     def compute(self, call: Call, version: int, state: list[Any]) -> Any:
-        """The reference of the reply to a call."""
+        """The reference of the reply to a call. The state goes along with the first that needs it:
+        a reference costs Ray as much as the rest of a call."""
+        told = state if version != self.version else None
         self.version = version
         tickets = [tuple(task.ticket) for task in call.tasks]
-        return self._handle.compute.remote(call.number, tickets, version, state)
+        request = pickle.dumps((call.number, tickets, version), pickle.HIGHEST_PROTOCOL)
+        return self._handle.compute.remote(request, told)
 
     def throw_away(self, up_to: int) -> None:
         """Have it compute no call up to that number. The one that runs goes on."""

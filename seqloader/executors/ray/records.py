@@ -3,8 +3,8 @@
 Records
     settings   of one start: seeding, script, sources, names; an object of Ray's, once
     state      the Sequence in one version: an object of Ray's, whose large parts are objects too
-    call       number, tickets, version, and the reference of the state, in a list, so that Ray does
-               not fetch it for every call
+    call       number, tickets and version, pickled; and with the first call of a version the
+               reference of the state, in a list, so that Ray does not fetch it
     reply      None where the call was thrown away; else answers, one for each ticket, and what was
                noticed
 """
