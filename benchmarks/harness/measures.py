@@ -23,7 +23,7 @@ from typing import Any
 from peers import Loader
 from peers import find as find_peer
 
-from harness import devices, gathers, limits, orders, resumption, workloads
+from harness import devices, gathers, limits, resumption, workloads
 from harness.cases import Case
 from harness.footprint import tree_cpu_s, tree_memory_bytes
 from harness.limits import Figures
@@ -214,7 +214,6 @@ MEASURES: dict[str, Callable[[Case], Figures]] = {
     "interpreters": lambda case: limits.interpreters(case.workers),
     **devices.MEASURES,
     **gathers.MEASURES,
-    **orders.MEASURES,
     **resumption.MEASURES,
 }
 """What `Case.measure` names."""

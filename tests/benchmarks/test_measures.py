@@ -13,7 +13,6 @@ import pytest
 from harness import devices, measures, processes, resumption, workloads
 from harness.cases import Case
 from harness.gathers import checked_epoch, first_of
-from harness.orders import check_order
 from harness.pictures import FOLDER_VARIABLE, Pictures, PicturesInArena, cut_pictures
 from harness.processes import named_memory, remove_memory_since, run_fresh
 from harness.script import requires
@@ -190,21 +189,6 @@ def test_wrong_epoch_of_gathered_rows_is_noticed(told: Told, failure: str) -> No
     assert len(list(checked_epoch(Told([3, 0, 2, 1]), length=4))) == 2  # type: ignore[arg-type]
     with pytest.raises(WrongBatch, match=failure):
         list(checked_epoch(told, length=4))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        (lambda positions: positions // 2, "an index twice"),
-        (lambda positions: positions + 1, "gave indices that are not of them"),
-        (lambda positions: positions[:-1], "gave indices that are not of them"),
-    ],
-    ids=["twice", "beyond", "too few"],
-)
-def test_what_is_no_permutation_makes_a_run_wrong(wrong: Any, told: str) -> None:
-    check_order(500, np.random.default_rng(0).permutation(500).__getitem__)
-    with pytest.raises(WrongBatch, match=told):
-        check_order(500, wrong)
 
 
 # --- the workloads -----------------------------------------------------------------------

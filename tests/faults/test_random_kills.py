@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from programs import environment
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "chaos.py"
+SCRIPT = Path(__file__).with_name("random_kills.py")
 
 
 def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:

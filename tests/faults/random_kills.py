@@ -11,7 +11,7 @@ Checked     every element of every batch, when it comes, and of some that are he
 Spared      more than four workers in a row from which no batch has come yet, and those by SIGKILL
             only: ten kills with nobody left are an error, and three faults, and rightly so
 
-Run         python benchmarks/chaos.py --trials 200 --sizes 1KB,1MB,64MB
+Run         python tests/faults/random_kills.py --trials 200 --sizes 1KB,1MB,64MB
 
 The exit status is 1 if anything but kills and respawns was counted.
 """
