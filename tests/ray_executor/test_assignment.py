@@ -194,6 +194,27 @@ def test_where_it_may_have_been_several_each_is_tried_alone_before_one_is_blamed
     assert positions(send(assignment)) == [[9], [10]]
 
 
+def test_what_is_to_be_alone_goes_before_what_is_queued_and_comes_later(assignment):
+    assignment.join(1)
+    assignment.join(2)
+    submit(assignment, tickets(8))
+    theirs = [call for call in send(assignment) if call.actor == 2]
+    assert positions(theirs) == [[1], [3], [5], [7]]
+
+    assignment.gone(1, blames=True)
+    recalled = take_back(assignment)
+    assert positions(recalled) == [[3], [5], [7]]  # the first may have begun
+    assert answer(assignment, theirs[0]) == [1]
+    for call in recalled:
+        assignment.thrown_away(call, 0.0)
+
+    order = []
+    while len(order) < 7:
+        for call in send(assignment, wanted=1):
+            order += answer(assignment, call)
+    assert order == [0, 2, 3, 4, 5, 6, 7]
+
+
 def test_a_call_that_has_run_too_long_is_to_blame_whatever_is_queued_behind_it(assignment):
     assignment.join(1)
     given = tickets(3)

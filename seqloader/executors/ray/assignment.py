@@ -12,6 +12,8 @@ Rules
         answers of an actor that ends go down with it. So nobody is blamed at first: each of its
         tasks is dispatched *alone*, to an actor that has nothing else, and whoever ends that one is
         to blame. What was alone already is blamed at once, and so is a call that has run too long.
+        The consumer waits for them, probably: what is queued elsewhere and comes later in the epoch
+        is recalled, and they go first.
     D5  What is dispatched again comes before what was never dispatched, by its place in the epoch.
 """
 
@@ -270,8 +272,18 @@ class Assignment:
         ]
 
     def balance(self, now: float) -> list[Call]:
-        """Calls to be recalled, since other actors have nothing to do."""
-        if self._waiting or not self.has_idle:
+        """Calls to be recalled: an actor has nothing to do, or what is to be alone goes first."""
+        if self._waiting:
+            first = self._waiting[0]
+            return self._recall(
+                [
+                    call
+                    for queue in self._queues.values()
+                    for call in self._behind(queue)
+                    if first.alone and call.tasks[0] > first
+                ]
+            )
+        if not self.has_idle:
             return []
         idle = sum(not self._queues[actor] for actor in self._able())
         queues = self._queues.values()
