@@ -12,6 +12,7 @@ They are duck-typed and do not import seqloader, so that no peer is measured wit
 from __future__ import annotations
 
 import heapq
+import importlib
 import random
 import time
 from typing import Any
@@ -82,6 +83,14 @@ class Tiny(Workload):
         if self.sleep_s:
             time.sleep(self.sleep_s)
         return np.full((32, 8), expected(index), np.float32), np.full(32, index, np.int64)
+
+
+class HoldsTorch(Tiny):
+    """The same of a Sequence that holds something of torch's: each worker imports it."""
+
+    def __init__(self, length: float = ENDLESS) -> None:
+        super().__init__(length)
+        self.device = importlib.import_module("torch").device("cpu")
 
 
 class NewOrderEachEpoch(Tiny):

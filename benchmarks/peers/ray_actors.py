@@ -1,15 +1,8 @@
-"""Ray's actors, one for each worker, with a window of references that are waited for in order; and
-Ray Data.
+"""Ray's actors, one a worker, with a window of references that are taken in order; and Ray Data,
+with batches of one row, which is one index. Its blocks have as many as make up a MB.
 
-Batch i goes to actor i % workers, `queue` of them in flight, as Ray's patterns advise against
-unbounded calls. Arrays come back through Ray's object store, without a copy: they are read-only
-views, and the store keeps an object while a view of it lives.
-
-Ray Data maps batches of one row, which is one index: so nothing puts rows of several together. Its
-blocks have as many rows as make up a MB: a task for each tiny batch takes it much longer.
-
-Ray is started and stopped with the loader, on this machine only: no dashboard, no usage report,
-no output of its own. Actors count for no processor, so that four of them run on two cores.
+Arrays are read-only views of Ray's store. Ray is started and stopped with the loader, on this
+machine only. Actors count for no processor.
 """
 
 from __future__ import annotations
@@ -24,11 +17,9 @@ from typing import Any
 from peers.peer import end_epoch, in_window
 
 STORE_BYTES = 6_000_000_000
-"""Enough for 8 batches of 154 MB in flight and those that wait to be freed. Pages that are never
-written take no memory."""
+"""Enough for 8 batches of 154 MB in flight and those that wait to be freed."""
 
-MOST_BLOCKS = 400
-"""Of an epoch that has no end: it plans for all of them before it begins."""
+MOST_BLOCKS = 400  # of an epoch that has no end: it plans for all of them before it begins
 BLOCK_BYTES, MOST_ROWS = 1e6, 64
 
 
