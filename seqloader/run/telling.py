@@ -141,5 +141,5 @@ def _logger() -> Logger | None:
     logger: Logger = known if isinstance(known, logging.Logger) else logging.root
     if manager.disable >= logging.INFO or logger.getEffectiveLevel() > logging.INFO:
         return None
-    found: Logger = logging.getLogger("seqloader")
+    found: Logger = logger if logger is known else logging.getLogger("seqloader")
     return found
