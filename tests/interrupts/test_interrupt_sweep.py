@@ -15,7 +15,7 @@ from seqloader import OrderedEnqueuer
 
 KINDS: Final = (Interrupt, KeyboardInterrupt, TimeoutError)
 """What no code of ours names, what a terminal sends, and what handlers of alarms raise."""
-SAMPLE: Final = int(os.environ.get("SEQLOADER_SWEEP_POINTS", "16"))
+SAMPLE: Final = int(os.environ.get("SEQLOADER_SWEEP_POINTS", "32"))
 """Points of the process executor that a default run tries; each costs one or two starts."""
 
 EXECUTORS: Final[dict[str, dict[str, Any]]] = {
