@@ -60,7 +60,7 @@ class Wanted(NamedTuple):
 class Actor:
     """One actor, and what it has been sent."""
 
-    __slots__ = ("_handle", "host", "is_ready", "pid", "slot", "version")
+    __slots__ = ("_handle", "host", "is_ready", "is_told", "pid", "slot", "version")
 
     def __init__(self, handle: Any, slot: int) -> None:
         self._handle = handle
@@ -70,7 +70,9 @@ class Actor:
         """On its own machine; 0 until it is ready."""
         self.host = ""
         self.version = 0
-        """Of the last state that it was told of; 0: it may have none."""
+        """Of the last state that it was told of."""
+        self.is_told = True
+        """Whether it has been told for certain: else it is told again."""
 
     def get_ready(self, version: int, state: list[Any]) -> Any:
         """The reference of what it says first."""
@@ -80,8 +82,8 @@ class Actor:
     def compute(self, call: Call, version: int, state: list[Any]) -> Any:
         """The reference of the reply to a call. The state goes along with the first that needs it:
         a reference costs Ray as much as the rest of a call."""
-        told = state if version != self.version else None
-        self.version = version
+        told = state if version != self.version or not self.is_told else None
+        self.version, self.is_told = version, True
         tickets = [tuple(task.ticket) for task in call.tasks]
         request = pickle.dumps((call.number, tickets, version), pickle.HIGHEST_PROTOCOL)
         return self._handle.compute.remote(request, told)

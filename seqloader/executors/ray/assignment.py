@@ -275,14 +275,9 @@ class Assignment:
         """Calls to be recalled: an actor has nothing to do, or what is to be alone goes first."""
         if self._waiting:
             first = self._waiting[0]
-            return self._recall(
-                [
-                    call
-                    for queue in self._queues.values()
-                    for call in self._behind(queue)
-                    if first.alone and call.tasks[0] > first
-                ]
-            )
+            queues = self._queues.values() if first.alone else ()
+            behind = [call for queue in queues for call in self._behind(queue)]
+            return self._recall([call for call in behind if call.tasks[0] > first])
         if not self.has_idle:
             return []
         idle = sum(not self._queues[actor] for actor in self._able())

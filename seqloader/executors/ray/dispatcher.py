@@ -243,7 +243,7 @@ class Dispatcher:
             return
         reply = future.result()
         if reply is None:
-            actor.version = 0  # it may be that it was not told of the state
+            actor.is_told = False  # it may be why
             self._assignment.thrown_away(call, now)
         elif reply[0] == FAILED:
             raise _start_failure(actor, failures.unpack(reply[1]))
