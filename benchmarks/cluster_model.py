@@ -7,7 +7,7 @@ Measured    by `ask.py ray --save`, on one machine: what a call costs the consum
 Assumed     a worker that makes 50 MB/s, in 0.1 ms at least; two threads that receive, up to 25
             Gbit/s; 0.3 ms to a node; 64 GB of object store; 8 ranks on a machine, which share its
             network and store and nothing else
-Not shown   a real network; what Ray's own processes cost, through which no batch passes
+Not shown   a real network; Ray's head, through which no batch passes; failures
 
 Run         python benchmarks/cluster_model.py [RESULTS.json]     writes docs/cluster-model.md
 """
@@ -54,7 +54,7 @@ def costs_of(path: Path) -> Costs:
         found = [run["figures"][figure] for run in runs if run["case"] == case]
         return float(statistics.median(found))
 
-    large, chunk = "38.5 MB: seqloader on Ray", 16
+    large, chunk = "38.5 MB: seqloader on Ray", 16  # of 64 in flight, for 2 workers
     alone_s = median("tiny: seqloader on Ray, a call for each", "consumer_us") / 1e6
     chunk_s = chunk * median("tiny: seqloader on Ray", "consumer_us") / 1e6
     # What all processes take beside what they take on one node: half of it is the receiver's.
@@ -145,7 +145,6 @@ def main() -> int:
         "nodes": growing("GB/s of one consumer", alone, "nodes"),
         "ranks": growing("GB/s of all ranks together, of 1,000 nodes", ranks, "ranks"),
     }
-    print(told)
     for name, table in tables.items():
         show_table(table)
         told[name] = markdown(table)

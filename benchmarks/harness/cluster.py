@@ -5,7 +5,7 @@ Servers    the consumer's thread that speaks to Ray, its training loop, the netw
 A call     is sent by that thread; computed, and written into the store, by the actor that is free
            first; sent over both networks; its answer is handled by the same thread; its batches are
            taken by the loop, in order. Then the next call is sent: a window of them is open
-Left out   Ray's own processes, through which no batch passes; other traffic; failures
+Left out   Ray's head, through which no batch passes; other traffic; failures
 """
 
 from __future__ import annotations

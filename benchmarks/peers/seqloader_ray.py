@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from peers.ray_actors import settings, start_ray, stop_ray
+from peers.on_ray import settings, start_ray, stop_ray
 
 
 class RayEnqueuer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from numbered_samples import EPOCHS, SEED, numbered_samples
+from numbered_samples import EPOCHS, SAMPLES, SEED, numbered_samples, numbers
 from ranks import serving
 from training_job import PROGRAM
 
@@ -14,7 +14,9 @@ from seqloader import OrderedEnqueuer
 def uninterrupted():
     """The epochs as one process reads them, without shards, workers or interruption."""
     with OrderedEnqueuer(numbered_samples(), workers=0, seed=SEED) as enqueuer:
-        return [[plain(batch) for batch in enqueuer] for _ in range(EPOCHS)]
+        epochs = [[plain(batch) for batch in enqueuer] for _ in range(EPOCHS)]
+    assert [sorted(numbers(batches)) for batches in epochs] == [list(range(SAMPLES))] * EPOCHS
+    return epochs
 
 
 def plain(batch):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from numbered_samples import numbers
 from ranks import Ranks
 
 __all__ = ["PROGRAM", "TrainingJob"]
@@ -73,6 +74,13 @@ class TrainingJob:
             saved = self.saved
             steps = saved["steps"] if saved is not None and saved["run"] == number else 0
         self.kept.append((ranks, steps))
+
+    def check_each_sample_once(self, epochs: list[list[list[Any]]]) -> None:
+        """Assert that what counts is each sample of each epoch once: in this order, with these
+        draws, in these batches."""
+        for epoch, expected in enumerate(epochs):
+            assert sorted(numbers(self.batches(epoch))) == sorted(numbers(expected))
+            assert self.batches(epoch) == expected
 
     @property
     def saved(self) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ import os
 import random
 import sys
 
-from faults import HEALTH, actors_of, epoch_with, kill_all, kill_at_random
+from cluster_faults import HEALTH, actors_of, epoch_with, kill_all, kill_at_random
 from numbered import Failing, Numbered, hang, leave
 
 os.environ.update(HEALTH)

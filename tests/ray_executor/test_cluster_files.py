@@ -16,7 +16,7 @@ pytest.importorskip("ray", reason="its schema and its parser of YAML come with R
 
 import jsonschema
 import yaml
-from faults import HEALTH
+from cluster_faults import HEALTH
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 FEEDING = HOW_TO / "feed-several-trainers.md"

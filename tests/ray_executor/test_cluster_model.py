@@ -40,10 +40,14 @@ def test_no_rate_exceeds_what_any_part_allows_and_one_of_them_is_reached(
         "its reading": 1 / (nbytes * COSTS.take_s_per_byte),
         "workers": actors / (compute_s + nbytes * COSTS.store_s_per_byte),
     }
-    assert outcome.batches_per_s <= 1.05 * min(most.values())
+    whole = simulation.calls * chunk / simulation.taken_s[-1]
+    assert whole <= 1.02 * min(most.values())  # what batches take is drawn
+    assert outcome.batches_per_s <= 1.15 * min(
+        most.values()
+    )  # of three windows, seen at their ends
     assert sorted(simulation.taken_s) == simulation.taken_s
     assert len(simulation.taken_s) == simulation.calls
-    if outcome.window >= 2 * actors * chunk and min(most, key=lambda name: most[name]) == "workers":
+    if outcome.window >= 2 * actors * chunk:  # else the store has no room for all of them
         assert outcome.batches_per_s >= 0.5 * min(most.values())
 
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("ray", reason="the Ray executor needs Ray")
 
-from faults import HEALTH, actors_of, epoch_with, kill_at_random
+from cluster_faults import HEALTH, actors_of, epoch_with, kill_at_random
 from numbered import Numbered
 
 from seqloader import OrderedEnqueuer
