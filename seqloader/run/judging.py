@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from seqloader.executors.protocol import Measured
 from seqloader.memory.cpus import cpu_quota, cpus_by_affinity, usable_cpus
 from seqloader.memory.headroom import available_bytes
-from seqloader.stats.facts import Facts, straggling
+from seqloader.stats.facts import Facts, Stragglers, straggling
 from seqloader.stats.judge import judge
 
 if TYPE_CHECKING:
@@ -42,55 +42,29 @@ def facts_of(stats: Stats, session: Session, epoch: Epoch | None) -> Facts:
         epoch: Under way, where it is.
     """
     workers, queue, options = session.workers, session.max_queue_size, session.options
-    batches = stats.delivered
-    computed = max(1, batches + (0 if epoch is None else len(epoch.window.arrived)))
-    busy_s = sum(stats.busy_s.values())
-    waited_s = stats.waited_s
-    span_s = waited_s + stats.handed_s + stats.loop_s
-    # While the first workers start, they are not idle.
-    serving_s = workers * (span_s - max(0.0, stats.first_s - busy_s / computed))
-    busy_share = min(1.0, busy_s / serving_s) if serving_s > 0 else 0.0
     used = _used(session.executor)
-    work_cpus = stats.cpu_s / busy_s if stats.cpu_s is not None and busy_s > 0 else None
-    wants_cpus = None if work_cpus is None else work_cpus * used.wanted
-    quota, count = cpu_quota(), batches or 1
+    work = _work_of(stats, epoch, workers, used.wanted)
+    quota, count = cpu_quota(), stats.delivered or 1
     nbytes = stats.nbytes / count
     loading = used.private_bytes + (queue + 2 * workers + 1) * nbytes + stats.held_bytes
     available = available_bytes()
-    slow = [seconds for _, seconds in stats.slowest]
-    length = None if epoch is None else epoch.plan.length
     return Facts(
         workers=workers,
         queue=queue,
         cpus=usable_cpus(),
-        batches=batches,
-        batch_s=max(span_s, 1e-9) / count,
+        batches=stats.delivered,
+        batch_s=max(_span_s(stats), 1e-9) / count,
         nbytes=nbytes,
         batches_per_epoch=None if epoch is None else epoch.plan.count,
         threads=options.executor == "thread",
         tuned=session.size.tuner is not None,
         quota=quota if quota is not None and quota < cpus_by_affinity() else None,
-        wait_s=waited_s / count,
+        wait_s=stats.waited_s / count,
         hand_s=stats.handed_s / count,
         step_s=stats.loop_s / count,
         first_s=stats.first_s,
-        blocked_share=_share(stats.blocked_s, waited_s - stats.first_s),
-        busy_s=busy_s / computed,
-        busy_share=busy_share,
-        encoded_s=None if stats.encoded_s is None else stats.encoded_s / computed,
-        work_cpus=work_cpus,
-        wants_cpus=wants_cpus,
-        # What is not known to wait is taken to compute.
-        cpus_wanted=(1.0 if wants_cpus is None else wants_cpus) * busy_share * workers,
+        blocked_share=_share(stats.blocked_s, stats.waited_s - stats.first_s),
         library_threads=_library_threads(options, workers),
-        typical_s=_typical(slow, busy_s, computed),
-        slowest_s=slow[min(len(slow) - 1, computed // 100)] if slow else 0.0,
-        stragglers=straggling(
-            stats.slowest,
-            count=computed,
-            busy_s=busy_s,
-            length=length or 1 + max([batches, *(index for index, _ in stats.slowest)]),
-        ),
         respawns=stats.respawns,
         memory_deaths=stats.memory_deaths,
         shortages=stats.shortages,
@@ -99,6 +73,58 @@ def facts_of(stats: Stats, session: Session, epoch: Epoch | None) -> Facts:
         available_bytes=None if available is None else available + loading,
         held_batches=stats.held_batches,
         held_bytes=stats.held_bytes,
+        **work._asdict(),
+    )
+
+
+def _span_s(stats: Stats) -> float:
+    return stats.waited_s + stats.handed_s + stats.loop_s
+
+
+# --- what workers did -----------------------------------------------------------------------------
+
+
+class _Work(NamedTuple):
+    """Facts about the batches that were computed, by their names there."""
+
+    busy_s: float
+    busy_share: float
+    encoded_s: float | None
+    work_cpus: float | None
+    wants_cpus: float | None
+    cpus_wanted: float
+    typical_s: float
+    slowest_s: float
+    stragglers: Stragglers | None
+
+
+def _work_of(stats: Stats, epoch: Epoch | None, workers: int, wanted: float) -> _Work:
+    """`wanted`: how many times the CPU time that workers had they wanted."""
+    computed = max(1, stats.delivered + (0 if epoch is None else len(epoch.window.arrived)))
+    busy_s = sum(stats.busy_s.values())
+    # While the first workers start, they are not idle.
+    serving_s = workers * (_span_s(stats) - max(0.0, stats.first_s - busy_s / computed))
+    busy_share = _share(busy_s, serving_s)
+    work_cpus = stats.cpu_s / busy_s if stats.cpu_s is not None and busy_s > 0 else None
+    wants_cpus = None if work_cpus is None else work_cpus * wanted
+    slow = [seconds for _, seconds in stats.slowest]
+    length = None if epoch is None else epoch.plan.length
+    return _Work(
+        busy_s=busy_s / computed,
+        busy_share=busy_share,
+        encoded_s=None if stats.encoded_s is None else stats.encoded_s / computed,
+        work_cpus=work_cpus,
+        wants_cpus=wants_cpus,
+        # What is not known to wait is taken to compute.
+        cpus_wanted=(1.0 if wants_cpus is None else wants_cpus) * busy_share * workers,
+        typical_s=_typical(slow, busy_s, computed),
+        slowest_s=slow[min(len(slow) - 1, computed // 100)] if slow else 0.0,
+        stragglers=straggling(
+            stats.slowest,
+            count=computed,
+            busy_s=busy_s,
+            length=length or 1 + max([stats.delivered, *(index for index, _ in stats.slowest)]),
+        ),
     )
 
 
