@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import warnings
 import weakref
@@ -19,7 +20,6 @@ from adapters.sequences_for_jax import (
     BLOCK_BYTES,
     Filled,
     Held,
-    InterruptsTheConsumer,
     KillsItsWorker,
 )
 from interpreter import printed_by
@@ -329,14 +329,18 @@ def test_a_killed_worker_costs_no_batch(make, tmp_path):
     assert dataset.loader.enqueuer.stats().respawns == 1
 
 
-def test_after_a_ctrl_c_the_pass_goes_on_or_another_begins(make, tmp_path):
-    dataset = make(InterruptsTheConsumer(tmp_path), workers=1, max_queue_size=2)
+def test_after_a_ctrl_c_the_pass_goes_on_or_another_begins(make):
+    dataset = make(Counted(12), workers=1, max_queue_size=2)
     batches, got = iter(dataset), []
     with pytest.raises(KeyboardInterrupt):
-        while True:
-            got.append(int(next(batches)[0]))
+        for batch in batches:
+            got.append(int(batch.numpy()[0]))
+            if len(got) == 5:
+                # Here: one that arrives inside TensorFlow may be lost there, or end the process.
+                signal.raise_signal(signal.SIGINT)
 
-    assert 0 < len(got) < 12
+    got += [int(batch.numpy()[0]) for batch in batches]
+    assert got == list(range(12))
     assert dataset.loader.last_error is None
     assert [index for index, _ in listed(dataset)] == list(range(12))
 
