@@ -12,7 +12,7 @@ intervals that it was told of.
 Rules
     R1  What was changed because the consumer waits is a *trial*. It stays if it brought something,
         or if the consumer waits no more; else it is taken back, and not tried again for a while
-        that is doubled each time.
+        that is doubled each time, and longer where the trial cost much.
     R2  Nothing is judged before all workers have started, nor by an interval in which some had not;
         nor while batches are written into memory that was never used, which takes several times as
         long: each change of size brings some.
@@ -61,6 +61,11 @@ RELAPSE_S: Final = 60.0
 SHUN_S: Final = 30.0
 LONGEST_SHUN_S: Final = 960.0
 """Until what brought nothing is tried again; to begin with, and at most."""
+COST_PART: Final = 0.005
+"""What trials may cost: this part of the time. Where one made the consumer much slower, the next of
+its kind comes later."""
+LONGER_SHUN: Final = 4
+"""But at most so many times later: something else may have been the reason."""
 
 LEAST_GAIN: Final = {"more": 0.02, "deeper": 0.05, "fewer": 0.05}
 """A trial must bring this part more. Chance must not decide for a queue that costs memory, nor for
@@ -103,6 +108,11 @@ class _Trial(NamedTuple):
     """Batches per second before."""
     gain: float
     """The part of that which it must bring."""
+    since_s: float
+
+    def cost_s(self, now_s: float, rate: float) -> float:
+        """The time that it has cost, had all of it been at that rate."""
+        return (now_s - self.since_s) * max(0.0, 1 - rate / self.rate)
 
 
 class _Shunned:
@@ -112,11 +122,13 @@ class _Shunned:
         self.until_s = 0.0
         self._pause_s = pause_s / 2
 
-    def shun(self, now_s: float) -> float:
-        """Not from now on, for twice as long as the last time. How long that is."""
+    def shun(self, now_s: float, cost_s: float = 0.0) -> float:
+        """Not from now on, for twice as long as the last time, or longer for what it has cost.
+        How long that is."""
         self._pause_s = min(2 * self._pause_s, LONGEST_SHUN_S)
-        self.until_s = now_s + self._pause_s
-        return self._pause_s
+        pause_s = min(max(self._pause_s, cost_s / COST_PART), LONGER_SHUN * self._pause_s)
+        self.until_s = now_s + pause_s
+        return pause_s
 
 
 class Rule:
@@ -272,7 +284,8 @@ class Rule:
         if trial.kind == "more" and self._doubles:
             self._doubles = False  # it may have been too large a step
         else:
-            pause_s = self._shunned[trial.kind].shun(self._now_s)
+            cost_s = trial.cost_s(self._now_s, self._rate)
+            pause_s = self._shunned[trial.kind].shun(self._now_s, cost_s)
             words += f", and is not tried again for {pause_s:.0f} s"
         before = fitting(trial.before, facts, workers=self.workers, queue=self.queue)
         return Decision(before, words)
@@ -344,7 +357,7 @@ class Rule:
         gain = LEAST_GAIN[kind]
         if kind == "more":
             gain = max(gain, GAIN_PART * (size.workers / facts.size.workers - 1))
-        self._trial = _Trial(kind, facts.size, self._depth, self._rate, gain)
+        self._trial = _Trial(kind, facts.size, self._depth, self._rate, gain, self._now_s)
         return Decision(size, why)
 
     def _with_room(self, facts: Facts, workers: int, queue: int | None = None) -> Size:

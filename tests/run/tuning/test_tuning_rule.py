@@ -229,6 +229,30 @@ def test_a_step_that_brings_nothing_is_taken_back_and_not_repeated_for_a_while()
     assert len(sizes) <= 12
 
 
+def tried_at(rate_of_more: float) -> list[int]:
+    """The seconds in which a second worker was tried, where two bring that rate, and one 100."""
+    rule, size, seconds = Rule(workers=True, queue=False), Size(1, 10), []
+    for second in range(300):
+        delivered = round(rate_of_more if size.workers == 2 else 100)
+        workers = {"busy_s": float(size.workers), "ready": size.workers}
+        decision = rule.look(facts(size=size, delivered=delivered, **workers))
+        if decision is not None:
+            size = decision.size
+            if size.workers == 2:
+                seconds.append(second)
+    return seconds
+
+
+def test_a_trial_that_cost_much_is_repeated_later_than_one_that_cost_nothing():
+    nothing, little, much = (tried_at(rate) for rate in (101, 95, 30))
+
+    # The first may have been too large a step, and the second follows at once.
+    soon, late = (seconds[2] - seconds[1] for seconds in (nothing, much))
+    assert 30 <= soon <= 40
+    assert 120 <= late <= 130
+    assert little[:3] == nothing[:3]
+
+
 def test_of_a_number_that_was_given_only_the_queue_is_tuned():
     rule = settled(Rule(workers=False, queue=True), facts(busy_s=1.0))
 
