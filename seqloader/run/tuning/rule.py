@@ -6,6 +6,7 @@ intervals that it was told of.
     the consumer waits        more workers, as many as its pace seems to want: at first up to twice
                               as many at a time, later one quarter
     it waits, workers idle    one slow batch holds up the others: a deeper queue
+    ... and half would do     what it waits for is the hand-over: fewer workers
     workers idle for long     fewer: as many as were busy, and some to spare
     memory is short           a shorter queue, then fewer workers
 
@@ -48,6 +49,9 @@ one after the other."""
 IDLE: Final = 0.8
 """Who is busy for less of the time, while the consumer waits, is held up by the queue."""
 
+AMPLE: Final = 2.0
+"""Where so many times fewer workers would do, by what they did, more of them are no remedy."""
+
 FULL: Final = 0.9
 """How busy workers may be made by having fewer of them."""
 
@@ -70,6 +74,8 @@ LONGER_SHUN: Final = 4
 LEAST_GAIN: Final = {"more": 0.02, "deeper": 0.05, "fewer": 0.05}
 """A trial must bring this part more. Chance must not decide for a queue that costs memory, nor for
 fewer workers: they would go down and down."""
+NO_LOSS: Final = -0.02
+"""Where half of the workers would do, fewer of them need bring nothing."""
 GAIN_PART: Final = 0.1
 """More workers must bring this part of what they would bring at best."""
 
@@ -303,6 +309,8 @@ class Rule:
             return self._more(facts) if self._doubles and facts.waiting > 0.5 else None
         if self._busy < IDLE and (deeper := self._deeper(facts)):
             return deeper
+        if AMPLE * facts.wanted_load <= facts.size.workers:
+            return self._halve(facts) or self._fewer(facts)
         return self._more(facts) or self._fewer(facts)
 
     def _may(self, kind: str) -> bool:
@@ -344,6 +352,19 @@ class Rule:
         self._depth *= 2
         return decision
 
+    def _halve(self, facts: Facts) -> Decision | None:
+        """Half of the workers, where more than half are idle and the consumer waits all the same:
+        for what each hand-over takes. With more of them about, that takes longer."""
+        have = facts.size.workers
+        workers = max(math.ceil(AMPLE * facts.wanted_load), (have + 1) // 2)
+        if not (self.workers and self._may("fewer")) or workers >= have:
+            return None
+        why = (
+            f"the consumer waited {facts.waiting:.0%} of the time, and only {facts.load:.1f} of "
+            f"{have} workers were busy: more are no remedy"
+        )
+        return self._try("fewer", facts, self._with_room(facts, workers), why, NO_LOSS)
+
     def _fewer(self, facts: Facts) -> Decision | None:
         """One worker fewer, where more are none the better: threads may be in each other's way."""
         have = facts.size.workers
@@ -353,8 +374,10 @@ class Rule:
         why = f"the consumer waited {facts.waiting:.0%} of the time, and there cannot be more"
         return self._try("fewer", facts, size, why)
 
-    def _try(self, kind: str, facts: Facts, size: Size, why: str) -> Decision:
-        gain = LEAST_GAIN[kind]
+    def _try(
+        self, kind: str, facts: Facts, size: Size, why: str, gain: float | None = None
+    ) -> Decision:
+        gain = LEAST_GAIN[kind] if gain is None else gain
         if kind == "more":
             gain = max(gain, GAIN_PART * (size.workers / facts.size.workers - 1))
         self._trial = _Trial(kind, facts.size, self._depth, self._rate, gain, self._now_s)

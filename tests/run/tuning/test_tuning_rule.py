@@ -269,6 +269,22 @@ def test_of_a_queue_that_was_given_only_the_workers_are_tuned():
     assert decision.size == Size(4, 10)
 
 
+@pytest.mark.parametrize(("have", "then"), [(2, 1), (3, 2), (4, 2), (16, 8)])
+def test_a_consumer_that_waits_for_hand_overs_alone_gets_fewer_workers(have, then):
+    waits = facts(size=Size(have, 32), ready=have, waited_s=0.05, busy_s=0.76, delivered=60_000)
+    rule = settled(Rule(workers=True, queue=False), waits)
+    tried = None
+    while tried is None:
+        tried = rule.look(waits)
+
+    assert tried.size.workers == then
+    # It stays, unless it brings less; of one fewer than two one cannot know it beforehand.
+    with_fewer = waits._replace(size=tried.size, ready=then)
+    decisions = [rule.look(with_fewer) for _ in range(8)]
+    back = [decision for decision in decisions if decision and decision.size.workers > then]
+    assert bool(back) == (then == 1)
+
+
 def test_workers_that_only_wait_may_be_more_than_the_cpus():
     assert most_by_cpus(facts(cpus=2.0)) == 3
     assert most_by_cpus(facts(cpus=2.0, cpu_s=0.5)) == 9
