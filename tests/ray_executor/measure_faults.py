@@ -28,10 +28,13 @@ from seqloader.executors.ray import RayExecutor
 SIZES = {"1 KB": (128, 200), "1 MB": (1 << 17, 120), "38.5 MB": (4_812_500, 30)}
 STORE = {"object_store_memory": 900 << 20}
 ROOM = {"resources": {"actors": 1}}
+"""On nodes of its own, from which batches are sent to the consumer."""
+NEAR = {"resources": {"near": 1}}
+"""On the consumer's node."""
 
 
-def over(sequence, workers=2, queue=10, **options):
-    executor = RayExecutor(workers, num_cpus=0, **ROOM, **options)
+def over(sequence, workers=2, queue=10, room=ROOM, **options):
+    executor = RayExecutor(workers, num_cpus=0, **room, **options)
     return OrderedEnqueuer(sequence, executor=executor, max_queue_size=queue)
 
 
@@ -44,17 +47,17 @@ def say(fault, outcomes, length):
     print(f"| {fault} | {told} |", flush=True)
 
 
-def kills(count):
+def kills(count, room, where=""):
     for name, (size, length) in SIZES.items():
         rng, outcomes = random.Random(size), []
-        with over(Numbered(length, size, 0.003)) as enqueuer:
+        with over(Numbered(length, size, 0.003), room=room) as enqueuer:
             list(enqueuer)
             for _ in range(count):
                 while not all(actor.is_ready for actor in actors_of(enqueuer)):
                     list(enqueuer)  # one that has been asked for in place of the last one killed
                 strike = kill_at_random(enqueuer, rng)
                 outcomes.append(epoch_with(enqueuer, strike, rng.randrange(1, length - 5)))
-        say(f"an actor killed, {name}", outcomes, length)
+        say(f"an actor{where} killed, {name}", outcomes, length)
 
 
 def all_at_once():
@@ -112,7 +115,9 @@ def main():
     import tempfile
 
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **STORE})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, **STORE, "resources": {"near": 2}}
+    )
 
     def room():
         return cluster.add_node(num_cpus=1, **ROOM, **STORE)
@@ -121,7 +126,8 @@ def main():
         room()
     ray.init(address=cluster.address, logging_level="ERROR", log_to_driver=False)
     print("| fault | exact | median stall, s | longest, s | errors |\n|---|---|---|---|---|")
-    kills(count)
+    kills(count, NEAR, " on the consumer's node")
+    kills(count, ROOM)
     if "--kills" in sys.argv:
         return
     all_at_once()
