@@ -307,6 +307,26 @@ def f():
     assert isinstance(entries["f"], bytes)
 
 
+def test_what_is_merely_there_is_not_asked_for_its_name(script_namespace):
+    source = """
+import importlib.util
+class Strict(dict):
+    __getattr__ = dict.__getitem__
+class Proxy:
+    def __getattribute__(self, name):
+        raise RuntimeError("working outside of a context")
+settings, proxy = Strict(rate=3), Proxy()
+lazy = importlib.util.module_from_spec(importlib.util.find_spec("this"))
+lazy.__class__ = type("Lazy", (type(lazy),), {"__getattribute__": lambda *_: 1 / 0})
+def used():
+    return settings
+"""
+    entries = entries_of(script_namespace, source)
+
+    assert isinstance(entries["used"], bytes)
+    assert {"proxy", "lazy"}.isdisjoint(entries)
+
+
 def test_all_names_together_are_bounded(script_namespace, monkeypatch):
     monkeypatch.setattr(consumer_names, "MOST_BYTES_TOGETHER", 100)
 

@@ -54,7 +54,7 @@ def pickle_names() -> bytes:
 def _is_definition(name: str, value: Any) -> bool:
     if name.startswith("__"):
         return False
-    module = getattr(value, "__module__", None)
+    module = script.plain_attribute(value, "__module__")
     return script.is_of_script(module) and script.name_in_script(value) == name
 
 
@@ -99,7 +99,7 @@ class _Definition:
             _refuse_foreign(obj)
         if obj is self._value or isinstance(obj, ModuleType):
             return NotImplemented
-        of_script = script.is_of_script(getattr(obj, "__module__", None))
+        of_script = script.is_of_script(script.plain_attribute(obj, "__module__"))
         name = script.name_in_script(obj) if of_script else ""
         if not name:
             return NotImplemented

@@ -109,7 +109,7 @@ def make_ufunc(function: Any, nin: int, nout: int, identity: Any) -> Any:
 
 def _reduce_named(obj: Any) -> Any:
     """What a library made of a function of the script may say that it is found by its name."""
-    if not script.is_of_script(getattr(obj, "__module__", None)):
+    if not script.is_of_script(script.plain_attribute(obj, "__module__")):
         return NotImplemented
     reduced = obj.__reduce_ex__(5)
     if not isinstance(reduced, str):

@@ -50,7 +50,7 @@ class Scope:
 
     def is_imported(self, obj: Any, name: object) -> bool:
         """Whether a worker finds `obj` under that name by importing its module."""
-        module: Any = getattr(obj, "__module__", None)
+        module = script.plain_attribute(obj, "__module__")
         if module == "builtins":  # or it says so: `functools.wraps(print)`
             return isinstance(obj, type) and is_made_in_c(obj)
         if script.is_of_script(module) or script.look_up(module, name) is not obj:

@@ -22,6 +22,7 @@ __all__ = [
     "look_up",
     "name_in_script",
     "namespace",
+    "plain_attribute",
     "replaces",
     "replacing",
     "set_globals",
@@ -68,9 +69,21 @@ def look_up(module: object, qualname: object) -> Any:
     return found
 
 
+def plain_attribute(obj: object, name: str) -> Any:
+    """What a definition has as its `__module__`, `__name__` or `__qualname__`; None: nothing.
+
+    Objects that are merely there are asked as well. So no `__getattr__` and `__getattribute__` of
+    theirs is called: it may raise anything, or load a module that is loaded when it is used.
+    """
+    try:
+        return object.__getattribute__(obj, name)
+    except Exception:  # an attribute of theirs may be a property
+        return None
+
+
 def name_in_script(obj: Any) -> str:
     """The name under which the script has the object at its top level; empty: it has not."""
-    for name in (getattr(obj, "__qualname__", None), getattr(obj, "__name__", None)):
+    for name in (plain_attribute(obj, "__qualname__"), plain_attribute(obj, "__name__")):
         if isinstance(name, str) and namespace().get(name) is obj:
             return name
     return ""
