@@ -10,7 +10,7 @@ from seqloader.randomness.drawn_orders import draw_orders, draws_orders
 from seqloader.randomness.seeding import Seeding
 from seqloader.run.our_shard import options_now, settled
 from seqloader.run.resume.place import Place, PlaceStore
-from seqloader.sequence.interface import overrides_hook, run_hook
+from seqloader.sequence.interface import is_told_of_epochs, overrides_hook, run_hook
 from seqloader.stats import Counters
 
 if TYPE_CHECKING:
@@ -81,17 +81,23 @@ class Subject:
     def may_have_changed(self) -> bool:
         """Whether the Sequence may not be what the workers have, although nothing was bound anew in
         it and no `on_epoch_begin` has run."""
-        return self.must_refresh or overrides_hook(self.sequence, "on_epoch_end")
+        return (
+            self.must_refresh
+            or overrides_hook(self.sequence, "on_epoch_end")
+            or is_told_of_epochs(self.sequence)
+        )
 
     def is_still(self) -> bool:
         """Whether nothing of it changes at the turn of an epoch, unless attributes are bound anew:
-        no hook runs, no order is drawn, and nobody has said that it was changed."""
+        no hook runs, no order is drawn, nothing in it is told of epochs by `set_epoch`, and nobody
+        has said that it was changed."""
         sequence = self.sequence
         return not (
             self.must_refresh
             or overrides_hook(sequence, "on_epoch_begin")
             or overrides_hook(sequence, "on_epoch_end")
             or draws_orders(sequence)
+            or is_told_of_epochs(sequence)
         )
 
     def run_hook(

@@ -5,16 +5,12 @@ from __future__ import annotations
 import copyreg
 from typing import Any, Final
 
-from seqloader.sequence.interface import wrapped_by
+from seqloader.sequence.interface import WRAPPED_DEPTH, wrapped_by
 
 __all__ = ["UNBOUND", "Bindings", "bindings", "rebind", "same_bindings"]
 
 UNBOUND: Final = object()
 """In place of the value of an empty slot."""
-
-_DEPTH: Final = 4
-"""How deep objects may lie that are wrapped in others."""
-
 
 Bindings = dict[str, Any]
 """The attributes of an object, by name."""
@@ -30,7 +26,7 @@ def bindings(sequence: Any) -> Bindings:
     wrapped = [(f".{name}", part) for name, part in wrapped_by(sequence) if part is not sequence]
     if wrapped:  # hardly ever
         seen = {id(sequence)}
-        for _ in range(_DEPTH):
+        for _ in range(WRAPPED_DEPTH):
             for path, part in wrapped:
                 seen.add(id(part))
                 found[path] = part

@@ -6,7 +6,7 @@ Anything with the methods of a Sequence is accepted in its place, by duck typing
 from __future__ import annotations
 
 from collections import abc
-from typing import Any
+from typing import Any, Final
 
 from seqloader.errors import call_users, method_name
 from seqloader.errors.integers import as_integer
@@ -15,6 +15,7 @@ __all__ = [
     "check_sequence",
     "count_batches",
     "declares_num_batches",
+    "is_told_of_epochs",
     "length_of",
     "missing_getitem",
     "missing_length",
@@ -42,6 +43,8 @@ _STUBS = {
 
 SHORT = 32
 """Elements that a container is looked through for what has `set_epoch`."""
+WRAPPED_DEPTH: Final = 4
+"""How deep objects may lie that are wrapped in others."""
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 """Most attributes are of these, and need not be asked."""
@@ -152,6 +155,20 @@ def wrapped_by(obj: object) -> list[tuple[str, Any]]:
                 if type(item) not in _PLAIN and hasattr(type(item), "set_epoch"):
                     found.append((f"{name}[{key!r}]", item))
     return found
+
+
+def is_told_of_epochs(obj: object) -> bool:
+    """Whether something in it has a method `set_epoch`, which may change it without binding an
+    attribute anew."""
+    waiting, seen = [(obj, 0)], {id(obj)}
+    for one, depth in waiting:
+        for _, part in wrapped_by(one):
+            if hasattr(type(part), "set_epoch"):
+                return True
+            if id(part) not in seen and depth < WRAPPED_DEPTH:
+                seen.add(id(part))
+                waiting.append((part, depth + 1))
+    return False
 
 
 def run_hook(obj: object, name: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import chain
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seqloader import BatchedSequence, OrderedEnqueuer, Sequence, WeightedMix
@@ -162,6 +165,35 @@ def test_set_epoch_between_epochs_is_seen_by_every_worker(make, start_method):
             seen.append([{int(x) for x in batch} for batch in enqueuer])
 
     assert seen == [[{epoch}, {epoch}] for epoch in (0, 3, 3, 4)]
+
+
+class ShufflesInPlace:
+    """set_epoch binds nothing anew; nor does it in what it hands the epoch on to."""
+
+    def __init__(self):
+        self.order, self.settings = np.arange(8), SimpleNamespace(epoch=0)
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return int(self.order[index]), self.settings.epoch
+
+    def set_epoch(self, epoch):
+        np.random.RandomState(epoch).shuffle(self.order)
+        self.settings.epoch = epoch
+
+
+@pytest.mark.parametrize("start_method", METHODS)
+def test_what_set_epoch_changes_in_place_is_seen_in_the_next_epoch(start_method):
+    dataset, expected = ShufflesInPlace(), ShufflesInPlace()
+    sequence = BatchedSequence(dataset, batch_size=4, collate=list)
+
+    with OrderedEnqueuer(sequence, workers=2, start_method=start_method) as enqueuer:
+        for epoch in (1, 2, 2, 3):
+            dataset.set_epoch(epoch)
+            expected.set_epoch(epoch)
+            assert [*chain.from_iterable(enqueuer)] == [expected[index] for index in range(8)]
 
 
 def test_where_nothing_is_set_the_workers_and_their_state_stay():
