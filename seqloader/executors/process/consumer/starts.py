@@ -37,9 +37,10 @@ class Starts:
 
     From the third on a failure costs a pause before the next try, longer each time. The run is
     given up once failures are too many, and nobody serves: that is, none who has answered a ticket
-    is left. What ends by itself, or by a fault of its own, does so again, while a kill, or a
-    refusal, comes from elsewhere and may have been the last: of these, many are borne while others
-    are still starting.
+    is left. What ends by itself, or by a fault of its own, does so again, unless one of those that
+    are still starting shows otherwise: so three such ends are too many, and one more for each of
+    them. A kill, or a refusal, comes from elsewhere and may have been the last: of these, many are
+    borne while others are still starting.
     """
 
     LIMIT: ClassVar = 3
@@ -73,7 +74,8 @@ class Starts:
         if serving:
             return False
         limit = self.LIMIT_WHILE_OTHERS_START if living else self.LIMIT_FROM_ELSEWHERE
-        return self._by_themselves >= self.LIMIT or self.failed >= limit
+        # Of the living each may come to serve: only when as many have ended as well, none will.
+        return self._by_themselves >= self.LIMIT + living or self.failed >= limit
 
     def pause_s(self, living: int) -> float:
         """How long the next start is put off, with so many workers left."""
