@@ -72,6 +72,11 @@ class BatchContext:
             generator = fields.setdefault("_rng", self._generator(BATCH, index))
         return generator
 
+    @property
+    def has_drawn(self) -> bool:
+        """Whether `rng` was asked for."""
+        return "_rng" in self.__dict__
+
     def sample_rng(self, sample_index: int) -> Generator:
         """A new `numpy.random.Generator` for one sample, at the beginning of its numbers.
 

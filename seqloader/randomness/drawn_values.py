@@ -5,7 +5,9 @@ time draw one each as well, of which the last stays, and batches were made of th
 
 A worker watches its first batch of a state. If a random generator moves during that call, what
 becomes data meanwhile (an attribute of the Sequence, or of an object that one of its attributes is
-bound to) may have been drawn; or it was loaded, and something else drew. One worker alone cannot
+bound to) may have been drawn, and so may what changes in place, where it is small; or it was
+loaded, and something else drew. Where only the batch's own generator is asked for, which is how
+augmentation should draw, what looks like an order counts alone. One worker alone cannot
 tell. So it reports the attribute's name and a digest of the value, and does so again if its second
 batch finds the value unchanged: then it is kept, and no mere trace of the last batch. The consumer
 warns where two workers have different values under one name, and one is known to keep its own.
@@ -21,6 +23,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from seqloader.randomness.context import current_batch
 from seqloader.randomness.global_generators import global_generators
 from seqloader.randomness.held_generators import Held, keep
 from seqloader.sequence.bindings import bindings
@@ -51,13 +54,28 @@ class Watched:
 
     def __getitem__(self, index: int) -> Any:
         before, states = _data_of(self._sequence), _states(self._held)
+        marks = {name: _digest(value) for name, value in before.items() if _is_small(value)}
         batch = self._sequence[index]
-        now = _data_of(self._sequence)
-        changed = {name: value for name, value in now.items() if value is not before.get(name)}
-        if changed and not _same(states, _states(self._held)):
+        changed = {
+            name: value
+            for name, value in _data_of(self._sequence).items()
+            if value is not before.get(name) or (name in marks and _digest(value) != marks[name])
+        }
+        if changed and not self._others_moved(states):
+            drawn = _has_own_generator()
+            changed = {name: value for name, value in changed.items() if drawn and _is_order(value)}
+        if changed:
             pairs = {name: (value, _digest(value)) for name, value in changed.items()}
             self.drawn = {name: pair for name, pair in pairs.items() if pair[1]}
         return batch
+
+    def _others_moved(self, before: list[Any]) -> bool:
+        """Whether a generator that is not the batch's own has moved. One that was imported
+        meanwhile has: something wanted it, unless that was the batch's own."""
+        now = _states(self._held)
+        if len(now) != len(before):
+            return not _has_own_generator()
+        return not all(map(_alike, before, now))
 
     def kept(self) -> dict[str, tuple[Any, bytes]]:
         """Those of them that stand where they stood, unchanged."""
@@ -142,7 +160,8 @@ _DATA: Final = (
 _DATA_PACKAGES: Final = {"array", "torch", "pandas", "jaxlib", "tensorflow", "polars", "pyarrow"}
 """Whose objects with a length hold data."""
 _MOST: Final = 10_000
-"""Elements and, in hundreds, bytes that a digest looks at."""
+"""Elements that a digest looks at."""
+_MOST_BYTES: Final = 100 * _MOST
 
 
 def _data_of(sequence: Any) -> dict[str, Any]:
@@ -165,13 +184,35 @@ def _is_data(value: Any) -> bool:
     return kind.__module__.partition(".")[0] in _DATA_PACKAGES and hasattr(kind, "__len__")
 
 
+def _is_small(value: Any) -> bool:
+    """Whether it costs next to nothing to look whether an order in it was shuffled in place."""
+    if type(value) is np.ndarray:
+        return value.nbytes <= _MOST_BYTES and not value.dtype.hasobject
+    return type(value) is list and len(value) <= _MOST and type(value[0]) in (int, str)
+
+
+def _is_order(value: Any) -> bool:
+    """Whether it is a row of distinct integers."""
+    if isinstance(value, (list, tuple)):
+        return all(type(one) is int for one in value) and len(set(value)) == len(value) > 1
+    if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype.kind not in "iu":
+        return False
+    return 1 < len(value) == len(np.unique(value))
+
+
+def _has_own_generator() -> bool:
+    """Whether the batch that is being computed here has asked for `batch_context().rng`."""
+    batch = current_batch()
+    return batch is not None and batch.has_drawn
+
+
 def _digest(value: Any) -> bytes:
     """Equal for equal values; empty where that cannot be had."""
     from hashlib import blake2b
 
     try:
         if type(value) is np.ndarray and not value.dtype.hasobject:
-            step = max(1, value.nbytes // (100 * _MOST))
+            step = max(1, value.nbytes // _MOST_BYTES)
             content = value.reshape(-1)[::step].tobytes()
             kind = f"{value.shape} {value.dtype}".encode()
         else:
@@ -188,11 +229,6 @@ def _digest(value: Any) -> bytes:
 def _states(held: tuple[Held, ...]) -> list[Any]:
     """Of the process's own generators and of those held."""
     return keep([*global_generators(), *held])
-
-
-def _same(before: list[Any], now: list[Any]) -> bool:
-    # One that was imported meanwhile counts as moved: something wanted it.
-    return len(before) == len(now) and all(map(_alike, before, now))
 
 
 def _alike(one: Any, other: Any) -> bool:

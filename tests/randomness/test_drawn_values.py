@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqloader import OrderedEnqueuer, SeqloaderWarning, Sequence
+from seqloader import OrderedEnqueuer, SeqloaderWarning, Sequence, batch_context
 from seqloader.randomness.drawn_values import Disagreements, Noticed, Watched
 
 
@@ -73,6 +73,34 @@ class DrawsOrder(Batches):
         return self.order[2 * index : 2 * index + 2]
 
 
+class ShufflesInPlace(Batches):
+    def __init__(self, scratch: Path) -> None:
+        super().__init__(scratch)
+        self.order, self.shuffled = np.arange(16), False
+
+    def batch(self, index: int) -> Any:
+        if not self.shuffled:
+            np.random.shuffle(self.order)
+            self.shuffled = True
+        return self.order[2 * index : 2 * index + 2]
+
+
+class DrawsByTheBatchsOwn(Batches):
+    def batch(self, index: int) -> Any:
+        if self.order is None:
+            self.order = batch_context().rng.permutation(16)
+        return self.order[2 * index : 2 * index + 2]
+
+
+class LoadsAndAugmentsByTheBatchsOwn(Batches):
+    """Each worker has another part of the file, and keeps it for its next batch."""
+
+    def batch(self, index: int) -> Any:
+        if self.order is None:
+            self.order = np.arange(16.0) + index
+        return self.order + batch_context().rng.random(16)
+
+
 class Inner:
     order: Any = None
 
@@ -131,6 +159,18 @@ OPTIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_an_order_that_each_worker_draws_is_named(options: Any, tmp_path: Path) -> None:
     assert said(DrawsOrder(tmp_path), **options) == ["sequence.order"]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("kind", [ShufflesInPlace, DrawsByTheBatchsOwn])
+def test_an_order_shuffled_in_place_or_by_the_batchs_own_generator_is_named(
+    kind: Any, options: Any, tmp_path: Path
+) -> None:
+    assert said(kind(tmp_path), **options) == ["sequence.order"]
+
+
+def test_what_is_loaded_beside_the_batchs_own_generator_is_not_named(tmp_path: Path) -> None:
+    assert said(LoadsAndAugmentsByTheBatchsOwn(tmp_path)) == []
 
 
 def test_an_order_drawn_in_an_object_of_the_sequence_is_named(tmp_path: Path) -> None:
