@@ -24,6 +24,7 @@ __all__ = ["PrometheusCollector", "PrometheusServer"]
 
 COUNTED: Final = {
     "delivered": ("batches_delivered", "Batches handed over"),
+    "computed": ("batches_computed", "Times that a worker was through with a batch"),
     "skipped": ("batches_skipped", "Batches left out by on_error"),
     "retried": ("tickets_retried", "Tickets issued again"),
     "respawns": ("workers_died", "Workers that died"),

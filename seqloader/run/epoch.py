@@ -227,6 +227,7 @@ class Epoch:
                 return
             counters = self.counters
             counters.busy_s[outcome.slot] += busy_s
+            counters.computed += 1
             if busy_s > counters.slow_from_s:
                 counters.note_slow(ticket.index, busy_s)
             if not self.window.arrive(ticket.position, outcome, outcome.nbytes):
@@ -259,6 +260,7 @@ class Epoch:
             self._note_death(outcome.ticket, outcome.death, again=False)
         else:
             self.counters.busy_s[outcome.slot] += outcome.busy_s
+            self.counters.computed += 1
             if not isinstance(outcome, Raised):
                 outcome.discard()
 
@@ -272,6 +274,7 @@ class Epoch:
 
     def _note_raised(self, raised: Raised) -> None:
         self.counters.busy_s[raised.slot] += raised.busy_s
+        self.counters.computed += 1
         position = raised.ticket.position
         if not self.window.awaits(position):
             self.window.arrive(position, raised)

@@ -100,7 +100,7 @@ class _Work(NamedTuple):
 
 def _work_of(stats: Stats, epoch: Epoch | None, workers: int, wanted: float) -> _Work:
     """`wanted`: how many times the CPU time that workers had they wanted."""
-    computed = max(1, stats.delivered + (0 if epoch is None else len(epoch.window.arrived)))
+    computed = max(1, stats.computed)
     busy_s = sum(stats.busy_s.values())
     # While the first workers start, they are not idle.
     serving_s = workers * (_span_s(stats) - max(0.0, stats.first_s - busy_s / computed))

@@ -27,6 +27,7 @@ class Counts(NamedTuple):
     """All counters at one moment."""
 
     delivered: int = 0
+    computed: int = 0
     skipped: int = 0
     retried: int = 0
     respawns: int = 0
@@ -51,6 +52,7 @@ class Counters:
         "blocked_s",
         "busy_before",
         "busy_s",
+        "computed",
         "delivered",
         "epoch",
         "first_s",
@@ -76,6 +78,8 @@ class Counters:
     def __init__(self) -> None:
         self.delivered = self.skipped = self.retried = self.respawns = self.nbytes = 0
         """`delivered`: a batch counts when it is found, and no more if it is given to nobody."""
+        self.computed = 0
+        """Answers of workers that came in: those of batches ahead of the epoch, and errors, too."""
         self.memory_deaths = 0
         """Of those that died, how many were killed for want of memory."""
         self.shortages = 0
@@ -151,6 +155,7 @@ class Counters:
         """All of them, over the life of the enqueuer."""
         return Counts(
             self.delivered,
+            self.computed,
             self.skipped,
             self.retried,
             self.respawns,

@@ -92,9 +92,18 @@ def _crowded(facts: Facts) -> Verdict | None:
         Cause.OVERSUBSCRIPTION,
         f"{facts.workers} workers share {words.count(facts.cpus, 'CPU')}{quota}, want "
         f"{facts.cpus_wanted:.1f} and deliver {words.rate(1 / facts.batch_s)}{pace}",
-        f"Take no more than {facts.cpus}, and measure that: a worker without a CPU of its own "
-        "costs memory and brings nothing",
+        _as_many_as_cpus(facts),
     )
+
+
+def _as_many_as_cpus(facts: Facts) -> str:
+    why = "a worker without a CPU of its own costs memory and brings nothing"
+    if facts.tuned:
+        return (
+            f'workers="auto" tries whether more than {facts.cpus} bring something, and goes back '
+            f"if not: leave it to it, or take {facts.cpus}: {why}"
+        )
+    return f"Take no more than {facts.cpus}, and measure that: {why}"
 
 
 def _library_threads(facts: Facts) -> Verdict | None:

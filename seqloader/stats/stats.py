@@ -36,6 +36,9 @@ class Stats:
 
     delivered: int
     """Batches handed over."""
+    computed: int
+    """Times that a worker was through with a batch: `busy_s` is the time of these. Batches ahead of
+    the consumer, later epochs' included, and attempts that raised are among them."""
     skipped: int
     """Batches left out by `on_error="skip"`; after a load, those of the run before included."""
     retried: int
@@ -167,6 +170,7 @@ def _stats(
 ) -> Stats:
     return Stats(
         delivered=counts.delivered,
+        computed=counts.computed,
         skipped=counts.skipped,
         retried=counts.retried,
         respawns=counts.respawns,

@@ -56,6 +56,16 @@ def test_what_was_delivered_is_counted_over_epochs_and_restarts(make, take):
     assert stats.waited_s >= 0.0
 
 
+def test_batches_computed_ahead_count_where_their_time_does(make):
+    enqueuer = make(Numbers(length=5))
+    for _ in range(4):
+        list(enqueuer)
+        stats = enqueuer.stats()
+        assert stats.computed >= stats.delivered
+        assert stats.epoch is not None
+        assert (stats.epoch.computed == 0) == (sum(stats.epoch.busy_s.values()) == 0.0)
+
+
 def test_none_batches_are_not_counted_as_delivered(make):
     enqueuer = make(Holes(length=8))
 
@@ -110,6 +120,7 @@ def test_deaths_and_retries_are_counted(make_any, tmp_path):
     enqueuer = make_any(Faults(tmp_path, bad=[1], times=2), retries=2)
     list(enqueuer)
     assert (enqueuer.stats().respawns, enqueuer.stats().retried) == (0, 2)
+    assert (enqueuer.stats().delivered, enqueuer.stats().computed) == (8, 10)
 
 
 @pytest.mark.parametrize("kind", ["thread", "process"])

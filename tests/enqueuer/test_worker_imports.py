@@ -344,6 +344,15 @@ def test_forked_replacements_have_the_code_that_is_in_memory(edited):
         assert kill_and_edit(enqueuer, file, "VALUE = 22\n") == ({1}, [])
 
 
+def test_replacements_of_a_zygote_have_the_code_that_it_has_imported(edited):
+    module, file = edited
+    sequence = Edited(module)
+    sequence.module = module  # so that the zygote imports it
+
+    with OrderedEnqueuer(sequence, workers=1, max_queue_size=2, start_method="zygote") as enqueuer:
+        assert kill_and_edit(enqueuer, file, "VALUE = 22\n") == ({1}, [])
+
+
 def test_a_warning_made_an_error_loses_no_batch(edited):
     module, file = edited
 

@@ -328,8 +328,12 @@ class ProcessExecutor:
 
     def edited(self) -> list[tuple[str, str]]:
         """Modules and files of the user's that were edited since the first workers imported them:
-        later workers have other code. Each is told once."""
-        return [] if self._sources is None else self._sources.edited()
+        later workers have other code. Each is told once. (What a zygote has imported, the workers
+        that it bears later have as it was.)"""
+        zygote = None if self._pool is None else self._pool.crew.zygote
+        if self._sources is None or (zygote is not None and not zygote.is_gone):
+            return []
+        return self._sources.edited()
 
     def busy(self) -> list[str]:
         """Which workers compute something or are not ready yet, in words."""

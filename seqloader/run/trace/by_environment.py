@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["trace_by_environment"]
 
-MOST_FILES: Final = 10_000
+MOST_FILES: Final = 100
+
+_written: set[str] = set()
+"""By this process: what an enqueuer has written, a later one does not write over."""
 
 
 def trace_by_environment(
@@ -25,7 +28,8 @@ def trace_by_environment(
 ) -> Trace | None:
     """The trace that the environment asks for: the one of before goes on, or a new one begins.
 
-    Every enqueuer that runs at the same time has a file of its own: `run.json`, `run-2.json`, ...
+    Every enqueuer of a process has a file of its own, and so have those of other processes that run
+    at the same time: `run.json`, `run-2.json`, ...
     An error is a warning: whoever sets a variable does not want his training to fail.
     """
     try:
@@ -34,7 +38,7 @@ def trace_by_environment(
             return before
         return Trace(_first_free(path), subject, facts)
     except InUseError:
-        why = "it is being written by another trace"
+        why = f"{MOST_FILES} enqueuers have a file already"
     except OSError as error:
         why = str(error)
     messages.issue(SeqloaderWarning(f"SEQLOADER_TRACE={path}: no trace is written: {why}"))
@@ -44,8 +48,13 @@ def trace_by_environment(
 def _first_free(path: str) -> TraceFile:
     stem, ending = os.path.splitext(path)
     for number in range(1, MOST_FILES):
+        file = path if number == 1 else f"{stem}-{number}{ending}"
+        if os.path.abspath(file) in _written:
+            continue
         try:
-            return TraceFile(path if number == 1 else f"{stem}-{number}{ending}", LIMIT_BYTES)
+            found = TraceFile(file, LIMIT_BYTES)
         except InUseError:
             continue
+        _written.add(os.path.abspath(file))
+        return found
     raise InUseError
