@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seqloader.stats import words
+from seqloader.stats.counters import SLOWEST_KEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Beside", "Facts", "Stragglers", "straggling"]
 
@@ -54,6 +55,8 @@ class Stragglers:
     """Of one of them."""
     others_s: float
     """Of a batch that is none."""
+    all_known: bool = True
+    """False: there may be more of them."""
 
 
 @dataclass(frozen=True)
@@ -185,9 +188,25 @@ def straggling(
         others_s = (busy_s - sum(seconds for _, seconds in slow)) / rest if rest > 0 else 0.0
         if others_s <= 0.0 or slow[-1][1] < STRAGGLES * others_s:
             continue
-        first, last = min(index for index, _ in slow), max(index for index, _ in slow)
-        if last - first + 1 > max(2 * number, NARROW * length):
+        near = next((some for some in _closest(slow) if _is_narrow(some, length)), None)
+        if near is None:
             return None
-        seconds = sum(seconds for _, seconds in slow) / number
-        return Stragglers(first, last, number, seconds, others_s)
+        first, last = near[0][0], near[-1][0]
+        seconds = sum(seconds for _, seconds in near) / len(near)
+        return Stragglers(first, last, len(near), seconds, others_s, number < SLOWEST_KEPT)
     return None
+
+
+def _closest(slow: list[tuple[int, float]]) -> Iterator[list[tuple[int, float]]]:
+    """All of them, in the order of their indices; and those nine tenths that lie closest."""
+    ordered = sorted(slow)
+    yield ordered
+    number = len(slow) - len(slow) // 10
+    starts = range(len(slow) - number + 1)
+    start = min(starts, key=lambda at: ordered[at + number - 1][0] - ordered[at][0])
+    yield ordered[start : start + number]
+
+
+def _is_narrow(ordered: list[tuple[int, float]], length: int) -> bool:
+    spread = ordered[-1][0] - ordered[0][0] + 1
+    return spread <= max(2 * len(ordered), NARROW * length)

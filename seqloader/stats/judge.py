@@ -30,6 +30,8 @@ THREADED: Final = 1.3
 """CPUs that one `__getitem__` keeps busy, at least, where a library computes in threads."""
 STRAGGLERS_SHARE: Final = 0.25
 """Of the waiting that slow batches side by side must explain."""
+KNOWN_STRAGGLERS_SHARE: Final = 0.1
+"""The same, where only the slowest of them are known one by one."""
 SMALL_NBYTES: Final = 100_000
 """A batch below it costs what any hand-over costs, however small."""
 SLOW_HANDING_S: Final = 200e-6
@@ -165,7 +167,8 @@ def _stragglers(facts: Facts) -> Verdict | None:
     if slow is None or not facts.workers:
         return None
     more_s = slow.count * (slow.seconds - slow.others_s) / facts.workers
-    if more_s < STRAGGLERS_SHARE * facts.waited_s:
+    share = STRAGGLERS_SHARE if slow.all_known else KNOWN_STRAGGLERS_SHARE
+    if more_s < share * facts.waited_s:
         return None
     return Verdict(
         Cause.STRAGGLERS,

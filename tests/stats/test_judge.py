@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import random
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stats.planted import GB, MB, PLANTED, facts
 
-from seqloader.stats.facts import straggling
+from seqloader.stats.facts import Stragglers, straggling
 from seqloader.stats.judge import QUESTIONS, judge
 from seqloader.stats.verdict import Cause
 
@@ -191,3 +192,32 @@ def test_more_slow_batches_than_are_kept_are_found():
 
     assert found is not None
     assert 500 <= found.first <= found.last < 560
+    assert not found.all_known
+
+
+def test_a_single_slow_batch_elsewhere_hides_none():
+    found = straggling(**epoch([0.004] * 3 + [0.06] + [0.004] * 96 + [0.3] * 10 + [0.004] * 90))
+
+    assert (found.first, found.last, found.count) == (100, 109, 10)
+
+
+def test_where_only_the_slowest_are_known_they_need_explain_less_of_the_waiting():
+    whole = Stragglers(500, 531, 32, 0.030, 0.0027)
+    part = replace(whole, all_known=False)
+    # 2,000 batches, which the loop waited a millisecond for on average: these explain a fifth.
+    waits = {"batches": 2000, "wait_s": 0.00111, "blocked_share": 0.0, "busy_s": 0.0032}
+
+    assert judge(facts(stragglers=part, **waits)).cause is Cause.STRAGGLERS
+    assert judge(facts(stragglers=whole, **waits)).cause is not Cause.STRAGGLERS
+
+
+@pytest.mark.parametrize("slow", [8, 10, 20, 32, 60])
+def test_slow_batches_by_chance_are_hardly_ever_taken_for_neighbours(slow):
+    draw, found = random.Random(slow), 0
+    for _ in range(500):
+        taken = [0.01] * 600
+        for index in draw.sample(range(600), slow):
+            taken[index] = 0.2
+        found += straggling(**epoch(taken)) is not None
+
+    assert found <= 5
