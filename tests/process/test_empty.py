@@ -146,12 +146,14 @@ def test_all_blocks_of_a_batch_are_held_and_freed_each_by_its_own_arrays(
     held = ends.arenas.held_bytes
 
     del got
+    assert ends.arenas.held_batches == 1
     ends.ticket()
 
     assert 0 < ends.arenas.held_bytes < held
     assert ends.arenas.held_batches == 1
     assert (first == 1.0).all()
     del first
+    assert (ends.arenas.held_bytes, ends.arenas.held_batches) == (0, 0)
     ends.ticket()
     assert (ends.arenas.held_bytes, ends.arenas.held_batches) == (0, 0)
 

@@ -191,7 +191,15 @@ class Arenas:
     @property
     def held_batches(self) -> int:
         """Batches that something in this process refers to."""
-        return sum(view.held_batches for view in self._every())
+        ended = 0
+        left: dict[int, int] = {}
+        for *_, batch in self.freed.copy():
+            if batch is None:
+                ended += 1
+            elif batch:  # one of several blocks: it has ended with the last of them
+                blocks = left[id(batch)] = left.get(id(batch), batch[0]) - 1
+                ended += not blocks
+        return sum(view.held_batches for view in self._every()) - ended
 
     def _every(self) -> list[ArenaView]:
         """Also those of dead workers. Any thread may ask, while another adds the next worker's."""
