@@ -315,8 +315,9 @@ def hooks_warning(kind: str, hooks: list[str], epoch: int) -> str:
         "state_dict() for it: what the hook did in the epochs before has not been done to this "
         "object, so its batches may differ from the uninterrupted run's. To mend it, "
         f"give {kind} state_dict() and load_state_dict(state) with what the hook changes; or do "
-        "without the hook, and derive it in __getitem__ from batch_context().epoch; or have the "
-        f"hooks run again on a {kind} made anew: load_state_dict(state, replay_hooks=True)"
+        "without the hook, and derive it in __getitem__ from batch_context().epoch; or, if "
+        f"you load the state yourself, have the hooks run again on a {kind} made anew: "
+        "load_state_dict(state, replay_hooks=True)"
     )
 
 
