@@ -256,7 +256,8 @@ def turns_warning() -> str:
     """Threads share generators that are set for each batch."""
     return (
         "the Sequence holds random generators, which its threads share, and a seed was given: so "
-        "batches are computed one at a time, each with the generators set for it. Worker processes "
+        "batches are computed one at a time, each with the generators set for it, since nobody "
+        "knows beforehand whether __getitem__ or only a hook draws from them. Worker processes "
         "(use_multiprocessing=True) have generators of their own and compute at once; or use "
         "batch_context().rng in __getitem__, which each batch has for itself"
     )
