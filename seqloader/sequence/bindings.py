@@ -5,7 +5,7 @@ from __future__ import annotations
 import copyreg
 from typing import Any, Final
 
-from seqloader.sequence.interface import WRAPPED_DEPTH, wrapped_by
+from seqloader.sequence.interface import wrapped_below
 
 __all__ = ["UNBOUND", "Bindings", "bindings", "rebind", "same_bindings"]
 
@@ -19,24 +19,13 @@ Bindings = dict[str, Any]
 def bindings(sequence: Any) -> Bindings:
     """The attributes as they are bound now, those in `__slots__` included.
 
-    Those of the objects that the Sequence wraps (`wrapped_by`) too: `dataset.set_epoch(3)` binds an
-    attribute there.
+    Those of the objects that the Sequence wraps (`wrapped_below`) too: `dataset.set_epoch(3)` binds
+    an attribute there.
     """
     found = _own_bindings(sequence)
-    wrapped = [(f".{name}", part) for name, part in wrapped_by(sequence) if part is not sequence]
-    if wrapped:  # hardly ever
-        seen = {id(sequence)}
-        for _ in range(WRAPPED_DEPTH):
-            for path, part in wrapped:
-                seen.add(id(part))
-                found[path] = part
-                found |= {f"{path}.{name}": value for name, value in _own_bindings(part).items()}
-            wrapped = [
-                (f"{path}.{name}", inner)
-                for path, part in wrapped
-                for name, inner in wrapped_by(part)
-                if id(inner) not in seen
-            ]
+    for path, part in wrapped_below(sequence):
+        found[path] = part
+        found |= {f"{path}.{name}": value for name, value in _own_bindings(part).items()}
     return found
 
 

@@ -6,6 +6,7 @@ Anything with the methods of a Sequence is accepted in its place, by duck typing
 from __future__ import annotations
 
 from collections import abc
+from collections.abc import Iterator
 from typing import Any, Final
 
 from seqloader.errors import call_users, method_name
@@ -24,6 +25,7 @@ __all__ = [
     "overrides_hook",
     "run_hook",
     "unsaved_hooks",
+    "wrapped_below",
     "wrapped_by",
     "wrong_kind",
 ]
@@ -157,18 +159,30 @@ def wrapped_by(obj: object) -> list[tuple[str, Any]]:
     return found
 
 
+def wrapped_below(obj: object) -> Iterator[tuple[str, Any]]:
+    """What `wrapped_by` finds in it, and in that in turn, by path. A circle is gone round once."""
+    seen = {id(obj)}
+    level = [(f".{name}", part) for name, part in wrapped_by(obj) if part is not obj]
+    for _ in range(WRAPPED_DEPTH):
+        if not level:  # nearly always
+            return
+        for path, part in level:
+            seen.add(id(part))
+            yield path, part
+        level = [
+            (f"{path}.{name}", inner)
+            for path, part in level
+            for name, inner in wrapped_by(part)
+            if id(inner) not in seen
+        ]
+
+
 def is_told_of_epochs(obj: object) -> bool:
-    """Whether something in it has a method `set_epoch`, which may change it without binding an
-    attribute anew."""
-    waiting, seen = [(obj, 0)], {id(obj)}
-    for one, depth in waiting:
-        for _, part in wrapped_by(one):
-            if hasattr(type(part), "set_epoch"):
-                return True
-            if id(part) not in seen and depth < WRAPPED_DEPTH:
-                seen.add(id(part))
-                waiting.append((part, depth + 1))
-    return False
+    """Whether it, or something in it, has a method `set_epoch`, which may change it without binding
+    an attribute anew."""
+    return hasattr(type(obj), "set_epoch") or any(
+        hasattr(type(part), "set_epoch") for _, part in wrapped_below(obj)
+    )
 
 
 def run_hook(obj: object, name: str) -> None:

@@ -103,7 +103,7 @@ def _as_many_as_cpus(facts: Facts) -> str:
     if facts.tuned:
         return (
             f'workers="auto" tries whether more than {facts.cpus} bring something, and goes back '
-            f"if not: leave it to it, or take {facts.cpus}: {why}"
+            f"if not: leave it at that, or take {facts.cpus}: {why}"
         )
     return f"Take no more than {facts.cpus}, and measure that: {why}"
 
@@ -162,7 +162,8 @@ def _less_in_the_consumer(facts: Facts) -> str:
 
 
 def _stragglers(facts: Facts) -> Verdict | None:
-    """Slow batches lie side by side, and explain a quarter of the waiting."""
+    """Slow batches lie side by side, and explain a quarter of the waiting; a tenth, if only the
+    slowest of them are known."""
     slow = facts.stragglers
     if slow is None or not facts.workers:
         return None

@@ -185,15 +185,19 @@ class ShufflesInPlace:
 
 
 @pytest.mark.parametrize("start_method", METHODS)
-def test_what_set_epoch_changes_in_place_is_seen_in_the_next_epoch(start_method):
+@pytest.mark.parametrize("batch_size", [None, 4], ids=["the Sequence itself", "its dataset"])
+def test_what_set_epoch_changes_in_place_is_seen_in_the_next_epoch(batch_size, start_method):
     dataset, expected = ShufflesInPlace(), ShufflesInPlace()
-    sequence = BatchedSequence(dataset, batch_size=4, collate=list)
+    sequence: Any = dataset
+    if batch_size is not None:
+        sequence = BatchedSequence(dataset, batch_size=batch_size, collate=list)
 
     with OrderedEnqueuer(sequence, workers=2, start_method=start_method) as enqueuer:
         for epoch in (1, 2, 2, 3):
             dataset.set_epoch(epoch)
             expected.set_epoch(epoch)
-            assert [*chain.from_iterable(enqueuer)] == [expected[index] for index in range(8)]
+            delivered = [*enqueuer] if batch_size is None else [*chain.from_iterable(enqueuer)]
+            assert delivered == [expected[index] for index in range(8)]
 
 
 def test_where_nothing_is_set_the_workers_and_their_state_stay():

@@ -111,7 +111,7 @@ def test_whatever_else_is_so_an_idle_loader_is_not_to_blame(
         (facts(cpus_wanted=3.9, library_threads=8), "threads_per_worker=1"),
         (PLANTED["more workers than CPUs"][1], "no more than 4"),
         (PLANTED["a quota of CPU time"][1], "no more than 2"),
-        (replace(PLANTED["more workers than CPUs"][1], tuned=True), "leave it to it, or take 4"),
+        (replace(PLANTED["more workers than CPUs"][1], tuned=True), "leave it at that, or take 4"),
         (PLANTED["batches too small"][1], "Make batches larger"),
         (PLANTED["batches too large"][1], "seqloader.empty"),
         (facts(nbytes=MB, hand_s=0.008), "no copy=True"),

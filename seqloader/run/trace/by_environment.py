@@ -37,8 +37,8 @@ def trace_by_environment(
             before.file.open()
             return before
         return Trace(_first_free(path), subject, facts)
-    except InUseError:
-        why = f"{MOST_FILES} enqueuers have a file already"
+    except InUseError as error:
+        why = str(error) or "it is being written by another trace"
     except OSError as error:
         why = str(error)
     messages.issue(SeqloaderWarning(f"SEQLOADER_TRACE={path}: no trace is written: {why}"))
@@ -47,7 +47,7 @@ def trace_by_environment(
 
 def _first_free(path: str) -> TraceFile:
     stem, ending = os.path.splitext(path)
-    for number in range(1, MOST_FILES):
+    for number in range(1, MOST_FILES + 1):
         file = path if number == 1 else f"{stem}-{number}{ending}"
         if os.path.abspath(file) in _written:
             continue
@@ -57,4 +57,4 @@ def _first_free(path: str) -> TraceFile:
             continue
         _written.add(os.path.abspath(file))
         return found
-    raise InUseError
+    raise InUseError(f"{MOST_FILES} of them are written, or were by this process")

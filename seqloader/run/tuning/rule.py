@@ -115,6 +115,7 @@ class _Trial(NamedTuple):
     gain: float
     """The part of that which it must bring."""
     since_s: float
+    """When it began."""
 
     def cost_s(self, now_s: float, rate: float) -> float:
         """The time that it has cost, had all of it been at that rate."""
@@ -309,9 +310,8 @@ class Rule:
             return self._more(facts) if self._doubles and facts.waiting > 0.5 else None
         if self._busy < IDLE and (deeper := self._deeper(facts)):
             return deeper
-        if AMPLE * facts.wanted_load <= facts.size.workers:
-            return self._halve(facts) or self._fewer(facts)
-        return self._more(facts) or self._fewer(facts)
+        is_ample = AMPLE * facts.wanted_load <= facts.size.workers
+        return (self._halve if is_ample else self._more)(facts) or self._fewer(facts)
 
     def _may(self, kind: str) -> bool:
         return self._now_s >= self._shunned[kind].until_s
